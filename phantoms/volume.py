@@ -1,0 +1,45 @@
+"""A PET volume on its patient grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PetVolume:
+    """Voxel values ``image[z, y, x]`` with the map from index to patient millimetres.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (z, y, x)
+        Rescaled pixel values in ``unit`` (after RescaleSlope and RescaleIntercept, slice by slice).
+    affine_lps_mm : ndarray of float64, shape (4, 4)
+        Maps the index ``(x, y, z, 1)`` of a voxel centre to DICOM patient coordinates (LPS), millimetres.
+    unit : str
+        ``Bq/mL``, ``g/mL`` or ``1`` where the headers name no unit.
+    """
+
+    image: NDArray[np.float32]
+    affine_lps_mm: NDArray[np.float64]
+    unit: str
+
+    @property
+    def spacing_zyx_mm(self) -> tuple[float, float, float]:
+        """Distance of neighbouring voxel centres along z, y and x, millimetres."""
+        lengths = np.linalg.norm(self.affine_lps_mm[:3, :3], axis=0)
+        return float(lengths[2]), float(lengths[1]), float(lengths[0])
+
+    def to_lps_mm(self, index_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map voxel indices ``[..., (z, y, x)]`` to patient positions ``[..., (x, y, z)]``, millimetres."""
+        return np.asarray(index_zyx)[..., ::-1] @ self.affine_lps_mm[:3, :3].T + self.affine_lps_mm[:3, 3]
+
+    def to_index_zyx(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map patient positions ``[..., (x, y, z)]``, millimetres, to voxel indices ``[..., (z, y, x)]``."""
+        inverse = np.linalg.inv(self.affine_lps_mm[:3, :3])
+        return ((np.asarray(lps_mm) - self.affine_lps_mm[:3, 3]) @ inverse.T)[..., ::-1]
