@@ -1,0 +1,1 @@
+"""The workflow a site lives in."""

@@ -1,0 +1,34 @@
+"""The Celery application: JSON only, late acknowledgement, three queues, a beat that sweeps."""
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "corelab.settings.local")
+
+app = Celery("corelab")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_max_memory_per_child=1_500_000,  # kB: a child that grew is replaced after its task
+    worker_hijack_root_logger=False,
+    task_create_missing_queues=False,
+    task_default_queue="intake",
+    task_queues=[Queue("intake"), Queue("analysis"), Queue("reports")],
+    broker_transport_options={"visibility_timeout": 3600},
+    broker_connection_retry_on_startup=True,
+    task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2},
+    timezone="UTC",
+    beat_schedule={
+        "sweep-work": {"task": "qc.sweep_work", "schedule": 5.0},
+        "delete-old-dry-runs": {"task": "qc.delete_old_dry_runs", "schedule": 3600.0},
+        "delete-stale-uploads": {"task": "qc.delete_stale_uploads", "schedule": 3600.0},
+    },
+)
+app.autodiscover_tasks()

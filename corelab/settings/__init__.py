@@ -1,0 +1,1 @@
+"""Settings: base reads the environment, the others differ from it in a few lines."""

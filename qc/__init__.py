@@ -1,0 +1,1 @@
+"""A scan's life: sending, checking, analysis, review, report."""
