@@ -19,7 +19,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any
 
-from celery import current_task, shared_task
+from celery import current_task, shared_task  # noqa: TID251 (this is the house decorator)
 from django.db import connection, models, transaction
 from django.db.models import F
 from django.utils import timezone
