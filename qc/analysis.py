@@ -1,0 +1,416 @@
+"""One submission's files in, one JSON object out: the same code for workers and for the offline command.
+
+No Django here. What a method needs is imported when it is needed, so that the offline command starts fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from phantoms.errors import AnalysisRefused
+from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, worst
+
+if TYPE_CHECKING:
+    from phantoms.dicom_series import Scan, Series, Source
+    from phantoms.sheet import Sheet
+    from phantoms.suv import SuvResult
+    from phantoms.volume import PetVolume
+
+#: Methods that are built, with the version that a change of their numbers raises.
+METHODS: Mapping[str, int] = {"suv": 1, "patient": 1, "cylinder": 1, "nema_iq": 1}
+#: What decides when nobody names a standard.
+DEFAULT_STANDARD = "earl1_18f"
+#: Methods that acceptance limits are published for.
+JUDGED_METHODS = frozenset({"cylinder", "nema_iq"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: the parameters of a run, in plain JSON types."""
+
+    method: str = "auto"
+    sheet: Mapping[str, Any] | None = None
+    standards: tuple[str, ...] = (DEFAULT_STANDARD,)
+    edition: str = "nu2_2018"
+    series_uid: str | None = None
+    mask: Path | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the parameters as they are stored with a run and digested."""
+        return {
+            "method": self.method,
+            "sheet": self.sheet,
+            "standards": list(self.standards),
+            "edition": self.edition,
+            "series_uid": self.series_uid,
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The outcome of one analysis.
+
+    Attributes
+    ----------
+    json : dict
+        The offline contract's object.
+    figures : dict of str to FigureSvg
+        Pictures by name; empty unless asked for.
+    exit_status : int
+        0 done, 2 unusable input, 3 refused.
+    """
+
+    json: dict[str, Any]
+    figures: dict[str, Any] = field(default_factory=dict)
+    exit_status: int = 0
+
+
+@dataclass
+class _Work:
+    """What one analysis gathers on its way."""
+
+    scan: Scan | None = None
+    series: Series | None = None
+    suv: SuvResult | None = None
+    volume: PetVolume | None = None
+    method: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    refused: AnalysisRefused | None = None
+    is_unusable: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, name: str, function: Callable[[], Any]) -> Any:
+        started = perf_counter()
+        try:
+            return function()
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - started, 4)
+
+
+def analyse_files(files: Sequence[Source], request: Request, *, with_figures: bool = False) -> Analysis:
+    """Analyse one scan.
+
+    Parameters
+    ----------
+    files : sequence of Source
+        As ``dicom_series.list_files`` gives them.
+    request : Request
+    with_figures : bool
+        Whether to draw; nothing of matplotlib is imported otherwise.
+
+    Returns
+    -------
+    Analysis
+        Always; bad input is a refusal in it, never an exception.
+    """
+    work = _Work(method=request.method)
+    try:
+        _read_and_measure(work, files, request, with_figures)
+    except AnalysisRefused as refused:
+        work.refused = refused
+    return _compose(work, request)
+
+
+def unusable(code: str, detail: str, next_step: str, request: Request) -> Analysis:
+    """Return the object for input that is no input: wrong usage, or a path that is not there."""
+    work = _Work(method=request.method, is_unusable=True)
+    work.refused = AnalysisRefused(code, detail, None, next_step)
+    return _compose(work, request)
+
+
+def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, with_figures: bool) -> None:
+    from phantoms import dicom_series, suv
+
+    sheet = _parse_sheet(request)
+    work.scan = work.timed("read", lambda: dicom_series.read_scan(files))
+    if not work.scan.series:
+        work.is_unusable = not any(ignored.is_dicom for ignored in work.scan.ignored)
+    work.series = dicom_series.choose(work.scan, request.series_uid)
+    work.suv = suv.suv_factor(work.series.header)
+    if request.method == "suv":
+        work.refused = work.suv.refused
+        work.findings += _suv_findings(work.suv)
+        if work.refused is not None:
+            return
+    series = work.series
+    work.volume = work.timed("read", series.load)
+    if request.method == "auto":
+        work.method = work.timed("localise", lambda: recognise(work.volume))
+    elif request.method == "suv":
+        work.method = "suv"
+    work.measurements += _image_measurements(work.volume, work.suv)
+    if request.mask is not None:
+        work.measurements += _mask_measurements(work.volume, work.suv, request.mask)
+    if work.method in JUDGED_METHODS:
+        _measure_phantom(work, request, sheet, with_figures)
+    elif work.method == "patient":
+        work.findings += _suv_findings(work.suv)
+        if with_figures:
+            from phantoms import figures
+
+            factor = work.suv.factor_g_per_bq
+            work.figures = work.timed("figures", lambda: figures.patient_figures(work.volume, factor))
+
+
+def recognise(volume: PetVolume) -> str:
+    """Return the method for an unnamed scan: the NEMA phantom if the localiser is sure, a cylinder, else a patient."""
+    from phantoms import localise
+
+    for method, find in (("nema_iq", localise.find_nema_iq), ("cylinder", localise.find_cylinder)):
+        try:
+            find(volume)
+        except AnalysisRefused:
+            continue
+        return method
+    return "patient"
+
+
+def _parse_sheet(request: Request) -> Sheet | None:
+    if not request.sheet:
+        return None
+    from phantoms.sheet import Sheet
+
+    return Sheet.parse(request.sheet)
+
+
+def _measure_phantom(work: _Work, request: Request, sheet: Sheet | None, with_figures: bool) -> None:
+    from phantoms import standards
+
+    factor = work.suv.factor_g_per_bq if work.suv else None
+    time = work.suv.reference_time if work.suv else None
+    volume = work.volume
+    if work.method == "cylinder":
+        from phantoms import cylinder
+
+        result: Any = work.timed(
+            "measure", lambda: cylinder.measure(volume, reference_time=time, sheet=sheet, suv_factor=factor)
+        )
+    else:
+        from phantoms import nema_iq
+
+        result = work.timed(
+            "measure",
+            lambda: nema_iq.measure(
+                volume, reference_time=time, sheet=sheet, suv_factor=factor, edition=request.edition
+            ),
+        )
+    work.measurements += result.measurements
+    for standard_id in standards.available():
+        work.measurements += standards.judge(result.measurements, standards.load(standard_id))
+    work.findings += result.findings
+    if sheet is not None:
+        work.findings += sheet.check()
+    if with_figures:
+        from phantoms import figures
+
+        deciding = standards.load(request.standards[0])
+        if work.method == "cylinder":
+            work.figures = work.timed("figures", lambda: figures.cylinder_figures(volume, result))
+        else:
+            work.figures = work.timed("figures", lambda: figures.nema_iq_figures(volume, result, deciding))
+
+
+def _suv_findings(suv: SuvResult) -> list[Finding]:
+    """Return one finding for the SUV itself and one for each warning of its trace."""
+    findings = [
+        Finding(
+            id=str(warning["code"]),
+            outcome=Outcome.WARN,
+            severity="query",
+            message=str(warning["detail"]),
+            owner=Owner.CORE_LAB,
+        )
+        for warning in suv.as_json()["warnings"]
+    ]
+    if suv.refused is not None:
+        refused = suv.refused
+        findings.insert(
+            0,
+            Finding(
+                id=refused.code,
+                outcome=Outcome.NOT_EVALUABLE,
+                severity="exclude",
+                message=refused.detail,
+                observed=refused.attribute or "",
+                next_step=refused.next_step,
+                owner=Owner.SITE,
+            ),
+        )
+    else:
+        findings.append(
+            Finding(id="SUV-01", outcome=Outcome.PASS, severity="exclude", message="SUV can be worked out.")
+        )
+    return findings
+
+
+def _plain(name: str, value: float, unit: str) -> Measurement:
+    return Measurement(name=name, value=value, unit=unit, flags=QualityFlag.UNCERTAINTY_NOT_STATED)
+
+
+def _suv_volume_factor(volume: PetVolume, suv: SuvResult) -> Any:
+    """Return the SUVbw factor as a number, or as an array over z where it differs by slice; None when refused."""
+    if suv.factor_g_per_bq is not None:
+        return suv.factor_g_per_bq
+    if suv.factors_by_slice:
+        import numpy as np
+
+        return np.asarray(suv.factors_by_slice, dtype=np.float64)[:, None, None]
+    return None
+
+
+def _image_measurements(volume: PetVolume, suv: SuvResult) -> list[Measurement]:
+    import numpy as np
+
+    image = volume.image
+    found = [
+        _plain("image_max", float(image.max()), volume.unit),
+        _plain("image_mean", float(image.mean(dtype=np.float64)), volume.unit),
+    ]
+    factor = _suv_volume_factor(volume, suv)
+    if factor is None:
+        missing = [
+            Measurement(name=name, value=None, unit="g/mL", flags=QualityFlag.NO_SUV)
+            for name in ("suvbw_max", "suvbw_mean")
+        ]
+        return found + missing
+    # Slice by slice, so that no second volume is made.
+    slice_factor = np.broadcast_to(np.asarray(factor).reshape(-1), (image.shape[0],))
+    slice_max = image.reshape(image.shape[0], -1).max(axis=1)
+    slice_mean = image.mean(axis=(1, 2), dtype=np.float64)
+    return [
+        *found,
+        _plain("suvbw_max", float((slice_max * slice_factor).max()), "g/mL"),
+        _plain("suvbw_mean", float((slice_mean * slice_factor).mean()), "g/mL"),
+    ]
+
+
+def _mask_measurements(volume: PetVolume, suv: SuvResult, mask: Path) -> list[Measurement]:
+    import numpy as np
+
+    from phantoms import masks
+
+    inside = masks.read_mask(mask, volume)
+    factor = _suv_volume_factor(volume, suv)
+    names = ("min", "median", "max", "mean")
+    if factor is None or not inside.any():
+        flag = QualityFlag.NO_SUV if factor is None else QualityFlag.OUTSIDE_IMAGE
+        return [Measurement(name=f"mask_suvbw_{name}", value=None, unit="g/mL", flags=flag) for name in names]
+    values = (volume.image * factor)[inside].astype(np.float64)
+    return [_plain(f"mask_suvbw_{name}", float(getattr(np, name)(values)), "g/mL") for name in names]
+
+
+def decide(
+    measurements: Iterable[Measurement], findings: Iterable[Finding], standards: Iterable[str]
+) -> Outcome | None:
+    """Return the verdict of the whole: the worst of what the named standards judge and of every finding."""
+    named = set(standards)
+    judged = [m.verdict for m in measurements if m.standard in named and m.verdict is not Outcome.REPORT_ONLY]
+    found = [f.outcome for f in findings if f.severity != "info"]
+    return worst([*judged, *found])
+
+
+def _compose(work: _Work, request: Request) -> Analysis:
+    verdict = decide(work.measurements, work.findings, request.standards)
+    if work.refused is not None:
+        verdict = worst([Outcome.NOT_EVALUABLE, *([verdict] if verdict else [])])
+    scan, series = work.scan, work.series
+    method = work.method if work.method in METHODS else None
+    status = 0 if work.refused is None else (2 if work.is_unusable else 3)
+    seconds = {"read": 0.0, "localise": 0.0, "measure": 0.0} | work.seconds
+    result = {
+        "method": method,
+        "method_version": METHODS[method] if method else None,
+        "verdict": verdict.value if verdict else None,
+        "input_digest": series.input_digest() if series is not None else None,
+        "program": program(),
+        "series": [one.as_json() for one in scan.series] if scan else [],
+        "suv": _suv_json(work),
+        "measurements": [measurement.as_json() for measurement in work.measurements],
+        "findings": [finding.as_json() for finding in work.findings],
+        "refused": work.refused.as_json() if work.refused else None,
+        "ignored": [one.as_json() for one in scan.ignored] if scan else [],
+        "seconds": seconds,
+    }
+    return Analysis(json=result, figures=work.figures, exit_status=status)
+
+
+def _suv_json(work: _Work) -> dict[str, Any]:
+    """Return the contract's ``suv`` object; it carries whatever kept the SUV from being given."""
+    if work.suv is not None:
+        return work.suv.as_json()
+    return {
+        "factor_g_per_bq": None,
+        "body_weight_factors": None,
+        "reference_time": None,
+        "administration_time": None,
+        "decayed_activity_bq": None,
+        "candidates": [],
+        "trace": [],
+        "warnings": [],
+        "refused": work.refused.as_json() if work.refused else None,
+    }
+
+
+# --- what a run is known by ------------------------------------------------------------------
+
+
+@lru_cache
+def program() -> dict[str, Any]:
+    """Return version, commit and the libraries that make numbers."""
+    return {
+        "version": VERSION,
+        "commit": _commit(),
+        "libraries": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("numpy", "scipy", "pydicom")},
+        },
+    }
+
+
+VERSION = "0.1.0"
+
+
+def _commit() -> str:
+    """Return the commit that runs: from the environment of an installed copy, or from the checkout."""
+    if commit := os.environ.get("CORELAB_COMMIT"):
+        return commit
+    folder = Path(__file__).resolve().parents[1] / ".git"
+    try:
+        head = (folder / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        ref = head.removeprefix("ref: ")
+        loose = folder / ref
+        if loose.is_file():
+            return loose.read_text().strip()
+        packed = (folder / "packed-refs").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.split()[0] for line in packed if line.endswith(ref)), "unknown")
+
+
+def canonical(value: Any) -> bytes:
+    """Return a JSON value as the one sequence of bytes that is digested and signed."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON value's canonical bytes."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def lasting(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result without what differs from one run of the same work to the next."""
+    return {key: value for key, value in result.items() if key != "seconds"}
