@@ -1,0 +1,35 @@
+"""Wrong usage and unusable input answer with the same object and status 2."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("{tmp}/absent",),
+        ("{tmp}", "--method", "acr"),
+        ("{tmp}", "--standard", "earl9"),
+        ("{tmp}", "--edition", "nu2_1994"),
+        ("{tmp}", "--unknown-option"),
+        ("{tmp}", "--sheet", "{tmp}/no-sheet.json"),
+        ("{tmp}",),
+    ],
+    ids=["no path", "absent path", "method not built", "standard", "edition", "option", "sheet", "empty folder"],
+)
+def test_analyse_when_the_input_is_unusable_then_status_2_and_the_object_says_why(analyse, tmp_path, arguments):
+    outcome = analyse(*[argument.format(tmp=tmp_path) for argument in arguments])
+    assert outcome.status == 2
+    assert outcome.json["refused"]["detail"]
+    assert outcome.json["suv"]["refused"] is not None
+
+
+def test_analyse_when_no_file_is_dicom_then_every_file_has_its_row(analyse, tmp_path):
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    outcome = analyse(tmp_path)
+    assert outcome.status == 2
+    assert len(outcome.json["ignored"]) == 2
+    assert all(row["reason"] for row in outcome.json["ignored"])
