@@ -1,6 +1,16 @@
 """The core app."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+def start_audit_chain(*, using: str, **kwargs: Any) -> None:
+    """Make the one row that says where the audit chain ends."""
+    from corelab.models import AuditHead
+
+    AuditHead.objects.using(using).get_or_create(pk=1)
 
 
 class CorelabConfig(AppConfig):
@@ -8,3 +18,7 @@ class CorelabConfig(AppConfig):
 
     name = "corelab"
     verbose_name = "Core lab"
+
+    def ready(self) -> None:
+        """Start the audit chain once the tables are there."""
+        post_migrate.connect(start_audit_chain, sender=self)

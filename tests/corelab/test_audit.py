@@ -1,0 +1,97 @@
+"""The audit chain: complete, in the same transaction, and refused any change by the database."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import Error, connection, transaction
+
+from corelab import audit
+from corelab.models import AuditEvent, Site
+
+pytestmark = pytest.mark.django_db
+
+audit.catalogue({"test.happen": "Something happened in a test."})
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site.objects.create(code="north", name="Site North")
+
+
+@pytest.fixture
+def three_rows(site):
+    with audit.acting(name="system: test"):
+        return [audit.record("test.happen", site, after={"number": number}) for number in range(3)]
+
+
+def test_record_when_rows_follow_then_each_hash_covers_the_one_before(three_rows):
+    first, second, third = three_rows
+    assert first.previous_hash == audit.FIRST_HASH
+    assert (second.previous_hash, third.previous_hash) == (first.hash, second.hash)
+    assert audit.verify() == audit.Verification(rows=3, intact=True, first_break=None)
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE corelab_auditevent SET reason = 'other'", "DELETE FROM corelab_auditevent"]
+)
+def test_database_when_a_row_is_to_change_then_it_refuses(three_rows, statement):
+    with pytest.raises(Error, match="for ever"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert AuditEvent.objects.count() == 3
+
+
+def _without_triggers(statement: str) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE corelab_auditevent DISABLE TRIGGER USER")
+            cursor.execute(statement)
+            cursor.execute("ALTER TABLE corelab_auditevent ENABLE TRIGGER USER")
+        else:
+            cursor.execute("DROP TRIGGER audit_no_update")
+            cursor.execute("DROP TRIGGER audit_no_delete")
+            cursor.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "first_break"),
+    [
+        ("UPDATE corelab_auditevent SET reason = 'other' WHERE sequence = 2", 2),
+        ("UPDATE corelab_auditevent SET actor_name = 'nobody' WHERE sequence = 1", 1),
+        ("DELETE FROM corelab_auditevent WHERE sequence = 2", 3),
+        ("DELETE FROM corelab_auditevent WHERE sequence = 3", 3),
+    ],
+    ids=["changed", "other actor", "one gone", "last gone"],
+)
+def test_verify_when_somebody_went_past_the_triggers_then_the_break_is_found(three_rows, statement, first_break):
+    _without_triggers(statement)
+    found = audit.verify()
+    assert (found.intact, found.first_break) == (False, first_break)
+
+
+def test_record_when_nobody_acts_then_it_is_a_mistake(site):
+    with pytest.raises(RuntimeError, match="nobody acts"):
+        audit.record("test.happen", site)
+
+
+def test_record_when_the_action_is_unknown_then_it_is_a_mistake(site):
+    with audit.acting(name="system: test"), pytest.raises(ValueError, match="catalogue"):
+        audit.record("test.unheard_of", site)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_record_when_outside_a_transaction_then_it_is_a_mistake():
+    site = Site.objects.create(code="south", name="Site South")
+    with audit.acting(name="system: test"), pytest.raises(RuntimeError, match="transaction"):
+        audit.record("test.happen", site)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_record_when_the_transaction_is_rolled_back_then_the_row_goes_with_it():
+    site = Site.objects.create(code="south", name="Site South")
+    with audit.acting(name="system: test"):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            audit.record("test.happen", site)
+            raise ZeroDivisionError
+        with transaction.atomic():
+            audit.record("test.happen", site)
+    assert audit.verify() == audit.Verification(rows=1, intact=True, first_break=None)
