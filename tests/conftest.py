@@ -8,6 +8,8 @@ import pytest
 from django.db import connection
 from django.test import TransactionTestCase
 
+from tests import factories
+
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
@@ -40,3 +42,15 @@ def _audit_rows_may_be_flushed() -> None:
                 cursor.execute(statement)
 
     TransactionTestCase._fixture_teardown = flush_without_triggers
+
+
+@pytest.fixture
+def make_user(db):
+    """Return the maker of people."""
+    return factories.user
+
+
+@pytest.fixture
+def make_submission(db):
+    """Return the maker of submissions in any state."""
+    return factories.submission
