@@ -1,10 +1,4 @@
-"""The one reader and writer of DICOM PET series here; pydicom is the authority on the format.
-
-Reading goes in two passes. `read_scan` reads every file's header once, up to the pixels, and sorts files into PET
-series or gives the reason why a file is left out. `Series.load` then reads the pixels of one series into one
-preallocated volume, after everything that the headers declare has been checked against what the files hold.
-No message made here carries a patient's name or identity.
-"""
+"""PET series written as DICOM files."""
 
 from __future__ import annotations
 
@@ -14,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
@@ -23,28 +16,8 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
+from phantoms.dicom_series.header import PET_IMAGE
 from phantoms.volume import PetVolume
-
-
-# Odd values in headers are facts to judge, not something to print: a warning would carry them into logs.
-config.settings.reading_validation_mode = config.IGNORE
-
-PET_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
-LEGACY_CONVERTED_PET = "1.2.840.10008.5.1.4.1.1.128.1"
-ENHANCED_PET = "1.2.840.10008.5.1.4.1.1.130"
-DICOMDIR = "1.2.840.10008.1.3.10"
-
-MAX_ZIP_RATIO = 50
-MAX_ZIP_BYTES = 8 * 1024**3
-MAX_FILES = 50_000
-MAX_EDGE = 2048  # rows or columns; the largest PET matrix sold is 880
-MAX_VOLUME_BYTES = 2 * 1024**3
-
-_UNIT_OF = {"BQML": "Bq/mL", "GML": "g/mL"}
-_UNITS_OF = {unit: units for units, unit in _UNIT_OF.items()}
-
-
-# --- writing -----------------------------------------------------------------------------------------------------
 
 
 def write_series(
@@ -103,7 +76,7 @@ def write_series(
         "SeriesType": ["STATIC", "IMAGE"],
         "CountsSource": "EMISSION",
         "CollimatorType": "NONE",
-        "Units": _UNITS_OF.get(volume.unit),
+        "Units": {"Bq/mL": "BQML", "g/mL": "GML"}.get(volume.unit),
         "NumberOfSlices": planes,
         "SliceThickness": spacing_z,
         "PixelSpacing": [spacing_y, spacing_x],

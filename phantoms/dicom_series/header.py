@@ -1,0 +1,395 @@
+"""One DICOM file: what it is, whose it is, what SUV needs of it, and where its pixels lie."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from pydicom import config, dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import BaseTag
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from phantoms.errors import AnalysisRefused
+from phantoms.sources import Source
+from phantoms.suv_header import parse_date, parse_datetime, parse_time
+
+# Odd values in headers are facts to judge, not something to print: a warning would carry them into logs.
+config.settings.reading_validation_mode = config.IGNORE
+
+PET_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
+ENHANCED_PET = frozenset({"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"})  # and Legacy Converted
+DICOMDIR = "1.2.840.10008.1.3.10"
+LOSSY_SYNTAXES = frozenset(
+    {
+        "1.2.840.10008.1.2.4.50",  # JPEG baseline
+        "1.2.840.10008.1.2.4.51",  # JPEG extended
+        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+    }
+)
+# These two may hold either; without a word in the header a reader cannot tell.
+MAYBE_LOSSY_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
+FAST_SYNTAXES = frozenset({ExplicitVRLittleEndian, ImplicitVRLittleEndian})
+
+_MODALITY_WORDS = {
+    "NM": "gamma-camera images (NM)",
+    "CT": "CT images",
+    "MR": "MR images",
+    "SR": "a structured report",
+    "RTSTRUCT": "a structure set (RTSTRUCT)",
+    "SEG": "a segmentation (SEG)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceFacts:
+    """What the header of one DICOM file says about what and whose it is.
+
+    ``position_mm`` is ImagePositionPatient along the normal of the image plane. ``is_attenuation_corrected`` is None
+    where the header does not say. ``is_lossy`` is true where values were, or may have been, changed by compression.
+    ``patient_identity`` joins patient id, name and birth date: hash it to tell people apart, never show, log or
+    store it. ``scan_at`` is the scanner's wall clock.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    series_number: int | None
+    instance_number: int | None
+    position_mm: float | None
+    is_attenuation_corrected: bool | None
+    number_of_slices: int | None
+    transfer_syntax_uid: str
+    is_lossy: bool
+    patient_identity: str = field(repr=False)
+    manufacturer: str
+    model: str
+    device_serial_number: str
+    software_versions: str
+    reconstruction_method: str
+    scan_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """One PET slice: its file, facts, SUV header values, and where and how its pixels lie.
+
+    ``pixel_offset`` and ``pixel_bytes`` say where the uncompressed PixelData value lies in the file; they are None
+    where pydicom must decode it. ``position``, ``orientation`` and ``pixel_spacing_mm`` are empty where the header
+    does not give them as numbers.
+    """
+
+    source: Source
+    facts: InstanceFacts
+    header: Mapping[str, Any] = field(repr=False)
+    series_type: tuple[str, ...]
+    time_slices: int | None
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    pixel_spacing_mm: tuple[float, ...]
+    slice_thickness_mm: float | None
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits_allocated: int
+    is_signed: bool
+    slope: float | None
+    intercept: float
+    has_pixels: bool
+    file_bytes: int
+    pixel_offset: int | None
+    pixel_bytes: int | None
+
+
+def read_header(file: BinaryIO | Path) -> InstanceFacts:
+    """Read what one DICOM file is, without its pixels.
+
+    Parameters
+    ----------
+    file : binary file or Path
+        A file is read from its start and left open, at some position.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``ING-01`` where it is not a DICOM file or cannot be read.
+    """
+    if isinstance(file, Path):
+        with Source.from_path(file).open() as opened:
+            return read_header(opened)
+    file.seek(0)
+    return _facts(_read_dataset(file), Values())
+
+
+class Values:
+    """Header values as pydicom reads them, each distinct encoding read once.
+
+    The slices of a series repeat most of their header, and decoding elements is what costs.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def get(self, dataset: Dataset, tag: int) -> Any:
+        """Return the value, a sequence as a list of mappings by keyword; None where it is absent or unreadable."""
+        raw = dataset.get_item(BaseTag(tag))
+        if raw is None:
+            return None
+        if not isinstance(raw, RawDataElement):
+            return self._decode(dataset, tag)
+        charset = dataset.get_item(BaseTag(0x00080005))
+        key = (tag, raw.VR, raw.value, raw.is_implicit_VR, raw.is_little_endian, charset and charset.value)
+        try:
+            return self._known[key]
+        except KeyError:
+            value = self._known[key] = self._decode(dataset, tag)
+            return value
+        except TypeError:
+            return self._decode(dataset, tag)
+
+    def text(self, dataset: Dataset, tag: int) -> str:
+        """Return the value as text, several joined by a backslash; empty where there is none."""
+        value = self.get(dataset, tag)
+        return "\\".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value).strip()
+
+    def texts(self, dataset: Dataset, tag: int) -> tuple[str, ...]:
+        """Return the values as texts."""
+        value = self.get(dataset, tag)
+        return tuple(map(str, value if isinstance(value, tuple) else () if value is None else (value,)))
+
+    def numbers(self, dataset: Dataset, tag: int, count: int) -> tuple[float, ...]:
+        """Return `count` finite numbers, or nothing."""
+        value = self.get(dataset, tag)
+        try:
+            numbers = tuple(map(float, value if isinstance(value, tuple) else (value,)))
+        except (TypeError, ValueError):
+            return ()
+        return numbers if len(numbers) == count and np.isfinite(numbers).all() else ()
+
+    def number(self, dataset: Dataset, tag: int) -> float | None:
+        """Return one finite number, or None."""
+        numbers = self.numbers(dataset, tag, 1)
+        return numbers[0] if numbers else None
+
+    def integer(self, dataset: Dataset, tag: int) -> int | None:
+        """Return one number without its fraction, or None."""
+        number = self.number(dataset, tag)
+        return None if number is None else int(number)
+
+    def _decode(self, dataset: Dataset, tag: int) -> Any:
+        try:
+            return _plain(dataset[tag].value)
+        except Exception:  # noqa: BLE001 (pydicom raises whatever a broken value provokes; it counts as absent)
+            return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, DicomSequence):
+        return tuple({element.keyword: _plain(element.value) for element in item} for item in value)
+    if isinstance(value, str | int | float | bytes) or value is None:
+        return value
+    return tuple(value) if isinstance(value, Iterable) else str(value)
+
+
+_HEADER_TAGS = {
+    keyword: int(tag_for_keyword(keyword) or 0)
+    for keyword in (
+        "AcquisitionDate",
+        "AcquisitionDateTime",
+        "AcquisitionTime",
+        "ActualFrameDuration",
+        "CorrectedImage",
+        "DecayCorrection",
+        "DecayFactor",
+        "FrameReferenceTime",
+        "ImageType",
+        "Manufacturer",
+        "NumberOfSlices",
+        "PatientSex",
+        "PatientSize",
+        "PatientWeight",
+        "RadiopharmaceuticalInformationSequence",
+        "RescaleIntercept",
+        "SUVType",
+        "SeriesDate",
+        "SeriesTime",
+        "TimezoneOffsetFromUTC",
+        "Units",
+    )
+}
+# (group, creators, element, name in SeriesHeader); two creator texts of Siemens' block are in use.
+_PRIVATE = (
+    (0x0009, ("GEMS_PETD_01",), 0x0D, "GEScanDateTime"),
+    (0x0071, ("SIEMENS MED PT", "SIEMENS MEDCOM HEADER"), 0x22, "SiemensDecayCorrectionDateTime"),
+    (0x7053, ("Philips PET Private Group",), 0x00, "SUVScaleFactor"),
+    (0x7053, ("Philips PET Private Group",), 0x09, "ActivityConcentrationScaleFactor"),
+)
+
+
+def _read_dataset(file: BinaryIO) -> FileDataset:
+    """Read the header of a DICOM file; the file is left at the PixelData element, where there is one."""
+    head = file.read(132)
+    if head[128:] != b"DICM":
+        what = "The file is empty." if not head else "Not a DICOM file: it lacks the DICOM prefix."
+        raise AnalysisRefused("ING-01", what)
+    file.seek(0)
+    try:
+        return dcmread(file, stop_before_pixels=True)
+    except Exception as error:
+        raise AnalysisRefused("ING-01", "The DICOM header is broken or cut off, so it could not be read.") from error
+
+
+def _facts(dataset: FileDataset, values: Values) -> InstanceFacts:
+    meta = dataset.file_meta
+    corrections = values.texts(dataset, 0x00280051)
+    syntax = str(meta.get("TransferSyntaxUID", ""))
+    lossy_word = values.text(dataset, 0x00282110)
+    position = values.numbers(dataset, 0x00200032, 3)
+    orientation = values.numbers(dataset, 0x00200037, 6)
+    clock = (values.text(dataset, 0x00080022), values.text(dataset, 0x00080032))
+    if not all(clock):
+        clock = (values.text(dataset, 0x00080021), values.text(dataset, 0x00080031))
+    day, moment = parse_date(clock[0]), parse_time(clock[1])
+    scan_at = datetime.combine(day, moment) if day and moment else parse_datetime(values.text(dataset, 0x0008002A))
+    return InstanceFacts(
+        sop_instance_uid=values.text(dataset, 0x00080018) or str(meta.get("MediaStorageSOPInstanceUID", "")),
+        sop_class_uid=values.text(dataset, 0x00080016) or str(meta.get("MediaStorageSOPClassUID", "")),
+        series_instance_uid=values.text(dataset, 0x0020000E),
+        study_instance_uid=values.text(dataset, 0x0020000D),
+        modality=values.text(dataset, 0x00080060),
+        series_number=values.integer(dataset, 0x00200011),
+        instance_number=values.integer(dataset, 0x00200013),
+        position_mm=_along_normal(position, orientation),
+        is_attenuation_corrected="ATTN" in corrections if corrections else None,
+        number_of_slices=values.integer(dataset, 0x00540081),
+        transfer_syntax_uid=syntax,
+        is_lossy=lossy_word == "01" or syntax in LOSSY_SYNTAXES or (syntax in MAYBE_LOSSY_SYNTAXES and not lossy_word),
+        patient_identity="\x1f".join(values.text(dataset, tag) for tag in (0x00100020, 0x00100010, 0x00100030)),
+        manufacturer=values.text(dataset, 0x00080070),
+        model=values.text(dataset, 0x00081090),
+        device_serial_number=values.text(dataset, 0x00181000),
+        software_versions=values.text(dataset, 0x00181020),
+        reconstruction_method=values.text(dataset, 0x00541103),
+        scan_at=scan_at,
+    )
+
+
+def _along_normal(position: Sequence[float], orientation: Sequence[float]) -> float | None:
+    if not (position and orientation):
+        return None
+    a, b, c, d, e, f = orientation
+    return position[0] * (b * f - c * e) + position[1] * (c * d - a * f) + position[2] * (a * e - b * d)
+
+
+def read_instance(source: Source, values: Values) -> Instance:
+    """Read one file's header as a PET slice, or raise AnalysisRefused with why it is none."""
+    try:
+        file = source.open()
+    except Exception as error:
+        raise AnalysisRefused("ING-01", "The file could not be opened.") from error
+    with file:
+        try:
+            if source.path is None:  # a zip stream seeks slowly, so a DICOM member is unpacked once, into memory
+                head = file.read(132)
+                file = io.BytesIO(head + (file.read() if head[128:] == b"DICM" else b""))
+            file_bytes = file.seek(0, io.SEEK_END)
+            file.seek(0)
+        except Exception as error:
+            raise AnalysisRefused("ING-01", "The file is damaged, so it could not be read.") from error
+        dataset = _read_dataset(file)
+        facts = _facts(dataset, values)
+        _check_kind(facts)
+        has_pixels, offset, length = _pixel_place(dataset, file, facts.transfer_syntax_uid)
+    header = {keyword: values.get(dataset, tag) for keyword, tag in _HEADER_TAGS.items()}
+    header |= _private_values(dataset, values)
+    return Instance(
+        source=source,
+        facts=facts,
+        header=header,
+        series_type=values.texts(dataset, 0x00541000),
+        time_slices=values.integer(dataset, 0x00540101),
+        position=values.numbers(dataset, 0x00200032, 3),
+        orientation=values.numbers(dataset, 0x00200037, 6),
+        pixel_spacing_mm=values.numbers(dataset, 0x00280030, 2),
+        slice_thickness_mm=values.number(dataset, 0x00180088) or values.number(dataset, 0x00180050),
+        rows=values.integer(dataset, 0x00280010) or 0,
+        columns=values.integer(dataset, 0x00280011) or 0,
+        frames=values.integer(dataset, 0x00280008) or 1,
+        samples=values.integer(dataset, 0x00280002) or 1,
+        bits_allocated=values.integer(dataset, 0x00280100) or 0,
+        is_signed=values.integer(dataset, 0x00280103) == 1,
+        slope=values.number(dataset, 0x00281053),
+        intercept=values.number(dataset, 0x00281052) or 0.0,
+        has_pixels=has_pixels,
+        file_bytes=file_bytes,
+        pixel_offset=offset,
+        pixel_bytes=length,
+    )
+
+
+def _check_kind(facts: InstanceFacts) -> None:
+    if facts.sop_class_uid == PET_IMAGE:
+        if not facts.series_instance_uid:
+            raise AnalysisRefused("SERIES-NO-IMAGE", "A PET image that names no series (0020,000E).")
+        return
+    if facts.sop_class_uid == DICOMDIR:
+        raise AnalysisRefused("SERIES-NO-IMAGE", "An index of a disc (DICOMDIR), not an image.")
+    if facts.sop_class_uid in ENHANCED_PET:
+        raise AnalysisRefused("SERIES-ENHANCED", "A multi-frame (Enhanced) PET object, which cannot be measured yet.")
+    if facts.modality == "PT":
+        raise AnalysisRefused("ING-11", "Made from PET, but not a PET image (0008,0016), such as a screen capture.")
+    if not facts.modality:
+        raise AnalysisRefused("SERIES-NO-IMAGE", "A DICOM object that names no modality (0008,0060).")
+    what = _MODALITY_WORDS.get(facts.modality, f"of modality {facts.modality[:16]}")
+    raise AnalysisRefused("MODALITY-NOT-PET", f"These are {what}, not PET.")
+
+
+def _pixel_place(dataset: FileDataset, file: BinaryIO, syntax: str) -> tuple[bool, int | None, int | None]:
+    """Return whether pixels follow the header, and where an uncompressed little-endian value of them lies."""
+    if syntax not in FAST_SYNTAXES:
+        return True, None, None
+    explicit = syntax == ExplicitVRLittleEndian
+    start = file.tell()
+    head = file.read(12 if explicit else 8)
+    if len(head) < (12 if explicit else 8) or head[:4] != b"\xe0\x7f\x10\x00":
+        return False, None, None
+    length = struct.unpack("<I", head[8:12] if explicit else head[4:8])[0]
+    if length == 0xFFFFFFFF or (explicit and head[4:6] not in {b"OW", b"OB"}):
+        return True, None, None
+    return True, start + len(head), length
+
+
+def _private_values(dataset: Dataset, values: Values) -> dict[str, Any]:
+    """Return vendors' elements by their name in SeriesHeader, found through their block's creator.
+
+    Some exports drop the creator elements. An element that then stands at its customary place, 10xx, is returned
+    too, and named in ``private_without_creator``: who uses it says so.
+    """
+    found: dict[str, Any] = {}
+    orphans: list[str] = []
+    tags = [tag for tag in dataset.keys() if tag >> 16 in {0x0009, 0x0071, 0x7053}]  # noqa: SIM118 (keys stay raw)
+    for group, creators, element, name in _PRIVATE if tags else ():
+        blocks = [
+            tag & 0xFF
+            for tag in tags
+            if tag >> 16 == group and 0x10 <= tag & 0xFFFF <= 0xFF and values.text(dataset, tag) in creators
+        ]
+        for block in blocks:
+            found.setdefault(name, values.get(dataset, group << 16 | block << 8 | element))
+        customary = group << 16 | 0x1000 | element
+        if found.get(name) is None and customary in tags and (group << 16 | 0x10) not in tags:
+            found[name] = values.get(dataset, customary)
+            orphans.append(name)
+    return found | {"private_without_creator": tuple(orphans)}

@@ -1,0 +1,148 @@
+"""Slices as one even stack: their order, and the map from voxel index to patient millimetres."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms.dicom_series.header import Instance
+from phantoms.errors import AnalysisRefused
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GAP_RATIO = 1.5  # a step above this many median steps is a missing slice
+UNEVEN_RATIO = 0.1  # steps may differ from the mean by this part of it; GE tables step 3.19 to 3.29 mm
+ALIGNMENT_MM = 0.5  # how far slice centres may lie off their common line
+SAME_POSITION_MM = 0.01
+
+
+def stack_order(instance: Instance) -> tuple[float, int]:
+    """Sort key: height along the slice normal, then InstanceNumber."""
+    # The normal of each slice itself: where orientations differ the series is refused later anyway.
+    position = instance.facts.position_mm
+    return (0.0 if position is None else position, instance.facts.instance_number or 0)
+
+
+def affine_lps_mm(instances: Sequence[Instance]) -> NDArray[np.float64]:
+    """Map index ``(x, y, z, 1)`` to patient millimetres, or raise AnalysisRefused where there is no even stack."""
+    first = instances[0]
+    for instance in instances:
+        if not (instance.position and instance.orientation and len(instance.pixel_spacing_mm) == 2):
+            raise AnalysisRefused(
+                "SERIES-GEOMETRY",
+                "The position, orientation or pixel size of a slice is missing (0020,0032) (0020,0037) (0028,0030).",
+                "(0020,0032)",
+                "Export the original transaxial PET series again.",
+            )
+        if (instance.rows, instance.columns) != (first.rows, first.columns) or not np.allclose(
+            instance.pixel_spacing_mm, first.pixel_spacing_mm, rtol=1e-4
+        ):
+            raise AnalysisRefused(
+                "SERIES-GEOMETRY",
+                "The slices of this series differ in matrix or pixel size (0028,0010) (0028,0030).",
+                "(0028,0030)",
+                "Send the original transaxial PET series, alone.",
+            )
+    orientations = np.array([instance.orientation for instance in instances])
+    if np.abs(orientations - orientations[0]).max() > 1e-3:
+        raise AnalysisRefused(
+            "SERIES-ORIENTATION",
+            "The slices of this series lie in several directions (0020,0037).",
+            "(0020,0037)",
+            "Send the original transaxial PET series, alone.",
+        )
+    row, column = orientations[0, :3], orientations[0, 3:]
+    if abs(np.linalg.norm(row) - 1) > 1e-2 or abs(np.linalg.norm(column) - 1) > 1e-2 or abs(row @ column) > 1e-2:
+        raise AnalysisRefused(
+            "SERIES-GEOMETRY",
+            "The orientation of the slices is not two directions at a right angle (0020,0037).",
+            "(0020,0037)",
+            "Export the original transaxial PET series again.",
+        )
+    spacing_y, spacing_x = first.pixel_spacing_mm
+    if min(spacing_y, spacing_x) <= 0:
+        raise AnalysisRefused("SERIES-GEOMETRY", "The pixel size is not above 0 (0028,0030).", "(0028,0030)")
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = row * spacing_x, column * spacing_y
+    affine[:3, 2], affine[:3, 3] = _stack_step(instances, np.cross(row, column)), first.position
+    return affine
+
+
+def _stack_step(instances: Sequence[Instance], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean step from slice to slice, millimetres, after checking that the slices make one even stack."""
+    _check_time_slices(instances)
+    positions = np.array([instance.position for instance in instances])
+    if len(instances) == 1:
+        thickness = instances[0].slice_thickness_mm
+        if not thickness or thickness <= 0:
+            raise AnalysisRefused(
+                "SERIES-GEOMETRY", "One slice without a thickness makes no volume (0018,0050).", "(0018,0050)"
+            )
+        return normal * thickness
+    heights = positions @ normal
+    steps = np.diff(heights)
+    if steps.min() < SAME_POSITION_MM:
+        _refuse_doubled(instances, int((steps < SAME_POSITION_MM).sum()))
+    median = float(np.median(steps))
+    gaps = steps > GAP_RATIO * median
+    if gaps.any():
+        lost = int(np.rint(steps[gaps] / median - 1).sum())
+        raise AnalysisRefused(
+            "SERIES-GAP",
+            f"Slices are missing: {int(gaps.sum())} steps between slices are wider than the usual {median:.2f} mm, "
+            f"about {lost} slices in all (0020,0032).",
+            "(0020,0032)",
+            "Send the whole series again from the scanner or archive.",
+        )
+    mean_step = (positions[-1] - positions[0]) / (len(instances) - 1)
+    even = positions[0] + np.arange(len(instances))[:, None] * mean_step
+    drift = positions - even
+    off_line = np.abs(drift - np.outer(drift @ normal, normal)).max()
+    if np.abs(steps - steps.mean()).max() > UNEVEN_RATIO * steps.mean() or off_line > ALIGNMENT_MM:
+        raise AnalysisRefused(
+            "SERIES-UNEVEN",
+            f"The slices are not evenly spaced: steps of {steps.min():.2f} to {steps.max():.2f} mm (0020,0032).",
+            "(0020,0032)",
+            "Send the original transaxial PET series.",
+        )
+    if np.linalg.norm(mean_step - normal * (mean_step @ normal)) > 0.01 * np.linalg.norm(mean_step):
+        raise AnalysisRefused(
+            "SERIES-GEOMETRY",
+            "The stack of slices leans: it does not rise at a right angle to them (0020,0032).",
+            "(0020,0032)",
+            "Send the original transaxial PET series.",
+        )
+    return np.asarray(mean_step)
+
+
+def _check_time_slices(instances: Sequence[Instance]) -> None:
+    # GE counts beds in NumberOfTimeSlices (0054,0101), so alone it says nothing about time.
+    kind = instances[0].series_type[:1]
+    if kind and kind[0] in {"DYNAMIC", "GATED"} and instances[0].time_slices != 1:
+        raise _dynamic(kind[0].lower())
+
+
+def _refuse_doubled(instances: Sequence[Instance], doubled: int) -> None:
+    times = {(i.header.get("AcquisitionTime"), i.header.get("FrameReferenceTime")) for i in instances}
+    counts = Counter(round(instance.facts.position_mm or 0.0, 2) for instance in instances)
+    if len(times) > 1 and len(set(counts.values())) == 1:
+        raise _dynamic("dynamic or gated")
+    raise AnalysisRefused(
+        "SERIES-DOUBLED",
+        f"{doubled} slices lie where another slice of the series lies (0020,0032).",
+        "(0020,0032)",
+        "Tell us which slices are right, or send the series again, alone.",
+    )
+
+
+def _dynamic(kind: str) -> AnalysisRefused:
+    return AnalysisRefused(
+        "SERIES-DYNAMIC",
+        f"This series is {kind}: it holds several times or phases of the same place (0054,1000) (0054,0101).",
+        "(0054,1000)",
+        "Send the static series.",
+    )
