@@ -90,6 +90,27 @@ def _label(row: Work) -> str:
     return row._meta.label_lower
 
 
+def queue(row: Work, name: str, *, key: str) -> bool:
+    """Make a row due, with its full number of tries, and ring for its job; False when a worker has it now.
+
+    Call it in the transaction that makes the row due. The row's own fields are read again.
+    """
+    waiting = type(row)._default_manager.filter(pk=row.pk).exclude(work_state=WorkState.RUNNING)
+    moved = waiting.update(
+        work_state=WorkState.QUEUED,
+        attempts_before=F("attempts"),
+        queued_at=timezone.now(),
+        finished_at=None,
+        work_error="",
+        progress_done=0,
+        progress_total=0,
+    )
+    row.refresh_from_db()
+    if moved:
+        enqueue(name, **{key: row.pk})
+    return bool(moved)
+
+
 def claim(row: Work) -> Attempt | None:
     """Take a queued row for this worker; None when another worker has it or nothing is due.
 
@@ -173,7 +194,7 @@ def give_up(row: Work, attempt: Attempt, error: BaseException) -> bool:
 
 
 def _release(row: Work, attempt: Attempt, outcome: str, detail: str, reference: str) -> bool:
-    last = row.attempts >= MAX_ATTEMPTS
+    last = row.attempts - row.attempts_before >= MAX_ATTEMPTS
     now = timezone.now()
     with transaction.atomic():
         moved = _still_mine(row).update(

@@ -21,6 +21,7 @@ class Work(models.Model):
 
     work_state = models.CharField(max_length=8, choices=WorkState, default=WorkState.QUEUED, db_index=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    attempts_before = models.PositiveSmallIntegerField("tries made before it was last queued", default=0)
     worker = models.CharField(max_length=120, blank=True)
     queued_at = models.DateTimeField(null=True)
     claimed_at = models.DateTimeField(null=True)

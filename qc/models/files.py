@@ -24,6 +24,7 @@ class Upload(Work):
     offset_bytes = models.BigIntegerField(default=0)
     is_zip = models.BooleanField(default=False)
     is_complete = models.BooleanField(default=False)
+    sha256 = models.CharField("SHA-256 of the whole file, once it is here", max_length=64, blank=True)
     refused_code = models.CharField(max_length=40, blank=True)
     refused_detail = models.CharField(max_length=300, blank=True)
     created_by = models.ForeignKey("corelab.User", on_delete=models.PROTECT, related_name="+")

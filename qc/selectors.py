@@ -1,0 +1,315 @@
+"""What people may see. Every query of a view starts here; absent and forbidden are the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, F, Q, QuerySet
+from django.utils import timezone
+
+from corelab import access
+from corelab.errors import NotFound
+from corelab.models import AuditEvent, Role, User
+from qc.checklists import Item, checklist_for
+from qc.models import ChecklistAnswer, Figure, Report, Run, Submission, Upload
+from qc.states import SubmissionState as S
+
+#: A site sees measured numbers only in these states; before, a physicist has not spoken yet.
+NUMBERS_FOR_SITE = (S.RELEASED, S.PREVIEWED)
+#: States in which something is still to be done.
+OPEN_STATES = (S.CHECKING, S.SENT, S.ANALYSING, S.AWAITING_REVIEW, S.IN_REVIEW, S.HELD)
+#: Why a submission is held where the fault is the lab's.
+OUR_ERROR = "OUR-ERROR"
+#: Refusals that a site can repair at once are shown to it before the review.
+REPAIRABLE_FAMILIES = ("SUV-", "SERIES-", "ING-", "SHEET-", "MODALITY-")
+
+
+# --- whose rows ------------------------------------------------------------------------------
+
+
+def _of_sites(user: User) -> Q:
+    return Q(site_id__in=access.site_ids_of(user))
+
+
+def _of_trials(user: User) -> Q:
+    """Return the released submissions of the person's trials; a dry run is nobody's result."""
+    return Q(trial_id__in=access.trial_ids_of(user), state=S.RELEASED, is_dry_run=False)
+
+
+def _of_lab(user: User) -> Q:
+    """Return all that was sent, for those whom no site or trial bounds."""
+    if not access.sees_everything(user):
+        return Q(pk__in=[])
+    return ~Q(state=S.DRAFT) & ~Q(state=S.WITHDRAWN, sent_by__isnull=True)
+
+
+def _with_names(queryset: QuerySet[Submission]) -> QuerySet[Submission]:
+    return queryset.select_related("site", "scanner", "reconstruction", "trial", "reviewer", "current_run")
+
+
+def submissions_visible_to(user: User) -> QuerySet[Submission]:
+    """Return the submissions the person may look at, newest first, with all that a list row prints."""
+    mine = _of_lab(user) | _of_sites(user) | _of_trials(user)
+    return _with_names(Submission.objects.filter(mine))
+
+
+def drafts_visible_to(user: User) -> QuerySet[Submission]:
+    """Return the drafts the person may go on with."""
+    return _with_names(Submission.objects.filter(_of_sites(user), state=S.DRAFT))
+
+
+def submission_for(user: User, number: int | str) -> Submission:
+    """Return one submission by its number, ``1001`` or ``S-1001``, or raise NotFound."""
+    return _one(submissions_visible_to(user), number, "S-")
+
+
+def draft_for(user: User, number: int | str) -> Submission:
+    """Return one draft that the person may change, or raise NotFound."""
+    return _one(drafts_visible_to(user), number, "S-")
+
+
+def _one(queryset: QuerySet[Any], number: int | str, prefix: str) -> Any:
+    digits = str(number).upper().removeprefix(prefix)
+    row = queryset.filter(number=int(digits)).first() if digits.isdecimal() and len(digits) < 19 else None
+    if row is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    return row
+
+
+def uploads_visible_to(user: User) -> QuerySet[Upload]:
+    """Return the uploads of drafts the person may go on with."""
+    return Upload.objects.filter(
+        submission__site_id__in=access.site_ids_of(user), submission__state=S.DRAFT
+    ).select_related("submission__site")
+
+
+def upload_for(user: User, upload_id: UUID) -> Upload:
+    """Return one upload, or raise NotFound."""
+    upload = uploads_visible_to(user).filter(pk=upload_id).first()
+    if upload is None:
+        raise NotFound("There is no such upload.")
+    return upload
+
+
+def _results(user: User, submission: str, run: str) -> Q:
+    """Return whose results may be read: the lab all of them, a site and a trial the one that was released.
+
+    ``submission`` and ``run`` are the lookup paths from the asked table to those two.
+    """
+    if access.sees_everything(user):
+        return Q()
+    site = Q(**{f"{submission}__site_id__in": access.site_ids_of(user), f"{submission}__state__in": NUMBERS_FOR_SITE})
+    trial = Q(
+        **{
+            f"{submission}__trial_id__in": access.trial_ids_of(user),
+            f"{submission}__state": S.RELEASED,
+            f"{submission}__is_dry_run": False,
+        }
+    )
+    return Q(**{f"{submission}__current_run": F(run)}) & (site | trial)
+
+
+def runs_visible_to(user: User) -> QuerySet[Run]:
+    """Return the runs whose numbers the person may read."""
+    return Run.objects.filter(_results(user, "submission", "pk")).select_related(
+        "submission__site", "submission__scanner", "submission__reconstruction", "submission__trial"
+    )
+
+
+def run_for(user: User, number: int | str) -> Run:
+    """Return one run by its number, ``1003`` or ``R-1003``, or raise NotFound."""
+    run: Run = _one(runs_visible_to(user), number, "R-")
+    return run
+
+
+def figures_visible_to(user: User) -> QuerySet[Figure]:
+    """Return the pictures of the runs that the person may read."""
+    return Figure.objects.filter(_results(user, "run__submission", "run")).select_related("stored", "run")
+
+
+def reports_visible_to(user: User) -> QuerySet[Report]:
+    """Return the documents of the runs that the person may read; outside the lab only what is final.
+
+    Final is the signed report, or the unofficial one of a dry run.
+    """
+    reports = Report.objects.filter(_results(user, "run__submission", "run")).select_related(
+        "stored", "run__submission__site", "review__signature"
+    )
+    if access.sees_everything(user):
+        return reports
+    return reports.filter(Q(review__isnull=False) | Q(run__submission__state=S.PREVIEWED))
+
+
+def history_of(submission: Submission) -> QuerySet[AuditEvent]:
+    """Return what was done to a submission that the person was already allowed to see, newest first."""
+    return AuditEvent.objects.filter(object_type="qc.submission", object_id=str(submission.pk))
+
+
+# --- worklist --------------------------------------------------------------------------------
+
+
+#: Views of the worklist with the words on their tabs.
+WORK_VIEWS: Mapping[str, str] = {
+    "needs-me": "Needs me",
+    "breaching-today": "Breaching today",
+    "waiting-for-sites": "Waiting for sites",
+    "running": "Running",
+    "our-errors": "Our errors",
+    "all-open": "All open",
+}
+
+
+def _work_filters(user: User) -> dict[str, Q]:
+    roles = access.lab_roles_of(user)
+    needs_me = Q(pk__in=[])
+    if Role.PHYSICIST in roles:
+        not_mine = ~Q(created_by=user) & ~(Q(sent_by__isnull=False) & Q(sent_by=user))
+        needs_me |= Q(state=S.AWAITING_REVIEW) & not_mine | Q(state=S.IN_REVIEW, reviewer=user)
+    if roles & {Role.TECHNICIAN, Role.PHYSICIST}:
+        needs_me |= Q(state=S.HELD)
+    today = timezone.now().date()
+    return {
+        "needs-me": needs_me,
+        "breaching-today": Q(due_on__lte=today, state__in=(S.SENT, S.ANALYSING, S.AWAITING_REVIEW, S.IN_REVIEW)),
+        # A site is waited for where it must answer before anything goes on.
+        "waiting-for-sites": Q(state=S.HELD) & ~Q(hold_code=OUR_ERROR),
+        "running": Q(state__in=(S.CHECKING, S.SENT, S.ANALYSING)),
+        "our-errors": Q(state=S.HELD, hold_code=OUR_ERROR),
+        "all-open": Q(state__in=OPEN_STATES),
+    }
+
+
+def worklist_for(user: User, view: str) -> QuerySet[Submission]:
+    """Return the rows of one view of the worklist, the next deadline first; dry runs never stand in it.
+
+    An unknown view is the first one.
+    """
+    filters = _work_filters(user)
+    rows = submissions_visible_to(user).filter(filters.get(view, filters["needs-me"]), is_dry_run=False)
+    if not access.sees_everything(user):
+        return rows.none()
+    return rows.order_by(F("due_on").asc(nulls_last=True), "number")
+
+
+def worklist_counts(user: User) -> dict[str, int]:
+    """Return how many rows each view of the worklist has, in one query."""
+    if not access.sees_everything(user):
+        return dict.fromkeys(WORK_VIEWS, 0)
+    filters = _work_filters(user)
+    counts = Submission.objects.filter(_of_lab(user), is_dry_run=False).aggregate(
+        **{view.replace("-", "_"): Count("pk", filter=filters[view]) for view in WORK_VIEWS}
+    )
+    return {view: counts[view.replace("-", "_")] for view in WORK_VIEWS}
+
+
+# --- one submission --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesRow:
+    """One series of a submission as it arrived. ``expected`` is None where the headers name no number of slices."""
+
+    series_uid: str
+    series_number: int | None
+    modality: str
+    is_attenuation_corrected: bool | None
+    count: int
+    expected: int | None
+    missing: tuple[int, ...]
+    findings: tuple[dict[str, Any], ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether as many slices came as the headers name."""
+        return self.expected is None or self.count >= self.expected
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether it is PET with attenuation correction, so that it may be the one to measure."""
+        return self.modality == "PT" and self.is_attenuation_corrected is not False
+
+
+def received_series(submission: Submission) -> list[SeriesRow]:
+    """Return the series of a submission as they arrived, by series number; one query."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """How much of a submission has arrived."""
+
+    files: int
+    left_out: int
+    size_bytes: int
+    uploads_complete: int
+    uploads_total: int
+    is_unpacking: bool
+
+
+def arrival_of(submission: Submission) -> Arrival:
+    """Return how much of a submission has arrived; two queries."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the workers do with a submission now, for the line that a page polls.
+
+    ``step`` is ``unpack``, ``check``, ``analyse``, ``report`` or ``""``; ``done`` of ``total`` counts within it (0 of
+    0 where it cannot be counted); ``ahead`` is how many jobs of that step wait before this one; ``usual`` says how long
+    such a step takes.
+    """
+
+    step: str
+    words: str
+    usual: str
+    done: int
+    total: int
+    ahead: int
+    attempt: int
+    is_running: bool
+    is_finished: bool
+    is_our_error: bool
+    error_reference: str
+
+
+def progress_of(submission: Submission) -> Progress:
+    """Return what the workers do with a submission now; at most four queries."""
+    raise NotImplementedError
+
+
+def repairable_findings(submission: Submission) -> list[dict[str, Any]]:
+    """Return what the site can repair at once: findings of the arrival, and a refusal of its families.
+
+    Shown to the site before the review; measured verdicts are not.
+    """
+    raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ChecklistRow:
+    """One item of the visual checklist with its last answer, None while there is none."""
+
+    item: Item
+    answer: ChecklistAnswer | None
+
+
+def checklist_of(run: Run) -> list[ChecklistRow]:
+    """Return the checklist of a run's method with the last answer to each item; one query."""
+    last: dict[str, ChecklistAnswer] = {}
+    for answer in run.checklist_answers.select_related("answered_by").order_by("answered_at", "pk"):
+        last[answer.item] = answer
+    return [ChecklistRow(item, last.get(item.key)) for item in checklist_for(run.method)]
+
+
+def unsigned_report_of(run: Run) -> Report | None:
+    """Return the unsigned report of a run, with its stored bytes once it is made."""
+    return run.reports.filter(review__isnull=True).select_related("stored").first()
+
+
+def signed_report_of(run: Run) -> Report | None:
+    """Return the signed report of a run, with its stored bytes once it is made."""
+    return run.reports.filter(review__isnull=False).select_related("stored", "review__signature").first()

@@ -1,0 +1,57 @@
+"""Every write of this package: check, change, record, announce, in one transaction.
+
+Functions are named ``<noun>_<verb>`` and take keywords only. Where a person acts, ``actor`` is that person and the
+caller is inside ``audit.acting``; functions without an actor are what jobs call.
+"""
+
+from qc.services.checks import preview_findings, submission_check
+from qc.services.cleaning import dry_runs_delete_old, uploads_delete_stale, work_sweep
+from qc.services.reports import report_make
+from qc.services.reviews import (
+    checklist_answer,
+    review_sign,
+    signing_digest,
+    signing_statement,
+    submission_claim,
+    submission_unclaim,
+)
+from qc.services.runs import run_analyse
+from qc.services.submissions import (
+    patient_values_save,
+    sheet_save,
+    submission_place_edit,
+    submission_recheck,
+    submission_repeat,
+    submission_send,
+    submission_start,
+    submission_withdraw,
+)
+from qc.services.uploads import upload_append, upload_create, upload_remove, upload_unpack
+
+__all__ = [
+    "checklist_answer",
+    "dry_runs_delete_old",
+    "patient_values_save",
+    "preview_findings",
+    "report_make",
+    "review_sign",
+    "run_analyse",
+    "sheet_save",
+    "signing_digest",
+    "signing_statement",
+    "submission_check",
+    "submission_claim",
+    "submission_place_edit",
+    "submission_recheck",
+    "submission_repeat",
+    "submission_send",
+    "submission_start",
+    "submission_unclaim",
+    "submission_withdraw",
+    "upload_append",
+    "upload_create",
+    "upload_remove",
+    "upload_unpack",
+    "uploads_delete_stale",
+    "work_sweep",
+]
