@@ -1,0 +1,193 @@
+"""Find a phantom in an image by itself: where it lies, how it is turned, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms import sphere_ring
+from phantoms.errors import AnalysisRefused
+from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from phantoms.volume import PetVolume
+
+_NEMA_GUESSES = 3  # places of the coarse search that the fine fit looks at before it gives up
+_MIN_EXPLAINED = 0.7
+_MIN_ORDER_CONFIDENCE = 0.95
+_MAX_RESIDUAL_MM = 6.0
+_MAX_RADIUS_ERROR_MM = 8.0
+_MIN_CONTRAST = 1.0  # spheres at least twice the background
+_LARGE_SPHERE_RANGE = (0.5, 1.7)  # heights of the 37 and 28 mm spheres over the common one
+_VISIBLE_RANGE = (0.3, 3.0)
+_MIN_VISIBLE = 4
+_MAX_FWHM_MM = 15.0
+
+
+@dataclass(frozen=True)
+class NemaPose:
+    """Where the NEMA image-quality phantom lies. Positions are DICOM patient coordinates (LPS), millimetres.
+
+    Attributes
+    ----------
+    spheres : dict of int to ndarray, shape (3,)
+        Centre of each sphere by its inner diameter in mm, the largest first.
+    axis : ndarray, shape (3,)
+        Unit vector along the phantom's axis, square to the plane of the spheres, towards +z (head).
+    center_lps_mm : ndarray, shape (3,)
+        Centre of the ring of spheres.
+    toward_largest : ndarray, shape (3,)
+        Unit vector in the sphere plane from the centre to the 37 mm sphere's place.
+    lung_center_lps_mm, lung_radius_mm : ndarray and float, or None
+        Where the cold insert crosses the sphere plane, and its radius; None where there is none.
+    filled_mm : tuple of float
+        Where the filled body begins and ends along ``axis``, from the sphere plane.
+    is_cut : tuple of bool
+        True where the image, not the phantom, ends there.
+    tilt_deg : float
+        Angle between ``axis`` and z.
+    ring_radius_mm : float
+        Fitted radius of the ring; phantoms are made to 57.2.
+    fwhm_mm : float
+        Blur common to all spheres in the fit that placed them.
+    contrast : float
+        Fitted sphere concentration over background, from the image alone.
+    residual_mm : float
+        Root mean square distance of the spheres from their places on the rigid ring.
+    order_confidence : float
+        Probability, from the spheres' sizes, that the order round the ring is this one and none of the other eleven.
+    explained : float
+        Share of the voxels' variance, beyond noise, that six equal spheres on a ring explain.
+    """
+
+    spheres: dict[int, NDArray[np.float64]]
+    axis: NDArray[np.float64]
+    center_lps_mm: NDArray[np.float64]
+    toward_largest: NDArray[np.float64]
+    lung_center_lps_mm: NDArray[np.float64] | None
+    lung_radius_mm: float | None
+    filled_mm: tuple[float, float]
+    is_cut: tuple[bool, bool]
+    tilt_deg: float
+    ring_radius_mm: float
+    fwhm_mm: float
+    contrast: float
+    residual_mm: float
+    order_confidence: float
+    explained: float
+
+
+def find_nema_iq(volume: PetVolume) -> NemaPose:
+    """Find the six hot spheres of a NEMA image-quality phantom, their order and the phantom's axis.
+
+    Any flip, any turn about the axis and either order of the spheres; the axis within about 15 degrees of z.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image, in any unit.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``PHA-NOT-FOUND`` where no ring explains the image well enough, or its order is not sure. ``detail`` says what
+        was seen instead.
+
+    Notes
+    -----
+    Outline and axis from the image at half its background; template search over centre, turn and order; then a
+    least-squares fit of one rigid ring of blurred spheres to the voxels (`phantoms.sphere_ring`). Refused where fewer
+    than four spheres are seen, the fitted ring's radius is more than 8 mm off 57.2, the spheres stand more than 6 mm
+    (root mean square) off the ring, or the model explains less than 0.7 of the variance beyond noise: uniform
+    cylinders and patients stay under 0.55.
+    """
+    oriented = sphere_ring.along_patient_axes(volume)
+    fine = sphere_ring.binned(oriented, sphere_ring.FINE_VOXEL_MM)
+    body = sphere_ring.find_body(fine)
+    if body is None:
+        raise _not_found("no body stands out from the image")
+    seen = []
+    for guess in sphere_ring.guesses(body, count=_NEMA_GUESSES):
+        fit = _fit(fine, guess)
+        if fit is None:
+            continue
+        doubt = _doubt(fit)
+        if doubt is None:
+            return _pose(fine, body, fit)
+        seen.append((fit.explained, doubt))
+    raise _not_found(max(seen)[1] if seen else "no ring of spheres lies whole inside the image")
+
+
+def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | None:
+    """Fit once from the guess and, where the order was wrong or the ring moved far, once more from there."""
+    noise, smoothed_noise = sphere_ring.background_noise(volume, guess)
+    if not math.isfinite(noise):
+        return None
+    fit = sphere_ring.fit_ring(volume, guess, noise=noise, smoothed_noise=smoothed_noise)
+    if fit is None:
+        return None
+    moved_mm = float(np.linalg.norm(fit.ring.center_lps_mm - guess.center_lps_mm))
+    if fit.best_order == (0, 1) and moved_mm < sphere_ring.FINE_VOXEL_MM:
+        return fit
+    better = fit.ring.reordered(*fit.best_order)
+    return sphere_ring.fit_ring(volume, better, noise=noise, smoothed_noise=smoothed_noise)
+
+
+def _doubt(fit: sphere_ring.RingFit) -> str | None:
+    """Return why this fit is not taken for the phantom, in words; None where it is."""
+    ring = fit.ring
+    height = fit.amplitudes / ring.amplitude
+    visible = int(np.sum((height > _VISIBLE_RANGE[0]) & (height < _VISIBLE_RANGE[1])))
+    fwhm_mm = ring.sigma_mm * FWHM_PER_SIGMA
+    if ring.background <= 0 or ring.amplitude < _MIN_CONTRAST * ring.background:
+        return "nothing on a ring of 114 mm is hotter than twice its surroundings"
+    if fit.explained < _MIN_EXPLAINED or fwhm_mm > _MAX_FWHM_MM:
+        return f"six spheres on a ring explain {100 * max(fit.explained, 0.0):.0f} % of the best place's contrast"
+    if visible < _MIN_VISIBLE or not np.all(
+        (height[:2] > _LARGE_SPHERE_RANGE[0]) & (height[:2] < _LARGE_SPHERE_RANGE[1])
+    ):
+        return f"{visible} of six spheres are seen on the ring"
+    if abs(ring.radius_mm - sphere_ring.RING_RADIUS_MM) >= _MAX_RADIUS_ERROR_MM:
+        return f"the ring's radius is {ring.radius_mm:.0f} mm, 57 is expected"
+    if fit.residual_mm > _MAX_RESIDUAL_MM:
+        return f"the spheres lie {fit.residual_mm:.0f} mm off their ring"
+    if fit.order_confidence < _MIN_ORDER_CONFIDENCE:
+        return f"which sphere is which is not sure ({100 * fit.order_confidence:.0f} %)"
+    return None
+
+
+def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit) -> NemaPose:
+    ring = fit.ring
+    filled_mm, is_cut = sphere_ring.filled_extent(body.image, ring)
+    lung = sphere_ring.cold_insert(volume, ring, filled_mm)
+    axis = ring.frame[:, 2]
+    return NemaPose(
+        spheres=dict(zip(DIAMETERS_MM, fit.centers_lps_mm, strict=True)),
+        axis=axis,
+        center_lps_mm=ring.center_lps_mm,
+        toward_largest=ring.frame[:, 0],
+        lung_center_lps_mm=lung[0] if lung else None,
+        lung_radius_mm=lung[1] if lung else None,
+        filled_mm=filled_mm,
+        is_cut=is_cut,
+        tilt_deg=math.degrees(math.acos(min(1.0, abs(float(axis[2]))))),
+        ring_radius_mm=ring.radius_mm,
+        fwhm_mm=ring.sigma_mm * FWHM_PER_SIGMA,
+        contrast=1.0 + ring.amplitude / ring.background,
+        residual_mm=fit.residual_mm,
+        order_confidence=fit.order_confidence,
+        explained=fit.explained,
+    )
+
+
+def _not_found(what: str) -> AnalysisRefused:
+    return AnalysisRefused(
+        "PHA-NOT-FOUND",
+        f"We could not find the six spheres: {what}.",
+        next_step="Check that the whole phantom is in the field and that this is the NEMA IQ phantom.",
+    )
