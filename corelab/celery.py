@@ -1,9 +1,13 @@
 """The Celery application: JSON only, late acknowledgement, three queues, a beat that sweeps."""
 
 import os
+from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from celery.signals import worker_process_init
+from kombu import Exchange, Queue
+
+from corelab.lifeline import die_with
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "corelab.settings.local")
 
@@ -20,7 +24,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
     task_create_missing_queues=False,
     task_default_queue="intake",
-    task_queues=[Queue("intake"), Queue("analysis"), Queue("reports")],
+    # A queue without a key of its own takes the default one, and then each message lands in all three.
+    task_queues=[Queue(name, Exchange("work"), routing_key=name) for name in ("intake", "analysis", "reports")],
     broker_transport_options={"visibility_timeout": 3600},
     broker_connection_retry_on_startup=True,
     task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2},
@@ -32,3 +37,9 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks()
+
+
+@worker_process_init.connect
+def _end_with_the_worker(**_: Any) -> None:
+    """End a pool process with its worker, also in mid-task: its row is taken up again by the sweep."""
+    die_with(os.getppid())

@@ -4,12 +4,12 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from django.core.management.utils import get_random_secret_key
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-VAR_DIR = Path(os.environ.get("CORELAB_VAR_DIR", BASE_DIR / "var"))
+VAR_DIR = Path(os.environ.get("CORELAB_VAR_DIR", BASE_DIR / "var")).resolve()
 
 SITE_NAME = os.environ.get("CORELAB_NAME", "PET core lab")
 
@@ -81,6 +81,12 @@ TEMPLATES = [
 # --- database ---------------------------------------------------------------------------
 
 
+def _host(parts: SplitResult) -> str:
+    """Return the host as written: a socket folder travels percent-encoded in its place, and its case counts."""
+    written = parts.netloc.rpartition("@")[2]
+    return written.removesuffix(f":{parts.port}") if parts.port else written
+
+
 def _database(url: str) -> dict[str, object]:
     """Read ``sqlite:////path`` or ``postgresql://user:password@host:port/name``."""
     parts = urlsplit(url)
@@ -100,8 +106,7 @@ def _database(url: str) -> dict[str, object]:
         "NAME": unquote(parts.path[1:]),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        # A socket folder travels percent-encoded in the place of the host.
-        "HOST": unquote(parts.hostname or ""),
+        "HOST": unquote(_host(parts)),
         "PORT": parts.port or "",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
