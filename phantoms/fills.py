@@ -1,0 +1,77 @@
+"""One fill of a phantom, and the concentration that it decays to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+FILLS = ("cylinder", "spheres", "background")
+NAMES = {"cylinder": "cylinder", "spheres": "sphere stock", "background": "background"}
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What was put into one part of the phantom: an activity with its volume, or a concentration with its time."""
+
+    what: str
+    activity_mbq: float | None = None
+    assayed_at: datetime | None = None
+    residual_mbq: float | None = None
+    residual_at: datetime | None = None
+    volume_ml: float | None = None
+    concentration_bqml: float | None = None
+    at: datetime | None = None
+    is_at_reference_time: bool = False  # "at": null, the concentration holds at the image's own reference time
+
+    @property
+    def is_concentration(self) -> bool:
+        """Whether the concentration itself was stated."""
+        return self.concentration_bqml is not None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What this fill lacks before a concentration follows from it, in the site's words."""
+        if self.is_concentration:
+            return () if self.is_at_reference_time or self.at else ("the time of the concentration",)
+        wanted = (
+            (self.activity_mbq, "the activity drawn"),
+            (self.assayed_at, "the time it was drawn"),
+            (self.volume_ml, "the volume"),
+        )
+        lacks = [words for value, words in wanted if value is None]
+        if self.residual_mbq and self.residual_at is None:
+            lacks.append("the time of the residual")
+        if self.residual_at is not None and self.residual_mbq is None:
+            lacks.append("the residual")
+        return tuple(lacks)
+
+
+@dataclass(frozen=True)
+class DecayClock:
+    """The nuclide's half-life, and how far the scanner's clock is ahead of the sheet's."""
+
+    half_life_s: float
+    clock_offset_s: float = 0.0
+
+    def on_scanner(self, moment: datetime) -> datetime:
+        """Turn a time of the sheet into the scanner's clock."""
+        return moment + timedelta(seconds=self.clock_offset_s)
+
+    def concentration_bqml(self, fill: Fill, at: datetime) -> float:
+        """Return ``(A·2^(-(t - t_A)/T) - A_r·2^(-(t - t_r)/T)) / V``, or the stated concentration decayed.
+
+        ``at`` is on the scanner's clock. The value is negative where the residual exceeds the draw; the fill must
+        lack nothing.
+        """
+        if fill.concentration_bqml is not None:
+            return fill.concentration_bqml * self._left(fill.at, at)
+        net_mbq = (fill.activity_mbq or 0.0) * self._left(fill.assayed_at, at)
+        if fill.residual_mbq:
+            net_mbq -= fill.residual_mbq * self._left(fill.residual_at, at)
+        return net_mbq * 1e6 / (fill.volume_ml or math.inf)
+
+    def _left(self, since: datetime | None, at: datetime) -> float:
+        if since is None:
+            return 1.0
+        return float(2.0 ** (-(at - self.on_scanner(since)).total_seconds() / self.half_life_s))

@@ -1,0 +1,353 @@
+"""The activity sheet: what the site wrote down when it filled the phantom, and the true concentration it implies.
+
+Times on the sheet are the site's wall clock in ``time_zone``; DICOM times are the scanner's wall clock. The two are
+compared as they stand, without zone, after ``clock_offset_s`` (scanner minus sheet) is added to the sheet's. A time
+with an offset (``…Z``, ``…+01:00``) is first turned into the wall clock of ``time_zone``.
+
+What looks like a slip is named together with the value that would mend it; nothing is ever changed here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from phantoms import sheet_checks
+from phantoms.errors import AnalysisRefused
+from phantoms.fills import FILLS, NAMES, DecayClock, Fill
+from phantoms.nuclides import half_life_s
+from phantoms.results import Finding, Outcome, QualityFlag
+
+DEFAULT_NUCLIDE = "F-18"
+
+_KEYS = {"nuclide", "time_zone", "fills", "phantom_serial", "calibrator", "volume_uncertainty_ml", "clock_offset_s"}
+_KEYS |= {"header_dose"}
+_FILL_KEYS = {"what", "activity_mbq", "assayed_at", "residual_mbq", "residual_at", "volume_ml", "concentration_bqml"}
+_FILL_KEYS |= {"at"}
+
+
+@dataclass(frozen=True)
+class FillUncertainty:
+    """One standard deviation of each step that makes a true concentration (the lab's rules, low confidence).
+
+    Accredited calibrators are traceable to 2 to 5 %; flasks and weighed phantoms to about 1 %; clocks are read to
+    the minute, so timing counts what the nuclide decays in one.
+    """
+
+    calibrator_pct: float = 3.0
+    volume_pct: float = 1.0
+    residual_pct: float = 0.5
+    clock_min: float = 1.0
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """One contribution to the uncertainty of a true concentration, one standard deviation in per cent."""
+
+    what: str
+    pct: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Independent contributions; ``total_pct`` is the root of the sum of their squares."""
+
+    rows: tuple[BudgetRow, ...]
+
+    @property
+    def total_pct(self) -> float:
+        """One standard deviation of the true concentration, per cent."""
+        return math.sqrt(sum(row.pct**2 for row in self.rows))
+
+
+@dataclass(frozen=True)
+class DecayStep:
+    """One line of the decay table: the activity and concentration at a clock time.
+
+    The steps of the fill carry the sheet's clock, the last one the scanner's.
+    """
+
+    label: str
+    at: datetime | None
+    activity_mbq: float | None
+    concentration_bqml: float | None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """An activity sheet that could be read; it may still be half filled in, which `check` says."""
+
+    fills: tuple[Fill, ...]
+    nuclide: str = DEFAULT_NUCLIDE
+    time_zone: str | None = None
+    phantom_serial: str | None = None
+    calibrator: Any = None
+    volume_uncertainty_ml: float | None = None
+    clock_offset_s: float = 0.0
+    header_dose: str | None = None
+    unknown_keys: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Sheet:
+        """Read a ``sheet.json`` object.
+
+        Raises
+        ------
+        AnalysisRefused
+            ``SHEET-FORM``, ``SHEET-NUCLIDE``, ``SHEET-WHAT``, ``SHEET-NUMBER`` or ``SHEET-TIME``: the code of the
+            first problem, the words of all of them.
+        """
+        reader = _Reader()
+        sheet = reader.sheet(data)
+        if reader.problems:
+            detail = " ".join(finding.message for finding in reader.problems)
+            raise AnalysisRefused(reader.problems[0].id, detail, next_step=reader.problems[0].next_step)
+        return sheet
+
+    @property
+    def clock(self) -> DecayClock:
+        """The nuclide's decay on the scanner's clock."""
+        return DecayClock(half_life_s(self.nuclide), self.clock_offset_s)
+
+    def fill(self, what: str) -> Fill | None:
+        """Return the fill of ``cylinder``, ``spheres`` or ``background``."""
+        return next((fill for fill in self.fills if fill.what == what), None)
+
+    def concentration_bqml(self, what: str, at: datetime | None) -> tuple[float | None, QualityFlag]:
+        """Return the true concentration at the image's decay reference time, and flags.
+
+        ``(A·2^(-(t - t_A)/T) - A_r·2^(-(t - t_r)/T)) / V`` with the drawn activity A, the residual A_r, their clock
+        times, the half-life T and the volume V.
+
+        Parameters
+        ----------
+        what : str
+            ``cylinder``, ``spheres`` or ``background``.
+        at : datetime or None
+            The image's decay reference time on the scanner's clock, without zone; None where it is not known.
+
+        Returns
+        -------
+        float or None
+            Bq/mL; None with ``NO_SHEET`` where the fill is absent, half filled in or leaves nothing, with
+            ``NO_REFERENCE_TIME`` where ``at`` is None and the fill's own time is fixed.
+        """
+        fill = self.fill(what)
+        if fill is None or fill.missing:
+            return None, QualityFlag.NO_SHEET
+        if fill.is_at_reference_time:
+            return fill.concentration_bqml, QualityFlag.SHEET_TIME_ASSUMED
+        if at is None:
+            return None, QualityFlag.NO_REFERENCE_TIME
+        value = self.clock.concentration_bqml(fill, at)
+        return (value, QualityFlag.NONE) if value > 0 else (None, QualityFlag.NO_SHEET)
+
+    def activity_ratio(self, at: datetime | None = None) -> tuple[float | None, QualityFlag]:
+        """Return spheres over background at one moment, and flags.
+
+        With one nuclide the moment does not matter, so ``at`` is needed only where one fill's time is null and the
+        other's is not.
+        """
+        fills = self.fill("spheres"), self.fill("background")
+        moment = at or next((fill.at or fill.assayed_at for fill in fills if fill and not fill.missing), None)
+        if at is None and len({fill.is_at_reference_time for fill in fills if fill}) == 2:
+            return None, QualityFlag.NO_REFERENCE_TIME
+        spheres, spheres_flags = self.concentration_bqml("spheres", moment)
+        background, background_flags = self.concentration_bqml("background", moment)
+        flags = spheres_flags | background_flags
+        if spheres is None or background is None:
+            return None, flags
+        return spheres / background, flags
+
+    def decay_steps(self, what: str, at: datetime | None) -> list[DecayStep]:
+        """Return the decay table of one fill from the draw to the scan; only the steps whose data are there."""
+        fill = self.fill(what)
+        if fill is None:
+            return []
+        if fill.is_concentration:
+            steps = [DecayStep("Stated", fill.at, None, fill.concentration_bqml)]
+        else:
+            steps = [DecayStep("Drawn", fill.assayed_at, fill.activity_mbq, None)]
+            place = {"cylinder": "phantom", "spheres": "stock"}.get(what, what)
+            if not fill.missing and fill.residual_at is not None:
+                bqml = self.clock.concentration_bqml(fill, self.clock.on_scanner(fill.residual_at))
+                steps.append(DecayStep(f"In the {place}, residual off", fill.residual_at, _mbq(fill, bqml), bqml))
+        value, _ = self.concentration_bqml(what, at)
+        if value is not None:
+            steps.append(DecayStep("At the scan", at, _mbq(fill, value), value))
+        return steps
+
+    def uncertainty_budget(self, what: str, parameters: FillUncertainty | None = None) -> Budget:
+        """Return what the true concentration of one fill may be off by, one standard deviation each.
+
+        A concentration that the site stated has the same budget: how it was obtained is not on the sheet.
+        """
+        p = parameters or FillUncertainty()
+        fill = self.fill(what)
+        volume_pct, volume_source = p.volume_pct, "house value for a measured volume"
+        if fill and fill.volume_ml and self.volume_uncertainty_ml is not None:
+            volume_pct, volume_source = 100 * self.volume_uncertainty_ml / fill.volume_ml, "the sheet"
+        timing_pct = 100 * math.log(2) * 60 * p.clock_min / half_life_s(self.nuclide)
+        rows = [
+            BudgetRow("Dose calibrator", p.calibrator_pct, "house value; calibrators are traceable to 2 to 5 %"),
+            BudgetRow("Volume", volume_pct, volume_source),
+            BudgetRow("Residual", p.residual_pct, "house value"),
+        ]
+        if not (fill and fill.is_at_reference_time):
+            rows.append(BudgetRow("Clock", timing_pct, f"decay of {self.nuclide} in {p.clock_min:g} min"))
+        return Budget(tuple(rows))
+
+    def check(self, at: datetime | None = None) -> tuple[Finding, ...]:
+        """Return everything that looks wrong, all at once.
+
+        Parameters
+        ----------
+        at : datetime or None
+            The image's decay reference time; with it the order of draw and scan, and the concentrations at the scan,
+            are looked at too.
+        """
+        findings = [*sheet_checks.check_keys(self.unknown_keys)]
+        findings += sheet_checks.check_partner(fill.what for fill in self.fills)
+        for fill in self.fills:
+            findings += sheet_checks.check_fill(fill, self.clock, at)
+        return (*findings, *sheet_checks.check_ratio(self.activity_ratio(at)[0]))
+
+
+def problems(data: object, at: datetime | None = None) -> tuple[Finding, ...]:
+    """Return all that is wrong with a ``sheet.json`` object at once, whether or not it can be read."""
+    reader = _Reader()
+    sheet = reader.sheet(data)
+    return tuple(reader.problems) + sheet.check(at)
+
+
+class _Reader:
+    """Reads a sheet and collects what cannot be read, instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.problems: list[Finding] = []
+        self._zone: ZoneInfo | None = None
+
+    def sheet(self, data: object) -> Sheet:
+        if not isinstance(data, Mapping):
+            self._note("SHEET-FORM", "The sheet is not a table of fields.", "Send the sheet as sheet.json.")
+            return Sheet(())
+        zone = self._text(data, "time_zone")
+        self._zone = self._known_zone(zone)
+        nuclide = self._text(data, "nuclide") or DEFAULT_NUCLIDE
+        try:
+            half_life_s(nuclide)
+        except AnalysisRefused as refusal:
+            self._note("SHEET-NUCLIDE", refusal.detail, "Name the nuclide as in F-18.")
+            nuclide = DEFAULT_NUCLIDE
+        header_dose = self._text(data, "header_dose")
+        if header_dose not in (None, "real", "placeholder"):
+            self._note("SHEET-FORM", "The header's dose is either real or placeholder.", "Choose one of them.")
+        unknown = [key for key in data if key not in _KEYS]
+        fills: list[Fill] = []
+        rows = data.get("fills")
+        if not isinstance(rows, list) or not rows:
+            self._note("SHEET-FORM", "The sheet has no fills.", "Enter the cylinder, or spheres and background.")
+            rows = []
+        for row in rows:
+            fill = self._fill(row, {fill.what for fill in fills})
+            if fill is not None:
+                fills.append(fill)
+                unknown += [f"{fill.what}: {key}" for key in row if key not in _FILL_KEYS]
+        return Sheet(
+            fills=tuple(fills),
+            nuclide=nuclide,
+            time_zone=zone,
+            phantom_serial=self._text(data, "phantom_serial"),
+            calibrator=data.get("calibrator"),
+            volume_uncertainty_ml=self._number(data, "volume_uncertainty_ml", "The volume's uncertainty"),
+            clock_offset_s=self._number(data, "clock_offset_s", "The clock offset", may_be_negative=True) or 0.0,
+            header_dose=header_dose,
+            unknown_keys=tuple(str(key) for key in unknown),
+        )
+
+    def _fill(self, row: object, seen: set[str]) -> Fill | None:
+        if not isinstance(row, Mapping):
+            self._note("SHEET-FORM", "A fill is not a table of fields.", "Send the sheet as sheet.json.")
+            return None
+        what = row.get("what")
+        if not isinstance(what, str) or what not in FILLS:
+            self._note(
+                "SHEET-WHAT",
+                f"A fill is of {sheet_checks.listed(FILLS, 'or')}; “{what}” is none.",
+                "Say what was filled.",
+            )
+            return None
+        name = NAMES[what].capitalize()
+        if what in seen:
+            self._note("SHEET-WHAT", f"{name} is on the sheet twice.", "Leave one of them out.")
+            return None
+        concentration = self._number(row, "concentration_bqml", f"{name}: the concentration")
+        volume = self._number(row, "volume_ml", f"{name}: the volume")
+        if volume == 0 or concentration == 0:
+            self._note("SHEET-NUMBER", f"{name}: a volume or concentration of 0 says nothing.", "Enter what it was.")
+        return Fill(
+            what=what,
+            activity_mbq=self._number(row, "activity_mbq", f"{name}: the activity"),
+            assayed_at=self._time(row, "assayed_at", f"{name}: the time of the draw"),
+            residual_mbq=self._number(row, "residual_mbq", f"{name}: the residual"),
+            residual_at=self._time(row, "residual_at", f"{name}: the time of the residual"),
+            volume_ml=volume,
+            concentration_bqml=concentration,
+            at=self._time(row, "at", f"{name}: the time of the concentration"),
+            is_at_reference_time=concentration is not None and "at" in row and row["at"] is None,
+        )
+
+    def _text(self, row: Mapping[str, Any], key: str) -> str | None:
+        value = row.get(key)
+        if value is None or isinstance(value, str):
+            return value or None
+        self._note("SHEET-FORM", f"“{key}” is not a word.", "Enter it as text.")
+        return None
+
+    def _number(self, row: Mapping[str, Any], key: str, name: str, *, may_be_negative: bool = False) -> float | None:
+        value = row.get(key)
+        if value is None:
+            return None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not is_number or (value < 0 and not may_be_negative):
+            self._note("SHEET-NUMBER", f"{name} is not a number from 0 up ({str(value)[:20]}).", "Enter a number.")
+            return None
+        return float(value)
+
+    def _time(self, row: Mapping[str, Any], key: str, name: str) -> datetime | None:
+        value = row.get(key)
+        if value is None:
+            return None
+        try:
+            if not isinstance(value, str) or ":" not in value:
+                raise ValueError  # noqa: TRY301 (a date alone is no clock time)
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self._note("SHEET-TIME", f"{name} is not a date with a clock time ({str(value)[:30]}).", "Enter both.")
+            return None
+        if moment.tzinfo is None:
+            return moment
+        if self._zone is None:
+            self._note("SHEET-TIME", f"{name} has a zone, the sheet has none.", "Name the site's time zone.")
+            return None
+        return moment.astimezone(self._zone).replace(tzinfo=None)
+
+    def _known_zone(self, name: str | None) -> ZoneInfo | None:
+        if name is None:
+            return None
+        try:
+            return ZoneInfo(name)
+        except (ValueError, OSError, KeyError):  # KeyError: the zone, or the machine's whole table, is not there
+            return None
+
+    def _note(self, code: str, message: str, next_step: str) -> None:
+        self.problems.append(sheet_checks.finding(code, Outcome.NOT_EVALUABLE, "exclude", message, next_step))
+
+
+def _mbq(fill: Fill, concentration_bqml: float) -> float | None:
+    return concentration_bqml * fill.volume_ml / 1e6 if fill.volume_ml else None

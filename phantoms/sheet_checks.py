@@ -1,0 +1,325 @@
+"""What looks wrong on an activity sheet, with the value that would mend it: proposed, never applied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from phantoms.fills import NAMES
+from phantoms.results import Finding, Outcome, Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from phantoms.fills import DecayClock, Fill
+
+# The lab's rules (no confirmed source): the ratio that recovery limits were made for, and how much may stay behind.
+RATIO_ACCEPTED = (8.0, 12.0)
+RATIO_BEST = (9.0, 11.0)
+RESIDUAL_WARN_PCT = 10.0
+RESIDUAL_QUERY_PCT = 20.0
+# Concentrations at the scan that a phantom of this kind has, kBq/mL; wide, so that only a slip of unit falls outside.
+PLAUSIBLE_KBQML = {"cylinder": (1.0, 30.0), "spheres": (4.0, 200.0), "background": (0.5, 20.0)}
+MBQ_PER_MCI = 37.0
+# A residual is measured within this time of the draw, and a phantom scanned within that one of it.
+RESIDUAL_WITHIN = timedelta(hours=1)
+SCAN_WITHIN = timedelta(hours=24)
+# A draw that a proposal names lies within this time of the scan.
+USUAL_WAIT = timedelta(hours=6)
+SHORT_LIVED_S = 12 * 3600.0
+
+
+def check_fill(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
+    """Return everything that looks wrong in one fill; ``at`` is the image's decay reference time, if it is known."""
+    findings = _completeness(fill)
+    if fill.missing or fill.is_concentration:
+        return findings
+    return [*findings, *_residual(fill, clock), *_order(fill, clock, at), *_unit(fill, clock, at)]
+
+
+def check_partner(filled: Iterable[str]) -> list[Finding]:
+    """Say so where spheres have no background, or a background no spheres."""
+    missing = {"spheres", "background"} - set(filled)
+    if len(missing) != 1:
+        return []
+    name = NAMES[missing.pop()]
+    return [
+        finding(
+            "SHEET-PARTNER",
+            Outcome.WARN,
+            "query",
+            f"The sheet has nothing for the {name}: ratio and contrast recovery cannot be worked out.",
+            f"Enter the fill of the {name}.",
+        )
+    ]
+
+
+def check_keys(unknown: Iterable[str]) -> list[Finding]:
+    """Name the fields that are none of the sheet's."""
+    message = "“{}” is not a field of the sheet; it was left out."
+    return [
+        finding("SHEET-KEY", Outcome.WARN, "query", message.format(key[:40]), "Check its spelling.") for key in unknown
+    ]
+
+
+def check_ratio(ratio: float | None) -> list[Finding]:
+    """Compare spheres over background with the ratio that the recovery limits were made for."""
+    if ratio is None or RATIO_BEST[0] <= ratio <= RATIO_BEST[1]:
+        return []
+    is_accepted = RATIO_ACCEPTED[0] <= ratio <= RATIO_ACCEPTED[1]
+    accepted, best = ("{:g} to {:g}".format(*band) for band in (RATIO_ACCEPTED, RATIO_BEST))
+    return [
+        finding(
+            "PHA-RATIO",
+            Outcome.WARN if is_accepted else Outcome.FAIL,
+            "query",
+            f"Sphere to background is {ratio:.1f} by your sheet; {accepted} is accepted, {best} is best.",
+            "Check stock volume, residual and times in the sheet. If they are right, fill again.",
+            observed=f"{ratio:.2f}",
+            expected=f"{accepted}, best {best}",
+        )
+    ]
+
+
+def finding(
+    code: str,
+    outcome: Outcome,
+    severity: str,
+    message: str,
+    next_step: str,
+    *,
+    observed: str = "",
+    expected: str = "",
+    **evidence: Any,
+) -> Finding:
+    """Return a finding that the site owns; ``evidence["proposals"]`` lists fill, field, new value, reason, effect."""
+    return Finding(
+        id=code,
+        outcome=outcome,
+        severity=severity,
+        message=message,
+        observed=observed,
+        expected=expected,
+        next_step=next_step,
+        owner=Owner.SITE,
+        evidence=evidence,
+    )
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Join words into “a, b and c”."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def _completeness(fill: Fill) -> list[Finding]:
+    name = NAMES[fill.what]
+    findings = []
+    if fill.missing:
+        lacks = listed(fill.missing)
+        verb = "is" if len(fill.missing) == 1 else "are"
+        findings.append(
+            finding(
+                "SHEET-HALF",
+                Outcome.NOT_EVALUABLE,
+                "exclude",
+                f"The sheet is half filled in for the {name}: {lacks} {verb} missing.",
+                f"Enter {lacks}.",
+                missing=list(fill.missing),
+            )
+        )
+    if fill.is_concentration and fill.activity_mbq is not None:
+        findings.append(
+            finding(
+                "SHEET-TWICE",
+                Outcome.WARN,
+                "query",
+                f"Both an activity and a concentration are written for the {name}; the concentration was used.",
+                "Leave one of them out.",
+            )
+        )
+    if not fill.is_concentration and not fill.missing and fill.residual_mbq is None:
+        findings.append(
+            finding(
+                "SHEET-NO-RESIDUAL",
+                Outcome.WARN,
+                "query",
+                f"No residual is written for the {name}: it was taken as none.",
+                "Enter what was left in the syringe and when it was measured; 0 if nothing was.",
+            )
+        )
+    return findings
+
+
+def _residual(fill: Fill, clock: DecayClock) -> list[Finding]:
+    drawn, left = fill.assayed_at, fill.residual_at
+    if not fill.residual_mbq or not fill.activity_mbq or drawn is None or left is None:
+        return []
+    if left < drawn:
+        return [_residual_before_draw(fill, clock, drawn, left)]
+    name = NAMES[fill.what]
+    grown = 2.0 ** ((left - drawn).total_seconds() / clock.half_life_s)
+    share_pct = 100 * fill.residual_mbq * grown / fill.activity_mbq
+    observed, expected = f"{share_pct:.1f} %", f"at most {RESIDUAL_WARN_PCT:g} %"
+    if share_pct >= 100:
+        reason = "the two activities are exchanged"
+        return [
+            finding(
+                "SHEET-RESIDUAL",
+                Outcome.NOT_EVALUABLE,
+                "exclude",
+                f"The residual of the {name} is more than was drawn "
+                f"({fill.residual_mbq:g} of {fill.activity_mbq:g} MBq).",
+                "Check both activities and their units; they may be exchanged.",
+                observed=observed,
+                expected=expected,
+                proposals=[
+                    _proposal(fill, "activity_mbq", fill.residual_mbq, reason),
+                    _proposal(fill, "residual_mbq", fill.activity_mbq, reason),
+                ],
+            )
+        ]
+    if share_pct <= RESIDUAL_WARN_PCT:
+        return []
+    return [
+        finding(
+            "SHEET-RESIDUAL",
+            Outcome.WARN,
+            "query" if share_pct > RESIDUAL_QUERY_PCT else "info",
+            f"{share_pct:.0f} % of the {name} stayed in the syringe; up to {RESIDUAL_WARN_PCT:g} % is usual.",
+            "Check the residual and its unit. If they are right nothing needs changing.",
+            observed=observed,
+            expected=expected,
+        )
+    ]
+
+
+def _residual_before_draw(fill: Fill, clock: DecayClock, drawn: datetime, left: datetime) -> Finding:
+    name = NAMES[fill.what]
+    proposals = []
+    for moment, reason in _times_after(drawn, left):
+        effect_pct = _change_pct(fill, replace(fill, residual_at=moment), clock, drawn)
+        proposals.append(_proposal(fill, "residual_at", moment.isoformat(), reason, effect_pct))
+    if drawn - left <= RESIDUAL_WITHIN:
+        effect_pct = _change_pct(fill, replace(fill, assayed_at=left, residual_at=drawn), clock, drawn)
+        reason = "the two times are exchanged"
+        proposals.append(_proposal(fill, "assayed_at", left.isoformat(), reason, effect_pct))
+        proposals.append(_proposal(fill, "residual_at", drawn.isoformat(), reason, effect_pct))
+    step = "Enter the time at which the residual was measured."
+    if proposals:
+        effect_pct = proposals[0]["effect_pct"]
+        moved = f"{abs(effect_pct):.1f} % {'lower' if effect_pct < 0 else 'higher'}"
+        to = datetime.fromisoformat(proposals[0]["to"])
+        step = (
+            f"With {to:%H:%M} the {name} at scan time is {moved} ({proposals[0]['reason']}). "
+            f"Use {to:%H:%M}, or keep {left:%H:%M} and say why."
+        )
+    return finding(
+        "SHEET-RESIDUAL-TIME",
+        Outcome.WARN,
+        "query",
+        f"Check the residual time of the {name}. {left:%H:%M} is before the syringe was drawn at {drawn:%H:%M}.",
+        step,
+        observed=left.isoformat(),
+        expected=f"{drawn.isoformat()} or later",
+        proposals=proposals,
+    )
+
+
+def _times_after(drawn: datetime, left: datetime) -> list[tuple[datetime, str]]:
+    """Return times soon after the draw that a residual's time may stand for, each with the slip that explains it."""
+    same_hour = left.replace(year=drawn.year, month=drawn.month, day=drawn.day, hour=drawn.hour)
+    slips = (
+        (left + timedelta(hours=1), "an hour of summer time"),
+        (left + timedelta(hours=12), "afternoon for morning"),
+        (left + timedelta(days=1), "the day before for the day"),
+        (same_hour, "another hour written"),
+        (same_hour + timedelta(hours=1), "another hour written"),
+    )
+    found: dict[datetime, str] = {}
+    for moment, reason in slips:
+        if drawn <= moment <= drawn + RESIDUAL_WITHIN:
+            found.setdefault(moment, reason)
+    return list(found.items())
+
+
+def _order(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
+    """Compare the draw with the scan: before it, and for a short-lived nuclide within a day."""
+    drawn = fill.assayed_at
+    if at is None or drawn is None:
+        return []
+    waited = at - clock.on_scanner(drawn)
+    if timedelta(0) <= waited and (waited <= SCAN_WITHIN or clock.half_life_s > SHORT_LIVED_S):
+        return []
+    slips = ((-1, "an hour of summer time"), (-12, "afternoon for morning"), (12, "morning for afternoon"))
+    proposals = []
+    for hours, reason in (*slips, (24, "the day before for the day"), (-24, "the day after for the day")):
+        moved = drawn + timedelta(hours=hours)
+        if timedelta(0) < at - clock.on_scanner(moved) <= USUAL_WAIT:
+            proposals.append(_proposal(fill, "assayed_at", moved.isoformat(), reason))
+    step = "Check date and clock time."
+    if proposals:
+        to = datetime.fromisoformat(proposals[0]["to"])
+        step = f"Use {to:%d %b %Y %H:%M} ({proposals[0]['reason']}), or keep {drawn:%H:%M} and say why."
+    when = "after the scan began" if waited < timedelta(0) else "more than a day before the scan"
+    return [
+        finding(
+            "SHEET-ORDER",
+            Outcome.WARN,
+            "query",
+            f"The {NAMES[fill.what]} was drawn {when} by the sheet ({drawn:%d %b %Y %H:%M}; scan {at:%d %b %Y %H:%M}).",
+            step,
+            observed=drawn.isoformat(),
+            expected=f"within a day before {at.isoformat()}",
+            proposals=proposals,
+        )
+    ]
+
+
+def _unit(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
+    """Propose the other unit, MBq or mCi, where only that makes the concentration plausible."""
+    filled_at = fill.residual_at or fill.assayed_at
+    if fill.activity_mbq is None or filled_at is None:
+        return []
+    low, high = PLAUSIBLE_KBQML[fill.what]
+    if at is None:
+        high *= 8  # up to three half-lives may pass before the scan
+    kbqml = clock.concentration_bqml(fill, at or clock.on_scanner(filled_at)) / 1000
+    if kbqml <= 0 or low <= kbqml <= high:
+        return []
+    proposals = []
+    for factor, reason in ((MBQ_PER_MCI, "written in mCi"), (1 / MBQ_PER_MCI, "turned from mCi into MBq twice")):
+        if low <= kbqml * factor <= high:
+            effect_pct = 100 * (factor - 1)
+            proposals.append(_proposal(fill, "activity_mbq", fill.activity_mbq * factor, reason, effect_pct))
+            if fill.residual_mbq:
+                proposals.append(_proposal(fill, "residual_mbq", fill.residual_mbq * factor, reason, effect_pct))
+    step = "Check activity, unit and volume."
+    if proposals:
+        step = (
+            f"Use {proposals[0]['to']:.4g} MBq ({proposals[0]['reason']}), "
+            f"or keep {fill.activity_mbq:g} MBq and say why."
+        )
+    observed, expected = f"{kbqml:.3g} kBq/mL", f"{low:g} to {high:g} kBq/mL"
+    return [
+        finding(
+            "SHEET-UNIT",
+            Outcome.WARN,
+            "query",
+            f"The {NAMES[fill.what]} comes to {observed} by the sheet; {expected} is usual.",
+            step,
+            observed=observed,
+            expected=expected,
+            proposals=proposals,
+        )
+    ]
+
+
+def _change_pct(fill: Fill, other: Fill, clock: DecayClock, at: datetime) -> float:
+    """Return how far the concentration moves when ``other`` is written instead; any moment gives the same."""
+    return 100 * (clock.concentration_bqml(other, at) / clock.concentration_bqml(fill, at) - 1)
+
+
+def _proposal(fill: Fill, field: str, value: object, reason: str, effect_pct: float | None = None) -> dict[str, Any]:
+    rounded = None if effect_pct is None else round(effect_pct, 3)
+    return {"fill": fill.what, "field": field, "to": value, "reason": reason, "effect_pct": rounded}

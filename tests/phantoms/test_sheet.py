@@ -1,0 +1,335 @@
+"""The activity sheet: arithmetic of decay by hand, what is refused, and which slips are proposed."""
+
+from __future__ import annotations
+
+import copy
+from datetime import datetime
+
+import pytest
+
+from phantoms import sheet as sheets
+from phantoms.errors import AnalysisRefused
+from phantoms.results import Outcome, QualityFlag
+from phantoms.sheet import Sheet
+
+T_SCAN = datetime(2026, 3, 2, 10, 32)
+F18_S = 6586.2
+STOCK = {
+    "what": "spheres",
+    "activity_mbq": 22.0,
+    "assayed_at": "2026-03-02T09:10:00",
+    "residual_mbq": 0.4,
+    "residual_at": "2026-03-02T09:14:00",
+    "volume_ml": 1000.0,
+}
+CONTRACT = {
+    "nuclide": "F-18",
+    "time_zone": "Europe/London",
+    "fills": [STOCK, {"what": "background", "concentration_bqml": 2000.0, "at": "2026-03-02T10:30:00"}],
+}
+
+
+def sheet_with(**changes) -> dict:
+    """Return the cylinder's sheet, its one fill changed; a value of None drops the field."""
+    fill = {
+        "what": "cylinder",
+        "activity_mbq": 80.0,
+        "assayed_at": "2026-03-02T09:10:00",
+        "residual_mbq": 1.0,
+        "residual_at": "2026-03-02T09:14:00",
+        "volume_ml": 6283.0,
+    }
+    fill = {key: value for key, value in {**fill, **changes}.items() if value is not None}
+    return {"nuclide": "F-18", "time_zone": "Europe/London", "fills": [fill]}
+
+
+def by_id(findings) -> dict:
+    return {finding.id: finding for finding in findings}
+
+
+def test_concentration_when_an_activity_is_given_then_residual_and_volume_count_each_at_its_own_time():
+    value, flags = Sheet.parse(CONTRACT).concentration_bqml("spheres", T_SCAN)
+    drawn = 22e6 * 0.5 ** (82 * 60 / F18_S)
+    left = 0.4e6 * 0.5 ** (78 * 60 / F18_S)
+    assert value == pytest.approx((drawn - left) / 1000, rel=1e-12)
+    assert flags is QualityFlag.NONE
+
+
+def test_concentration_when_stated_then_decays_from_its_own_time():
+    value, _ = Sheet.parse(CONTRACT).concentration_bqml("background", T_SCAN)
+    assert value == pytest.approx(2000 * 0.5 ** (120 / F18_S), rel=1e-12)
+
+
+def test_concentration_when_its_time_is_null_then_holds_at_the_image_and_is_flagged():
+    fill = {"what": "cylinder", "concentration_bqml": 5000.0, "at": None}
+    for at in (T_SCAN, None):
+        value, flags = Sheet.parse({"nuclide": "F-18", "fills": [fill]}).concentration_bqml("cylinder", at)
+        assert (value, flags) == (5000.0, QualityFlag.SHEET_TIME_ASSUMED)
+
+
+def test_concentration_when_the_image_has_no_reference_time_then_is_missing_and_says_so():
+    value, flags = Sheet.parse(CONTRACT).concentration_bqml("spheres", None)
+    assert value is None
+    assert flags is QualityFlag.NO_REFERENCE_TIME
+
+
+def test_concentration_when_there_is_no_such_fill_then_is_missing_and_says_so():
+    assert Sheet.parse(CONTRACT).concentration_bqml("cylinder", T_SCAN) == (None, QualityFlag.NO_SHEET)
+
+
+def test_concentration_when_the_clocks_differ_then_the_offset_is_added_to_the_sheet():
+    plain, _ = Sheet.parse(sheet_with()).concentration_bqml("cylinder", T_SCAN)
+    # The scanner is ten minutes ahead: by its clock the draw was later, so less has decayed.
+    ahead, _ = Sheet.parse({**sheet_with(), "clock_offset_s": 600}).concentration_bqml("cylinder", T_SCAN)
+    assert ahead / plain == pytest.approx(2 ** (600 / F18_S), rel=1e-9)
+
+
+def test_concentration_when_a_time_carries_its_zone_then_is_read_on_the_sites_clock():
+    summer = sheet_with(assayed_at="2026-07-02T08:10:00Z", residual_at="2026-07-02T09:14:00+01:00")
+    fill = Sheet.parse(summer).fill("cylinder")
+    assert fill.assayed_at == datetime(2026, 7, 2, 9, 10)
+    assert fill.residual_at == datetime(2026, 7, 2, 9, 14)
+
+
+def test_concentration_when_the_nuclide_differs_then_its_half_life_counts():
+    value, _ = Sheet.parse({**sheet_with(residual_mbq=0), "nuclide": "Ga-68"}).concentration_bqml("cylinder", T_SCAN)
+    assert value == pytest.approx(80e6 / 6283 * 0.5 ** (82 * 60 / 4062.6), rel=1e-12)
+
+
+def test_ratio_when_both_times_are_known_then_needs_no_reference_time():
+    ratio, flags = Sheet.parse(CONTRACT).activity_ratio()
+    again, _ = Sheet.parse(CONTRACT).activity_ratio(T_SCAN)
+    assert ratio == pytest.approx(again, rel=1e-12)
+    stock = (22e6 * 0.5 ** (82 * 60 / F18_S) - 0.4e6 * 0.5 ** (78 * 60 / F18_S)) / 1000
+    assert ratio == pytest.approx(stock / (2000 * 0.5 ** (120 / F18_S)), rel=1e-12)
+    assert flags is QualityFlag.NONE
+
+
+def test_ratio_when_both_times_are_null_then_is_given_and_flagged():
+    fills = [
+        {"what": "spheres", "concentration_bqml": 20000, "at": None},
+        {"what": "background", "concentration_bqml": 2000, "at": None},
+    ]
+    ratio, flags = Sheet.parse({"fills": fills}).activity_ratio()
+    assert ratio == pytest.approx(10.0)
+    assert flags is QualityFlag.SHEET_TIME_ASSUMED
+
+
+def test_ratio_when_one_time_is_null_then_needs_the_reference_time():
+    mixed = {**CONTRACT, "fills": [STOCK, {"what": "background", "concentration_bqml": 2000.0, "at": None}]}
+    assert Sheet.parse(mixed).activity_ratio() == (None, QualityFlag.NO_REFERENCE_TIME)
+    assert Sheet.parse(mixed).activity_ratio(T_SCAN)[0] == pytest.approx(12.864 / 2.0, rel=1e-3)
+
+
+def test_decay_steps_when_complete_then_go_from_the_draw_to_the_scan():
+    drawn, filled, scanned = Sheet.parse(CONTRACT).decay_steps("spheres", T_SCAN)
+    assert (drawn.label, drawn.activity_mbq, drawn.concentration_bqml) == ("Drawn", 22.0, None)
+    assert filled.activity_mbq == pytest.approx(21.05, abs=0.005)
+    assert filled.concentration_bqml == pytest.approx(21050, abs=5)
+    assert scanned.at == T_SCAN
+    assert scanned.activity_mbq == pytest.approx(12.86, abs=0.01)
+
+
+def test_decay_steps_when_half_filled_in_then_show_what_is_there():
+    steps = Sheet.parse(sheet_with(volume_ml=None)).decay_steps("cylinder", T_SCAN)
+    assert [step.label for step in steps] == ["Drawn"]
+    assert Sheet.parse(CONTRACT).decay_steps("cylinder", T_SCAN) == []
+
+
+def test_budget_when_the_sheet_states_its_volume_uncertainty_then_that_counts():
+    budget = Sheet.parse({**sheet_with(), "volume_uncertainty_ml": 125.66}).uncertainty_budget("cylinder")
+    parts = {row.what: row.pct for row in budget.rows}
+    assert parts["Volume"] == pytest.approx(2.0)
+    assert parts["Clock"] == pytest.approx(0.63, abs=0.005)
+    assert budget.total_pct == pytest.approx((3.0**2 + 2.0**2 + 0.5**2 + 0.6315**2) ** 0.5, abs=1e-3)
+
+
+def test_budget_when_the_time_is_null_then_no_clock_counts():
+    sheet = Sheet.parse({"fills": [{"what": "cylinder", "concentration_bqml": 5000, "at": None}]})
+    assert "Clock" not in {row.what for row in sheet.uncertainty_budget("cylinder").rows}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"nuclide": "Xx-99"}, "SHEET-NUCLIDE"),
+        ({"nuclide": 18}, "SHEET-FORM"),
+        ({"fills": []}, "SHEET-FORM"),
+        ({"fills": "22 MBq"}, "SHEET-FORM"),
+        ({"fills": [3]}, "SHEET-FORM"),
+        ({"fills": [{"what": "bucket"}]}, "SHEET-WHAT"),
+        ({"fills": [STOCK, STOCK]}, "SHEET-WHAT"),
+        ({"fills": [{**STOCK, "activity_mbq": "22"}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "activity_mbq": -1}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "activity_mbq": True}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "residual_mbq": float("nan")}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "volume_ml": 0}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "assayed_at": "09:10"}]}, "SHEET-TIME"),
+        ({"fills": [{**STOCK, "assayed_at": "2026-03-02"}]}, "SHEET-TIME"),
+        ({"fills": [{**STOCK, "assayed_at": 910}]}, "SHEET-TIME"),
+        ({"time_zone": None, "fills": [{**STOCK, "assayed_at": "2026-03-02T09:10:00Z"}]}, "SHEET-TIME"),
+        ({"clock_offset_s": "ten"}, "SHEET-NUMBER"),
+        ({"header_dose": "perhaps"}, "SHEET-FORM"),
+    ],
+)
+def test_parse_when_something_cannot_be_read_then_is_refused_with_its_code(change, code):
+    with pytest.raises(AnalysisRefused) as refusal:
+        Sheet.parse({**CONTRACT, **change})
+    assert refusal.value.code == code
+    assert refusal.value.next_step
+
+
+@pytest.mark.parametrize("data", [None, [], "sheet", 3])
+def test_parse_when_it_is_no_object_then_is_refused(data):
+    with pytest.raises(AnalysisRefused, match="SHEET-FORM"):
+        Sheet.parse(data)
+
+
+def test_parse_when_two_things_cannot_be_read_then_both_are_said():
+    bad = {**CONTRACT, "nuclide": "Xx-99", "fills": [{**STOCK, "volume_ml": "much"}]}
+    with pytest.raises(AnalysisRefused) as refusal:
+        Sheet.parse(bad)
+    assert "Xx-99" in refusal.value.detail
+    assert "volume" in refusal.value.detail
+    assert {"SHEET-NUCLIDE", "SHEET-NUMBER"} <= {finding.id for finding in sheets.problems(bad)}
+
+
+def test_check_when_in_order_then_is_silent():
+    assert Sheet.parse(sheet_with()).check(T_SCAN) == ()
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("volume_ml", "the volume"),
+        ("assayed_at", "the time it was drawn"),
+        ("activity_mbq", "the activity drawn"),
+        ("residual_at", "the time of the residual"),
+        ("residual_mbq", "the residual"),
+    ],
+)
+def test_check_when_half_filled_in_then_blocks_and_names_what_is_missing(missing, words):
+    sheet = Sheet.parse(sheet_with(**{missing: None}))
+    finding = by_id(sheet.check())["SHEET-HALF"]
+    assert finding.severity == "exclude"
+    assert finding.outcome is Outcome.NOT_EVALUABLE
+    assert words in finding.message
+    assert sheet.concentration_bqml("cylinder", T_SCAN) == (None, QualityFlag.NO_SHEET)
+
+
+def test_check_when_a_concentration_has_no_time_at_all_then_blocks():
+    sheet = Sheet.parse({"fills": [{"what": "cylinder", "concentration_bqml": 5000.0}]})
+    assert by_id(sheet.check())["SHEET-HALF"].severity == "exclude"
+
+
+def test_check_when_the_residual_is_before_the_draw_then_proposes_with_the_effect_and_changes_nothing():
+    slip = copy.deepcopy(CONTRACT)
+    slip["fills"][0]["residual_at"] = "2026-03-02T04:14:00"
+    sheet = Sheet.parse(slip)
+    finding = by_id(sheet.check())["SHEET-RESIDUAL-TIME"]
+    assert finding.severity == "query"
+    proposal = finding.evidence["proposals"][0]
+    assert (proposal["field"], proposal["to"]) == ("residual_at", "2026-03-02T09:14:00")
+    assert proposal["effect_pct"] == pytest.approx(-1.6, abs=0.05)
+    assert "1.6 % lower" in finding.next_step
+    assert sheet.fill("spheres").residual_at == datetime(2026, 3, 2, 4, 14)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "left", "to", "reason"),
+    [
+        ("2026-03-02T13:50:00", "2026-03-02T01:55:00", "2026-03-02T13:55:00", "afternoon"),
+        ("2026-03-29T09:10:00", "2026-03-29T08:14:00", "2026-03-29T09:14:00", "summer time"),
+        ("2026-03-02T09:10:00", "2026-03-01T09:15:00", "2026-03-02T09:15:00", "day before"),
+        ("2026-03-02T23:58:00", "2026-03-02T00:03:00", "2026-03-03T00:03:00", "day before"),
+        ("2026-03-02T09:58:00", "2026-03-02T04:03:00", "2026-03-02T10:03:00", "another hour"),
+    ],
+)
+def test_check_when_a_residual_time_slipped_then_the_slip_is_recognised(drawn, left, to, reason):
+    finding = by_id(Sheet.parse(sheet_with(assayed_at=drawn, residual_at=left)).check())["SHEET-RESIDUAL-TIME"]
+    proposals = {proposal["to"]: proposal["reason"] for proposal in finding.evidence["proposals"]}
+    assert reason in proposals[to]
+
+
+def test_check_when_the_two_times_are_exchanged_then_proposes_both():
+    sheet = Sheet.parse(sheet_with(assayed_at="2026-03-02T09:14:00", residual_at="2026-03-02T09:10:00"))
+    proposals = by_id(sheet.check())["SHEET-RESIDUAL-TIME"].evidence["proposals"]
+    exchanged = {proposal["field"]: proposal["to"] for proposal in proposals if "exchanged" in proposal["reason"]}
+    assert exchanged == {"assayed_at": "2026-03-02T09:10:00", "residual_at": "2026-03-02T09:14:00"}
+
+
+@pytest.mark.parametrize(("residual", "severity"), [(4.0, None), (12.0, "info"), (20.0, "query"), (90.0, "exclude")])
+def test_check_when_much_stayed_in_the_syringe_then_the_severity_follows_its_share(residual, severity):
+    finding = by_id(Sheet.parse(sheet_with(residual_mbq=residual)).check()).get("SHEET-RESIDUAL")
+    assert (finding.severity if finding else None) == severity
+
+
+def test_check_when_no_residual_is_written_then_asks():
+    data = sheet_with(residual_mbq=None, residual_at=None)
+    assert by_id(Sheet.parse(data).check())["SHEET-NO-RESIDUAL"].severity == "query"
+    assert Sheet.parse(sheet_with(residual_mbq=0, residual_at=None)).check() == ()
+
+
+def test_check_when_an_activity_is_in_mci_then_proposes_37_times_it():
+    finding = by_id(Sheet.parse(sheet_with(activity_mbq=80 / 37, residual_mbq=1 / 37)).check(T_SCAN))["SHEET-UNIT"]
+    proposals = {proposal["field"]: proposal["to"] for proposal in finding.evidence["proposals"]}
+    assert proposals["activity_mbq"] == pytest.approx(80.0)
+    assert proposals["residual_mbq"] == pytest.approx(1.0)
+
+
+def test_check_when_an_activity_was_converted_twice_then_proposes_a_37th():
+    finding = by_id(Sheet.parse(sheet_with(activity_mbq=80 * 37, residual_mbq=37)).check())["SHEET-UNIT"]
+    assert finding.evidence["proposals"][0]["to"] == pytest.approx(80.0)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "to", "reason"),
+    [
+        ("2026-03-02T11:10:00", "2026-03-02T10:10:00", "summer time"),
+        ("2026-03-02T21:10:00", "2026-03-02T09:10:00", "afternoon"),
+        ("2026-03-01T09:10:00", "2026-03-02T09:10:00", "day before"),
+    ],
+)
+def test_check_when_the_draw_does_not_fit_the_scan_then_proposes_a_time_that_does(drawn, to, reason):
+    finding = by_id(Sheet.parse(sheet_with(assayed_at=drawn, residual_at=drawn)).check(T_SCAN))["SHEET-ORDER"]
+    proposals = {proposal["to"]: proposal["reason"] for proposal in finding.evidence["proposals"]}
+    assert reason in proposals[to]
+
+
+def test_check_when_the_nuclide_is_long_lived_then_days_before_the_scan_are_in_order():
+    data = {**sheet_with(assayed_at="2026-02-27T09:10:00", residual_at="2026-02-27T09:14:00"), "nuclide": "Zr-89"}
+    assert "SHEET-ORDER" not in by_id(Sheet.parse(data).check(T_SCAN))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "outcome"), [(7.4, "FAIL"), (8.5, "WARN"), (9.5, None), (11.5, "WARN"), (12.5, "FAIL")]
+)
+def test_check_when_the_ratio_is_off_then_says_so(ratio, outcome):
+    fills = [
+        {"what": "spheres", "concentration_bqml": 2000 * ratio, "at": None},
+        {"what": "background", "concentration_bqml": 2000, "at": None},
+    ]
+    finding = by_id(Sheet.parse({"fills": fills}).check()).get("PHA-RATIO")
+    assert (finding.outcome.value if finding else None) == outcome
+    if finding:
+        assert f"{ratio:.1f} by your sheet" in finding.message
+
+
+def test_check_when_spheres_have_no_background_then_asks():
+    assert by_id(Sheet.parse({**CONTRACT, "fills": [STOCK]}).check())["SHEET-PARTNER"].severity == "query"
+
+
+def test_check_when_a_field_is_misspelt_then_names_it():
+    data = {**sheet_with(residual_mb=3.0), "nuclied": "F-18"}
+    messages = " ".join(finding.message for finding in Sheet.parse(data).check() if finding.id == "SHEET-KEY")
+    assert "residual_mb" in messages
+    assert "nuclied" in messages
+
+
+def test_check_when_activity_and_concentration_are_both_written_then_asks_which():
+    fill = {**STOCK, "what": "cylinder", "concentration_bqml": 5000.0, "at": None}
+    assert by_id(Sheet.parse({"fills": [fill]}).check())["SHEET-TWICE"].severity == "query"
+
+
+def test_problems_when_readable_then_are_those_of_the_check():
+    assert sheets.problems(sheet_with(volume_ml=None)) == Sheet.parse(sheet_with(volume_ml=None)).check()
