@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage, special
 
+from phantoms.dicom_series import write_series
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -350,6 +352,11 @@ def expected_recovery(
     # Shells of the profile, weighted with their volume.
     a50 = float(np.trapezoid(profile[:outside] * inner**2, inner) / (inner[-1] ** 3 / 3))
     return a50, maximum
+
+
+def write_dicom(scan: DigitalScan, folder: Path, seed: int = 0) -> list[Path]:
+    """Write the scan as one PET series, one file a slice; all UIDs follow from ``seed``."""
+    return write_series(folder, scan.volume, scan.attributes, lambda k: scan.slice_attributes[k], seed)
 
 
 class _Grid:

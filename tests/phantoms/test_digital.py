@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
+import pydicom
 import pytest
 from scipy import integrate, ndimage
 
@@ -184,3 +185,21 @@ def test_cylinder_when_tilted_then_the_truth_names_its_axis_and_tilt():
     truth = digital.uniform_cylinder(tilt_x_deg=3.0, tilt_y_deg=4.0, cov=0, **SMALL).truth
     assert truth["tilt_deg"] == pytest.approx(np.degrees(np.arccos(np.cos(np.radians(3)) * np.cos(np.radians(4)))))
     assert np.linalg.norm(truth["axis"]) == pytest.approx(1.0)
+
+
+def test_write_dicom_when_read_back_then_holds_the_image_and_the_header(tmp_path):
+    scan = digital.patient_like(shape_zyx=(12, 24, 20), spacing_zyx_mm=(40.0, 20.0, 20.0))
+    paths = digital.write_dicom(scan, tmp_path / "a", seed=3)
+    assert len(paths) == 12
+    for k, path in enumerate(paths):
+        read = pydicom.dcmread(path)
+        plane = read.pixel_array * float(read.RescaleSlope)
+        np.testing.assert_allclose(plane, scan.volume.image[k], atol=0.51 * float(read.RescaleSlope))
+        assert read.AcquisitionTime == scan.slice_attributes[k]["AcquisitionTime"]
+        assert read.ImagePositionPatient[2] == pytest.approx(-220 + 40 * k)
+    assert read.Units == "BQML"
+    assert "PatientWeight" not in read
+    again = digital.write_dicom(scan, tmp_path / "b", seed=3)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+    other = pydicom.dcmread(digital.write_dicom(scan, tmp_path / "c", seed=4)[0])
+    assert other.SeriesInstanceUID != read.SeriesInstanceUID
