@@ -13,6 +13,20 @@ from tests import factories
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare that the services which bin/test installs are there."""
+    parser.addoption("--with-services", action="store_true", help="PostgreSQL, redis-server and Chromium are there")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs services where nobody started them; with them nothing is skipped."""
+    if config.getoption("--with-services"):
+        return
+    for item in items:
+        if item.get_closest_marker("services"):
+            item.add_marker(pytest.mark.skip(reason="needs the services that bin/test --with-services installs"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real and reference DICOM; it lies beside the project's root, for developers and CI only."""
