@@ -56,6 +56,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "corelab.middleware.SignInRequiredMiddleware",
+    "corelab.middleware.IdleMiddleware",
     "corelab.middleware.SignedInMiddleware",
     "corelab.middleware.DomainErrorMiddleware",
 ]
@@ -158,7 +160,8 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # no e-mail leaves the system yet; people are invited by an administrator
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_RATE_LIMITS = {"login_failed": "5/15m/key,50/15m/ip"}
-SESSION_COOKIE_AGE = 60 * 60
+PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60  # how long an invitation's link is good
+SESSION_COOKIE_AGE = 60 * 60  # shortened by idleness, see corelab.middleware
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = False
