@@ -1,0 +1,136 @@
+"""Slips of the pen in an activity sheet, as questions with answers: proposed, never applied.
+
+What looks wrong is found by `phantoms.sheet`; here its proposals become what would be typed into the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from phantoms import sheet as sheets
+from phantoms.results import Finding
+from phantoms.sheet_checks import MBQ_PER_MCI
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """One answer: its words, and what it writes into which field."""
+
+    label: str
+    use: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slip:
+    """One likely slip.
+
+    Attributes
+    ----------
+    key : str
+        Names the rule, the fill and the values it hangs on: a changed value is asked about again.
+    message, effect : str
+        What was seen; what a proposal changes.
+    """
+
+    key: str
+    message: str
+    effect: str
+    proposals: tuple[Proposal, ...]
+
+
+def findings_of(sheet: Mapping[str, Any], at: datetime | None) -> list[Finding]:
+    """Return what looks wrong on a sheet that is being written; what is only missing yet is left out."""
+    if not sheet.get("fills"):
+        return []
+    return [finding for finding in sheets.problems(sheet, at) if finding.id not in {"SHEET-HALF", "SHEET-FORM"}]
+
+
+def slips_in(findings: Sequence[Finding], sheet: Mapping[str, Any], *, unit: str, day: date | None) -> list[Slip]:
+    """Turn findings that carry proposals into questions.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        As `findings_of` gives them.
+    sheet : mapping
+        The same sheet.
+    unit : str
+        ``MBq`` or ``mCi``: what the form's activities are written in.
+    day : date or None
+        The form's day of the scan.
+    """
+    fills = {fill["what"]: fill for fill in sheet.get("fills", [])}
+    slips = []
+    for finding in findings:
+        by_reason: dict[str, list[Mapping[str, Any]]] = {}
+        for proposal in finding.evidence.get("proposals", []):
+            by_reason.setdefault(f"{proposal['reason']} {_instant(proposal)}", []).append(proposal)
+        proposals = [_proposal(group, fills[group[0]["fill"]], unit, day) for group in by_reason.values()]
+        if not proposals:
+            continue
+        what = finding.evidence["proposals"][0]["fill"]
+        slips.append(
+            Slip(
+                key=f"{finding.id}/{what}/{finding.observed or finding.message[:60]}",
+                message=finding.message,
+                effect=finding.next_step,
+                proposals=tuple(proposals),
+            )
+        )
+    return slips
+
+
+def _instant(proposal: Mapping[str, Any]) -> str:
+    """Tell apart two proposals with the same reason: "another hour" can mean two hours."""
+    is_pair = "exchanged" in proposal["reason"] or not str(proposal["field"]).endswith("_at")
+    return "" if is_pair else str(proposal["to"])
+
+
+def _proposal(group: Sequence[Mapping[str, Any]], fill: Mapping[str, Any], unit: str, day: date | None) -> Proposal:
+    what = fill["what"]
+    use: dict[str, str] = {}
+    words: list[str] = []
+    for one in group:
+        if str(one["field"]).endswith("_at"):
+            moment = datetime.fromisoformat(one["to"])
+            words.append(_time_into(use, what, one["field"], moment, day))
+        elif other := _other_unit(one, fill, unit):
+            use["unit"] = other
+            words = [f"{other} for the whole sheet"]
+        else:
+            amount = float(one["to"]) / (MBQ_PER_MCI if unit == "mCi" else 1.0)
+            name = "activity" if one["field"] == "activity_mbq" else "residual"
+            use[f"{what}-{name}"] = f"{amount:.6g}"
+            words.append(f"{amount:.6g} {unit} {'drawn' if name == 'activity' else 'left'}")
+    if len(group) == 1:
+        words = [words[0].removesuffix(" drawn").removesuffix(" left")]
+    return Proposal(label=f"Use {', '.join(words)}", use=use)
+
+
+def _time_into(use: dict[str, str], what: str, name: str, moment: datetime, day: date | None) -> str:
+    """Write a proposed time into the fields that make it up, and return it in words."""
+    clock = f"{moment:%H:%M}"
+    if name == "assayed_at":
+        use[f"{what}-activity_time"] = clock
+        if day is not None and moment.date() != day:
+            use["date"] = moment.date().isoformat()
+            return f"{moment.day} {moment:%b} {clock} drawn"
+        return f"{clock} drawn"
+    use[f"{what}-residual_time"] = clock
+    is_later_day = day is not None and moment.date() > day
+    use[f"{what}-residual_next_day"] = "on" if is_later_day else ""
+    return f"{clock} on the next day left" if is_later_day else f"{clock} left"
+
+
+def _other_unit(one: Mapping[str, Any], fill: Mapping[str, Any], unit: str) -> str:
+    """Return the unit that the proposal amounts to: 37 times as much is the same figure in mCi."""
+    now = fill.get(one["field"])
+    if not now:
+        return ""
+    factor = float(one["to"]) / float(now)
+    if unit == "MBq" and abs(factor / MBQ_PER_MCI - 1) < 1e-6:
+        return "mCi"
+    return "MBq" if unit == "mCi" and abs(factor * MBQ_PER_MCI - 1) < 1e-6 else ""
