@@ -11,6 +11,14 @@ from corelab.lifeline import die_with
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "corelab.settings.local")
 
+
+def queue_of_job(name: str, *_: Any, **__: Any) -> dict[str, str]:
+    """Send each job to the queue that its decorator names."""
+    from corelab.jobs import queue_of
+
+    return {"queue": queue_of(name)}
+
+
 app = Celery("corelab")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
@@ -26,12 +34,13 @@ app.conf.update(
     task_default_queue="intake",
     # A queue without a key of its own takes the default one, and then each message lands in all three.
     task_queues=[Queue(name, Exchange("work"), routing_key=name) for name in ("intake", "analysis", "reports")],
+    task_routes=(queue_of_job,),
     broker_transport_options={"visibility_timeout": 3600},
     broker_connection_retry_on_startup=True,
     task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2},
     timezone="UTC",
     beat_schedule={
-        "sweep-work": {"task": "qc.sweep_work", "schedule": 5.0},
+        "sweep-work": {"task": "qc.sweep_work", "schedule": 5.0, "options": {"expires": 5.0}},
         "delete-old-dry-runs": {"task": "qc.delete_old_dry_runs", "schedule": 3600.0},
         "delete-stale-uploads": {"task": "qc.delete_stale_uploads", "schedule": 3600.0},
     },

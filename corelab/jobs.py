@@ -56,20 +56,25 @@ def job(name: str, *, queue: str, time_limit_s: int) -> Callable[[Callable[..., 
 
         _queues[name] = queue
         task: Callable[..., None] = shared_task(
-            name=name, bind=True, queue=queue, soft_time_limit=time_limit_s, time_limit=time_limit_s + 30
+            name=name, bind=True, soft_time_limit=time_limit_s, time_limit=time_limit_s + 30
         )(ring)
         return task
 
     return decorate
 
 
+def queue_of(name: str) -> str:
+    """Return the queue of a job, by its name: services never import tasks, and the module's import tells."""
+    if name not in _queues:
+        importlib.import_module(f"{name.split('.')[0]}.tasks")
+    return _queues[name]
+
+
 def enqueue(name: str, **kwargs: Any) -> None:
     """Ring for a job after the transaction commits; a broker that is away is no error, the sweep rings again."""
 
     def ring() -> None:
-        # By name, so that services never import tasks; the module's import tells which queue.
-        if name not in _queues:
-            importlib.import_module(f"{name.split('.')[0]}.tasks")
+        queue_of(name)
         from corelab.celery import app
 
         try:
