@@ -6,21 +6,33 @@ changes this file alone.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import ProtectedError
 
 from corelab.errors import OutOfSpace
 from corelab.models import StoredObject
 
 CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes in a file that is not at its place yet; whoever made the file removes it after the commit."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -33,12 +45,42 @@ class Put:
 
 def path_of(sha256: str) -> Path:
     """Return where the bytes with this digest lie; names on disk are digests, never header values."""
-    return Path(settings.OBJECT_STORE_DIR) / sha256[:2] / sha256[2:4] / sha256
+    return Path(settings.OBJECT_STORE_DIR) / sha256[:2] / sha256
 
 
 def open_object(sha256: str) -> BinaryIO:
     """Open kept bytes for reading."""
     return path_of(sha256).open("rb")
+
+
+def incoming_path() -> Path:
+    """Return a fresh path for bytes on their way in, on the store's own file system."""
+    folder = Path(settings.OBJECT_STORE_DIR) / "incoming"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / secrets.token_hex(16)
+
+
+def write_part(chunks: Iterable[bytes], path: Path | None = None) -> Part:
+    """Write bytes to a new file and digest them on the way; they are not synced yet.
+
+    Raises
+    ------
+    OutOfSpace
+        The disk is full; no file is left.
+    """
+    path = path or incoming_path()
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("xb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                file.write(chunk)
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        _raise_if_full(error)
+        raise
+    return Part(path=path, sha256=digest.hexdigest(), size_bytes=size)
 
 
 def put_once(chunks: Iterable[bytes]) -> Put:
@@ -49,40 +91,61 @@ def put_once(chunks: Iterable[bytes]) -> Put:
     OutOfSpace
         The disk is full; nothing was kept.
     """
-    root = Path(settings.OBJECT_STORE_DIR)
-    incoming = root / "incoming"
-    incoming.mkdir(parents=True, exist_ok=True)
-    part = incoming / secrets.token_hex(16)
-    digest, size = hashlib.sha256(), 0
+    part = write_part(chunks)
     try:
-        with part.open("xb") as file:
-            for chunk in chunks:
-                digest.update(chunk)
-                size += len(chunk)
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        return adopt(part, sha256=digest.hexdigest(), size_bytes=size)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace("The lab's disk is full. What arrived before is safe; try again later.") from error
-        raise
+        secure([part])
+        return adopt([part])[0]
     finally:
-        part.unlink(missing_ok=True)
+        part.path.unlink(missing_ok=True)
 
 
-def adopt(part: Path, *, sha256: str, size_bytes: int) -> Put:
-    """Move a file that is already synced to its place by digest, and write its row."""
-    target = path_of(sha256)
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(target)
-        _sync_folder(target.parent)
-        _sync_folder(target.parent.parent)
-    else:
-        part.unlink(missing_ok=True)
-    stored, is_new = StoredObject.objects.get_or_create(sha256=sha256, defaults={"size_bytes": size_bytes})
-    return Put(stored=stored, is_new=is_new)
+def secure(parts: Sequence[Part]) -> None:
+    """Make parts outlive a power cut: synced and linked to their place by digest. No row is written yet.
+
+    It waits for the disk, so it stands before the transaction that calls `adopt`, not in it.
+
+    Raises
+    ------
+    OutOfSpace
+        The disk is full.
+    """
+    try:
+        for part in parts:
+            _sync(part.path)
+        _place(parts)
+    except OSError as error:
+        _raise_if_full(error)
+        raise
+
+
+@transaction.atomic
+def adopt(parts: Sequence[Part]) -> list[Put]:
+    """Write the rows of parts that are secured.
+
+    A part's own file stays until the caller, after the commit, removes it: what rolls back has lost nothing.
+    """
+    puts = _rows_of(parts)
+    # A removal may have taken a file away before these rows were locked; now nobody can.
+    _place(parts)
+    return puts
+
+
+@transaction.atomic(durable=True)
+def remove_unused(stored: StoredObject) -> bool:
+    """Remove bytes that no row points to; False where one does.
+
+    The file goes before the commit, while the row is locked: whoever brings the same bytes waits and then puts the
+    file back. So this stands in no other transaction, whose failure could not put it back.
+    """
+    locked = StoredObject.objects.select_for_update().filter(pk=stored.pk).first()
+    if locked is None:
+        return False
+    try:
+        locked.delete()
+    except ProtectedError:
+        return False
+    path_of(stored.sha256).unlink(missing_ok=True)
+    return True
 
 
 def read_chunks(file: BinaryIO) -> Iterable[bytes]:
@@ -91,10 +154,52 @@ def read_chunks(file: BinaryIO) -> Iterable[bytes]:
         yield chunk
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder outlive a power cut."""
+    _sync(folder)
+
+
+def _place(parts: Sequence[Part]) -> None:
+    """Link each part to its place, where nothing lies yet, and sync the folders that got a name."""
+    changed: set[Path] = set()
+    for part in parts:
+        target = path_of(part.sha256)
+        if target.exists():
+            continue
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            changed.add(target.parent.parent)
+        # Another request may have brought the same bytes in between: the same file.
+        with contextlib.suppress(FileExistsError):
+            target.hardlink_to(part.path)
+        changed.add(target.parent)
+    for folder in sorted(changed, reverse=True):
+        _sync(folder)
+
+
+def _rows_of(parts: Sequence[Part]) -> list[Put]:
+    """Return the rows of the digests, locked, with the missing ones written."""
+    sizes = {part.sha256: part.size_bytes for part in parts}
+    locked = StoredObject.objects.select_for_update().order_by("sha256")
+    known = {row.sha256: row for row in locked.filter(sha256__in=sizes)}
+    missing = [sha256 for sha256 in sizes if sha256 not in known]
+    if missing:
+        rows = [StoredObject(sha256=sha256, size_bytes=sizes[sha256]) for sha256 in missing]
+        StoredObject.objects.bulk_create(rows, ignore_conflicts=True)
+    written = {row.sha256: row for row in locked.filter(sha256__in=missing)} if missing else {}
+    rows_by_digest = known | written
+    return [Put(stored=rows_by_digest[part.sha256], is_new=part.sha256 in written) for part in parts]
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _raise_if_full(error: BaseException) -> None:
+    """Raise a full disk as the error that people and jobs understand."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise OutOfSpace("There is no room to keep this now. What arrived before is safe; try again later.") from error

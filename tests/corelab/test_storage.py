@@ -7,6 +7,7 @@ import hashlib
 import os
 
 import pytest
+from django.db import transaction
 
 from corelab import storage
 from corelab.errors import OutOfSpace
@@ -47,9 +48,42 @@ def test_put_once_when_it_returns_then_file_and_folder_were_synced_before_the_ro
     order = []
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda handle: (order.append("sync"), sync(handle))[1])
-    write_row = StoredObject.objects.get_or_create
+    write_row = StoredObject.objects.bulk_create
     monkeypatch.setattr(
-        StoredObject.objects, "get_or_create", lambda **kwargs: (order.append("row"), write_row(**kwargs))[1]
+        StoredObject.objects,
+        "bulk_create",
+        lambda rows, **options: (order.append("row"), write_row(rows, **options))[1],
     )
     storage.put_once([b"slice"])
     assert order == ["sync", "sync", "sync", "row"]
+
+
+def test_adopt_when_the_transaction_rolls_back_then_the_part_is_still_there(tmp_path):
+    part = storage.write_part([b"slice"])
+    storage.secure([part])
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        storage.adopt([part])
+        1 / 0  # noqa: B018
+    assert part.path.read_bytes() == b"slice"
+    assert StoredObject.objects.count() == 0
+
+
+def test_adopt_when_the_file_was_removed_while_the_row_was_fetched_then_it_is_put_back(monkeypatch):
+    storage.put_once([b"slice"])
+    part = storage.write_part([b"slice"])
+    rows_of = storage._rows_of
+
+    def removed_meanwhile(parts):
+        storage.path_of(part.sha256).unlink()
+        return rows_of(parts)
+
+    monkeypatch.setattr(storage, "_rows_of", removed_meanwhile)
+    storage.adopt([part])
+    assert storage.path_of(part.sha256).read_bytes() == b"slice"
+
+
+def test_remove_unused_when_no_row_points_to_the_bytes_then_row_and_file_go():
+    put = storage.put_once([b"slice"])
+    assert storage.remove_unused(put.stored) is True
+    assert not storage.path_of(put.stored.sha256).exists()
+    assert StoredObject.objects.count() == 0
