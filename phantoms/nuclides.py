@@ -40,7 +40,7 @@ NUCLIDES: dict[str, Nuclide] = {
     )
 }
 
-_BY_CODE = {code: nuclide.name for nuclide in NUCLIDES.values() for code in (nuclide.srt_code, nuclide.sct_code)}
+NUCLIDE_BY_CODE = {code: nuclide.name for nuclide in NUCLIDES.values() for code in (nuclide.srt_code, nuclide.sct_code)}
 _ELEMENTS = {
     "FLUORINE": "F",
     "GALLIUM": "Ga",
@@ -63,8 +63,8 @@ def nuclide_name(written: str | None) -> str | None:
     """
     if not written:
         return None
-    if written in _BY_CODE:
-        return _BY_CODE[written]
+    if written in NUCLIDE_BY_CODE:
+        return NUCLIDE_BY_CODE[written]
     match = _WRITTEN.match(re.sub(r"[\s^\[\]()_-]", "", written).upper())
     if match is None:
         return None

@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
-from phantoms.suv_header import parse_date, parse_datetime, parse_time
+from phantoms.suv.header import parse_date, parse_datetime, parse_time
 
 # Odd values in headers are facts to judge, not something to print: a warning would carry them into logs.
 config.settings.reading_validation_mode = config.IGNORE
@@ -79,6 +79,7 @@ class InstanceFacts:
     software_versions: str
     reconstruction_method: str
     scan_at: datetime | None
+    image_type: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +284,7 @@ def _facts(dataset: FileDataset, values: Values) -> InstanceFacts:
         software_versions=values.text(dataset, 0x00181020),
         reconstruction_method=values.text(dataset, 0x00541103),
         scan_at=scan_at,
+        image_type=values.texts(dataset, 0x00080008),
     )
 
 
@@ -352,7 +354,7 @@ def _check_kind(facts: InstanceFacts) -> None:
         raise AnalysisRefused("ING-11", "Made from PET, but not a PET image (0008,0016), such as a screen capture.")
     if not facts.modality:
         raise AnalysisRefused("SERIES-NO-IMAGE", "A DICOM object that names no modality (0008,0060).")
-    what = _MODALITY_WORDS.get(facts.modality, f"of modality {facts.modality[:16]}")
+    what = _MODALITY_WORDS.get(facts.modality, f"objects of modality {facts.modality[:16]}")
     raise AnalysisRefused("MODALITY-NOT-PET", f"These are {what}, not PET.")
 
 

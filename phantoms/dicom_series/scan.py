@@ -16,7 +16,7 @@ from phantoms.dicom_series.pixels import check_pixels, read_plane
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
-from phantoms.suv_header import SeriesHeader
+from phantoms.suv.header import SeriesHeader
 from phantoms.volume import PetVolume
 
 UNIT_OF_UNITS = {"BQML": "Bq/mL", "GML": "g/mL"}

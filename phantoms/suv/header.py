@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-# Values that must be the same on every slice of a series; what differs is refused, never averaged.
+# Values that a series has once; where slices differ, the first slice's is kept and the difference is named.
 _TEXTS = (
     "Manufacturer",
     "Units",
@@ -61,7 +61,7 @@ class SeriesHeader:
     ``GEScanDateTime`` is GE's (0009,xx0D), ``SiemensDecayCorrectionDateTime`` is Siemens' (0071,xx22).
     ``private_without_creator`` names those of them whose block has no creator element.
     ``slices`` are in the order of the volume's planes. ``differing`` names attributes that are not the same on
-    every slice although they must be.
+    every slice.
     """
 
     Manufacturer: str | None = None

@@ -1,0 +1,121 @@
+"""Regions drawn elsewhere, brought onto a volume's grid."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms.errors import AnalysisRefused
+from phantoms.volume import PetVolume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# NIfTI-1 datatype code -> numpy kind; the header's byte order is put before it.
+_KINDS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+_HEADER_BYTES = 348
+_MAX_BYTES = 2 * 1024**3
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_mask(path: Path, volume: PetVolume) -> NDArray[np.bool_]:
+    """Read a NIfTI-1 mask (``.nii`` or ``.nii.gz``) onto the grid of a volume.
+
+    Parameters
+    ----------
+    path : Path
+        Values other than 0 are inside. The affine is sform where set, else qform, RAS millimetres.
+    volume : PetVolume
+
+    Returns
+    -------
+    ndarray of bool, shape (z, y, x)
+        True where the centre of a voxel of the volume lies in a voxel of the mask that is inside.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``MASK-UNREADABLE`` where it is no such file, ``MASK-OUTSIDE`` where nothing of it lies on the volume.
+    """
+    stored, affine_ras_mm = _read_nifti(path)
+    to_mask = np.linalg.inv(_RAS_TO_LPS @ affine_ras_mm) @ volume.affine_lps_mm  # index (x,y,z,1) -> index (i,j,k,1)
+    inside = np.zeros(volume.image.shape, bool)
+    z, y, x = (np.arange(size) for size in volume.image.shape)
+    for k in z:  # plane by plane, so that no grid of coordinates is held
+        index = [
+            np.rint(row[0] * x[None, :] + row[1] * y[:, None] + row[2] * k + row[3]).astype(np.int64)
+            for row in to_mask[:3]
+        ]
+        on_grid = np.logical_and.reduce([(i >= 0) & (i < size) for i, size in zip(index, stored.shape, strict=True)])
+        inside[k][on_grid] = stored[index[0][on_grid], index[1][on_grid], index[2][on_grid]] != 0
+    if stored.any() and not inside.any():
+        raise AnalysisRefused(
+            "MASK-OUTSIDE", "The mask does not lie on this series.", next_step="Check that it was drawn on this series."
+        )
+    return inside
+
+
+def _read_nifti(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    """Return the stored values ``[i, j, k]`` and the affine, RAS millimetres."""
+    try:
+        raw = path.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            with gzip.open(path) as file:
+                raw = file.read(_MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable("it could not be opened") from error
+    order = next((o for o in "<>" if len(raw) >= 352 and struct.unpack(o + "i", raw[:4])[0] == _HEADER_BYTES), None)
+    if order is None or raw[344:347] not in {b"n+1", b"ni1"}:
+        raise _unreadable("it is no NIfTI-1 file")
+    shape = struct.unpack(order + "8h", raw[40:56])
+    code = struct.unpack(order + "h", raw[70:72])[0]
+    voxel_offset = int(struct.unpack(order + "f", raw[108:112])[0])
+    dimensions = shape[1 : 1 + shape[0]] if 3 <= shape[0] <= 7 else ()
+    if len(dimensions) < 3 or min(dimensions) < 1 or max(dimensions[3:], default=1) > 1 or code not in _KINDS:
+        raise _unreadable("it is not one volume of whole or real numbers")
+    kind = np.dtype(order + _KINDS[code])
+    count = int(np.prod(dimensions[:3], dtype=np.int64))
+    if voxel_offset < _HEADER_BYTES or voxel_offset + count * kind.itemsize > len(raw):
+        raise _unreadable("it is cut off")
+    stored = np.frombuffer(raw, kind, count, voxel_offset).reshape(dimensions[:3], order="F")
+    affine = _affine_ras_mm(raw, order)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
+        raise _unreadable("its position in space is missing")
+    return stored, affine
+
+
+def _affine_ras_mm(raw: bytes, order: str) -> NDArray[np.float64]:
+    qform, sform = struct.unpack(order + "2h", raw[252:256])
+    affine = np.eye(4)
+    if sform > 0:
+        affine[:3] = np.reshape(struct.unpack(order + "12f", raw[280:328]), (3, 4))
+        return affine
+    if qform <= 0:
+        raise _unreadable("its position in space is missing")
+    # The quaternion's scalar part follows from its length being 1; pixdim[0] says whether k points backwards.
+    b, c, d, *offset = struct.unpack(order + "6f", raw[256:280])
+    a = max(0.0, 1 - b * b - c * c - d * d) ** 0.5
+    pixdim = struct.unpack(order + "4f", raw[76:92])
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    affine[:3, :3] = rotation * np.array([pixdim[1], pixdim[2], pixdim[3] * (-1 if pixdim[0] < 0 else 1)])
+    affine[:3, 3] = offset
+    return affine
+
+
+def _unreadable(why: str) -> AnalysisRefused:
+    return AnalysisRefused(
+        "MASK-UNREADABLE",
+        f"The mask could not be used: {why}.",
+        next_step="Give the mask as NIfTI-1 (.nii or .nii.gz).",
+    )

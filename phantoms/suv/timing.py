@@ -1,0 +1,259 @@
+"""When the tracer was given and what instant the pixel values refer to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+
+from phantoms.errors import AnalysisRefused
+from phantoms.suv import reference
+from phantoms.suv.header import Injection, SeriesHeader, parse_datetime, parse_time
+from phantoms.suv.notes import Notes, Warned
+from phantoms.suv.reference import DAY_S, PLACEHOLDER_DATES, Candidate, Clock, mean_activity_s, shifted
+from phantoms.suv.tracer import Tracer
+
+MULTI_DAY_HALF_LIFE_S = 41_400.0  # above it an uptake may last days, and a time of day alone means nothing
+MAX_HALF_LIVES = 10.0  # after ten less than 0.1 % is left: a date was wrong, not a scan late
+F18_MAX_UPTAKE_S = 6 * 3600.0
+
+# --- the injection -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Administration:
+    """When the tracer was given, or None with `refused` where that is needed and not known."""
+
+    at: datetime | None
+    use: str
+    warnings: tuple[Warned, ...] = ()
+    refused: AnalysisRefused | None = None
+
+
+def administration(
+    injection: Injection, scan_at: datetime | None, half_life_s: float | None, zone: str | None
+) -> Administration:
+    """Find the administration time from the DT, or from the TM and the day of the scan.
+
+    A DT whose date cannot belong to the scan is never used silently: with a short-lived nuclide its time of day is
+    taken and said; with one that is scanned days later the SUV is refused.
+    """
+    dated = parse_datetime(injection.RadiopharmaceuticalStartDateTime, zone)
+    clock = parse_time(injection.RadiopharmaceuticalStartTime)
+    if dated is None and clock is None:
+        refused = AnalysisRefused(
+            "SUV-NO-TIME",
+            "There is no injection time (0018,1072) (0018,1078).",
+            "(0018,1072)",
+            "Enter the time from the injection record, on the clock you used.",
+        )
+        return Administration(None, "missing", refused=refused)
+    if scan_at is None:
+        return Administration(dated, "the date and time of injection")
+    may_take_days = half_life_s is not None and half_life_s >= MULTI_DAY_HALF_LIFE_S
+    if dated is not None:
+        waited_s = (scan_at - dated).total_seconds()
+        limit_s = MAX_HALF_LIVES * half_life_s if may_take_days and half_life_s else DAY_S
+        is_placeholder = dated.date() in PLACEHOLDER_DATES and may_take_days
+        if 0 <= waited_s <= limit_s and not is_placeholder:
+            return Administration(dated, "the date and time of injection", _disagreement(dated, clock))
+        return _repaired(dated, clock, scan_at, may_take_days)
+    if may_take_days or clock is None:
+        refused = AnalysisRefused(
+            "SUV-NO-TIME",
+            "The injection has a time of day but no date (0018,1078), and this nuclide may be scanned days later.",
+            "(0018,1078)",
+            "Enter the date and time from the injection record.",
+        )
+        return Administration(None, "a time of day without a date", refused=refused)
+    return _on_day_of(scan_at, datetime.combine(scan_at.date(), clock), "the time of injection on the day of the scan")
+
+
+def _disagreement(dated: datetime, clock: time | None) -> tuple[Warned, ...]:
+    if clock is None:
+        return ()
+    apart_s = abs((datetime.combine(dated.date(), clock) - dated).total_seconds())
+    if min(apart_s, DAY_S - apart_s) <= 1:
+        return ()
+    return (
+        Warned(
+            "SUV-INJECTION-TIMES",
+            f"Two injection times are written, {dated:%H:%M:%S} (0018,1078) and {clock:%H:%M:%S} (0018,1072); "
+            "the first was used.",
+        ),
+    )
+
+
+def _repaired(dated: datetime, clock: time | None, scan_at: datetime, may_take_days: bool) -> Administration:
+    days = abs((scan_at.date() - dated.date()).days)
+    detail = (
+        f"Injection and scan are {days} {'day' if days == 1 else 'days'} apart in the files (0018,1078); "
+        "one date was probably moved."
+    )
+    if may_take_days:
+        refused = AnalysisRefused(
+            "AD-01",
+            detail,
+            "(0018,1078)",
+            "Export again with one setting for all dates, or enter the injection date and time and have it signed.",
+        )
+        return Administration(None, "its date cannot be", refused=refused)
+    # A placeholder date mostly comes with a placeholder time, so the separate time of day is the better witness.
+    at = datetime.combine(scan_at.date(), clock or dated.time())
+    found = _on_day_of(scan_at, at, "its time of day only, because its date cannot belong to this scan")
+    return replace(found, warnings=(Warned("AD-01", f"{detail} Its time of day was used."), *found.warnings))
+
+
+def _on_day_of(scan_at: datetime, at: datetime, use: str) -> Administration:
+    if at <= scan_at:
+        return Administration(at, use)
+    warned = Warned(
+        "SUV-MIDNIGHT",
+        f"The injection at {at:%H:%M} is later in the day than the scan at {scan_at:%H:%M}: taken as the day before.",
+    )
+    return Administration(shifted(at, -DAY_S), use, (warned,))
+
+
+# --- both --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The instants of a series: `reference` is what the pixel values refer to, `acquired` has one time a slice."""
+
+    reference: datetime | None
+    administered: datetime | None
+    candidates: tuple[Candidate, ...]
+    acquired: tuple[datetime | None, ...]
+    correction: str | None
+    is_plausible: bool = True
+
+    def decayed_bq(self, tracer: Tracer) -> float | None:
+        """Return the administered activity at the reference time."""
+        if self.correction == "ADMIN":
+            return tracer.dose_bq
+        if (
+            self.reference is None
+            or self.administered is None
+            or tracer.dose_bq is None
+            or tracer.half_life_s is None
+            or not self.is_plausible
+        ):
+            return None
+        waited_s = (self.reference - self.administered).total_seconds()
+        return tracer.dose_bq * math.exp(-math.log(2) * waited_s / tracer.half_life_s)
+
+
+def read_timing(header: SeriesHeader, tracer: Tracer, notes: Notes) -> Timing:
+    """Find the administration and the decay reference; what is missing or cannot be is noted as a problem."""
+    correction, half_life_s = header.DecayCorrection, tracer.half_life_s
+    clock = reference.read_clock(header)
+    notes.warnings += clock.warnings
+    notes.note("(0008,0021) (0008,0031)", clock.series, "series date and time")
+    notes.note("(0008,0022) (0008,0032)", clock.earliest, "first acquisition of the series")
+    notes.note("(0054,1300)", _range_ms([one.FrameReferenceTime for one in header.slices]), "frame reference time")
+    notes.note("(0018,1242)", _range_ms([one.ActualFrameDuration for one in header.slices]), "frame duration")
+    notes.note("(0054,1102)", correction, "what the decay of the pixel values is corrected to")
+    found = reference.candidates(header, clock, half_life_s)
+    used = reference.choose(found) if correction == "START" else None
+    scan_at = used.time if used else clock.anchor
+    given = administration(tracer.injection, scan_at, half_life_s, header.TimezoneOffsetFromUTC)
+    notes.warnings += given.warnings
+    if given.refused and correction != "ADMIN":
+        notes.problems.append(given.refused)
+    elif given.refused:  # with ADMIN the activity is not decayed, so the SUV does not hang on this time
+        notes.warn(given.refused.code, given.refused.detail)
+    notes.note("(0018,1078) (0018,1072)", given.at, f"administration: {given.use}")
+    found.insert(6, reference.philips_ratio(header, given.at, tracer.dose_bq, half_life_s))
+    refers_to: datetime | None = None
+    if correction == "START":
+        refers_to = _reference_at_start(header, found, used, half_life_s, notes)
+        found = [replace(one, is_used=bool(used and refers_to and one.id == used.id)) for one in found]
+    else:
+        why = f"DecayCorrection is {correction or 'missing'} (0054,1102), so no scan start is looked for."
+        found = [replace(one, is_eligible=False, reason=why) for one in found]
+        if correction == "ADMIN":
+            refers_to = given.at
+        elif correction == "NONE":
+            refers_to = _reference_of_frames(header, clock, half_life_s)
+        else:
+            notes.refuse(
+                "SUV-DECAY-UNKNOWN",
+                f"DecayCorrection is {correction or 'missing'}, so the time that the pixel values refer to is not "
+                "known (0054,1102).",
+                "(0054,1102)",
+                "Export the series again from the scanner or archive.",
+            )
+    is_plausible = True
+    if scan_at and given.at:
+        latest = max((at for at in clock.acquired if at), default=scan_at) if correction == "NONE" else scan_at
+        is_plausible = _check_uptake(scan_at - given.at, latest - given.at, tracer, notes)
+    return Timing(refers_to, given.at, tuple(found), clock.acquired, correction, is_plausible)
+
+
+def _range_ms(values: list[float | None]) -> str | None:
+    known = sorted({value for value in values if value is not None})
+    if not known:
+        return None
+    return f"{known[0]:.10g} ms" if len(known) == 1 else f"{known[0]:.10g} to {known[-1]:.10g} ms"
+
+
+def _reference_at_start(
+    header: SeriesHeader, found: list[Candidate], used: Candidate | None, half_life_s: float | None, notes: Notes
+) -> datetime | None:
+    next_step = "Export the original series again from the scanner or archive, with all dates and times."
+    if used is None:
+        notes.refuse(
+            "SUV-NO-REFERENCE",
+            "The time that the decay correction refers to cannot be found in the headers (0008,0031) (0008,0032).",
+            "(0008,0031)",
+            next_step,
+        )
+        return None
+    if used.id == "R4" and reference.is_ge(header) is None:
+        notes.refuse(
+            "SUV-NO-REFERENCE",
+            "The scanner's maker is missing (0008,0070), and makers count FrameReferenceTime differently (0054,1300).",
+            "(0008,0070)",
+            next_step,
+        )
+        return None
+    if used.id == "R1" and {"GEScanDateTime", "SiemensDecayCorrectionDateTime"} & set(header.private_without_creator):
+        notes.warn(
+            "SUV-PRIVATE-NO-CREATOR",
+            f"A private time has no creator; from this maker it cannot be anything else, so it was used: {used.time}.",
+        )
+    warnings, refused = reference.compare(found, used, half_life_s)
+    notes.warnings += warnings
+    if refused is not None:
+        notes.problems.append(refused)
+        return None
+    notes.note(used.id, used.time, f"decay reference time: {used.reason}")
+    return used.time
+
+
+def _reference_of_frames(header: SeriesHeader, clock: Clock, half_life_s: float | None) -> datetime | None:
+    """Return the instant of the frames' mean activity where all slices have the same; None for several beds."""
+    times = set()
+    for at, one in zip(clock.acquired, header.slices, strict=True):
+        if at is None or half_life_s is None or not one.ActualFrameDuration or one.ActualFrameDuration < 0:
+            return None
+        times.add(shifted(at, mean_activity_s(one.ActualFrameDuration / 1000, half_life_s)))
+    return times.pop() if len(times) == 1 else None
+
+
+def _check_uptake(first: timedelta, last: timedelta, tracer: Tracer, notes: Notes) -> bool:
+    """Return whether the times from injection to the first and the last frame can be."""
+    minutes = first.total_seconds() / 60
+    limit_s = MAX_HALF_LIVES * tracer.half_life_s if tracer.half_life_s else math.inf
+    if tracer.nuclide == "F-18":
+        limit_s = min(limit_s, F18_MAX_UPTAKE_S)
+    detail = f"The scan began {minutes:,.0f} minutes after the injection (0018,1078) (0018,1072)."
+    if minutes < 0 or last.total_seconds() > limit_s:
+        notes.refuse(
+            "SUV-UPTAKE", f"{detail} That cannot be.", "(0018,1078)", "Check both times against the injection record."
+        )
+        return False
+    if tracer.nuclide == "F-18" and not 30 <= minutes <= 150:
+        notes.warn("SUV-UPTAKE", detail)
+    return True
