@@ -23,8 +23,8 @@ from corelab.errors import Misconfigured
 FACES = (
     ("IBM Plex Sans", "fontpkg_ibm_plex_sans", "files/IBMPlexSans[wdth,wght].ttf"),
     ("Noto Sans Arabic", "fontpkg_noto_sans_arabic", "files/NotoSansArabic[wdth,wght].ttf"),
-    ("Noto Sans CJK TC", "cvttf_NotoSansCJK_Regular", "NotoSansCJKtc-Regular.otf"),
     ("DejaVu Sans", "matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf"),
+    ("Noto Sans CJK TC", "cvttf_NotoSansCJK_Regular", "NotoSansCJKtc-Regular.otf"),
 )
 MONO_FACE = ("IBM Plex Mono", "fontpkg_ibm_plex_mono", "files/IBMPlexMono-Regular.ttf")
 STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-3a"]

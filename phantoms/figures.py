@@ -1,0 +1,886 @@
+"""Report figures: matplotlib figures drawn to size, written as SVG with the same bytes each time.
+
+Sizes are millimetres in print. Every axis is fixed, so that two reports can be laid over each other; a value beyond
+its axis becomes an arrow with the number beside it. Nothing here reads a clock, a setting or a file but the face.
+
+The SVG has no style attribute and no style sheet: it may stand inside a page that forbids both.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.patches import Circle, Polygon
+from PIL import Image
+
+from phantoms import standards
+from phantoms.figure_svg import FigureSvg
+from phantoms.results import Measurement, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from phantoms.cylinder import CylinderResult
+    from phantoms.nema_iq import NemaIqResult
+    from phantoms.volume import PetVolume
+
+__all__ = ["FigureSvg", "cylinder_figures", "nema_iq_figures", "patient_figures"]
+
+INK, INK_2, INK_3, GRID = "#16202B", "#465361", "#5F6C79", "#E3E8ED"
+SERIES_1, SERIES_2 = "#1D4E89", "#D55E00"
+BAND, BAND_EDGE = "#D6E4F2", "#6E93BC"
+# Word first, shape second, colour third: print in grey reads the same.
+MARKS = {
+    Outcome.PASS: ("o", "#237F71"),
+    Outcome.WARN: ("^", "#B97817"),
+    Outcome.FAIL: ("s", "#972614"),
+    Outcome.NOT_EVALUABLE: ("D", "#5D5091"),
+    Outcome.REPORT_ONLY: ("o", SERIES_1),
+    Outcome.ERROR: ("X", "#192A35"),
+}
+GREY = "gray_r"
+DEVIATION = LinearSegmentedColormap.from_list("deviation", [SERIES_1, "#FFFFFF", SERIES_2])
+TEXT_PT = 7.5
+LINE_PT = 0.6
+ROI_PT = 0.5
+MM_PER_INCH = 25.4
+
+DIAMETERS_MM = (10, 13, 17, 22, 28, 37)
+SLICE_WIDTH_MM, SLICE_PRINT_MM = 340.0, 83.0  # every phantom picture shows the same width at the same scale
+SLICE_PRINT_HEIGHT_MM, BAR_MM = 74.0, 9.0
+MIP_WIDTH_MM, MIP_HEIGHT_MM, MIP_PRINT_MM = 500.0, 1175.0, 60.0
+MIP_SUV = 5.0
+UNIFORMITY_AXIS_PCT = 10.0
+PROFILE_AXIS_PCT = 15.0
+_ONE_AT_A_TIME = threading.Lock()  # matplotlib's settings are global to the process
+
+
+@cache
+def _face() -> str:
+    """Register the report's face with matplotlib, once a process, and return its name."""
+    spec = importlib.util.find_spec("fontpkg_ibm_plex_sans")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    for place in places:
+        fontManager.addfont(str(Path(place) / "files" / "IBMPlexSans[wdth,wght].ttf"))
+        return "IBM Plex Sans"
+    return "DejaVu Sans"
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Hold matplotlib's global settings still while figures are made and written."""
+    settings: Any = {
+        "font.family": [_face()],
+        "font.size": TEXT_PT,
+        "text.color": INK,
+        "axes.unicode_minus": True,
+        "svg.fonttype": "path",  # the same letters in every viewer, whatever faces it has
+        "svg.hashsalt": "pet-corelab",
+    }
+    with _ONE_AT_A_TIME, mpl.rc_context(settings):
+        yield
+
+
+@_drawing()
+def cylinder_figures(
+    volume: PetVolume, result: CylinderResult, standard: standards.Standard | None = None
+) -> dict[str, FigureSvg]:
+    """Draw a uniform cylinder.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image the result was measured on.
+    result : CylinderResult
+        Pose, profiles and tiles.
+    standard : Standard or None
+        Its limits for slice deviation and bias are drawn; without it no limit is.
+
+    Returns
+    -------
+    dict
+        ``central_slice``, ``coronal``, ``slice_profile``, ``uniformity_map``, ``radial_profile`` and, where the true
+        concentration is known, ``bias``.
+    """
+    measured = _judged(result.measurements, standard)
+    window = _Window.for_phantom(volume, result.expected_bqml, "cylinder")
+    figures = {
+        "central_slice": _cylinder_slice(volume, result, window),
+        "coronal": _cylinder_coronal(volume, result, window),
+        "slice_profile": _slice_profile(result, standard),
+        "uniformity_map": _uniformity_map(result),
+        "radial_profile": _radial_profile(result),
+    }
+    bias = measured.get("cylinder_bias_pct")
+    if bias is not None and bias.value is not None:
+        figures["bias"] = _bias(bias)
+    return figures
+
+
+@_drawing()
+def nema_iq_figures(
+    volume: PetVolume, result: NemaIqResult, standard: standards.Standard | None
+) -> dict[str, FigureSvg]:
+    """Draw a NEMA image quality phantom.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image the result was measured on.
+    result : NemaIqResult
+        Pose, spheres and background regions.
+    standard : Standard or None
+        Its recovery bands are drawn and decide the shape of the marks.
+
+    Returns
+    -------
+    dict
+        ``central_slice``, ``coronal``, ``contrast``, ``lung_profile`` and, where the true sphere concentration is
+        known, ``recovery_a50`` and ``recovery_max``.
+    """
+    measured = _judged(result.measurements, standard)
+    window = _Window.for_phantom(volume, result.true_sphere_bqml, "sphere")
+    figures = {
+        "central_slice": _nema_slice(volume, result, window),
+        "coronal": _nema_coronal(volume, result, window),
+        "contrast": _contrast(measured),
+        "lung_profile": _lung_profile(result),
+    }
+    for key, metric, words, top in (
+        ("recovery_a50", "a50", "mean inside the half-maximum contour (A50)", 1.4),
+        ("recovery_max", "max", "hottest voxel", 1.8),
+    ):
+        if any((found := measured.get(f"sphere_{d}mm_rc_{metric}")) and found.value is not None for d in DIAMETERS_MM):
+            figures[key] = _recovery(measured, metric, words, top, standard)
+    return figures
+
+
+@_drawing()
+def patient_figures(volume: PetVolume, suv_factor: float | None) -> dict[str, FigureSvg]:
+    """Draw a patient scan as two maximum intensity projections.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        Rescaled pixel values.
+    suv_factor : float or None
+        Turns them into SUVbw, g/mL; None where the SUV is refused, then the scale is the image's own unit.
+
+    Returns
+    -------
+    dict
+        ``mip_coronal`` and ``mip_sagittal``.
+    """
+    canonical = _Canonical.of(volume)
+    if suv_factor is None:
+        # A bladder outshines the body a hundredfold: the window ends where one voxel in a thousand is brighter.
+        upper = float(np.quantile(canonical.image_zyx, 0.999)) or float(canonical.image_zyx.max()) or 1.0
+        window = _Window.of(volume.unit, upper, "up to the value that one voxel in a thousand exceeds")
+    else:
+        window = _Window(label="SUV, g/mL", per_unit=suv_factor, upper=MIP_SUV, words=f"SUV 0 to {MIP_SUV:g}")
+    return {
+        "mip_coronal": _mip(canonical, 1, window, "Coronal", "R", "L"),
+        "mip_sagittal": _mip(canonical, 2, window, "Sagittal", "A", "P"),
+    }
+
+
+# --- windows and planes ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The grey scale of a picture: ``upper`` in display units, ``per_unit`` turns voxel values into them."""
+
+    label: str
+    per_unit: float
+    upper: float
+    words: str
+
+    @classmethod
+    def of(cls, unit: str, upper: float, why: str) -> _Window:
+        """Make a window from 0 to ``upper`` voxel units; ``why`` says where the upper end comes from."""
+        label, per_unit = {"Bq/mL": ("kBq/mL", 1e-3), "g/mL": ("SUV, g/mL", 1.0)}.get(unit, ("raw value", 1.0))
+        scaled = upper * per_unit
+        return cls(label=label, per_unit=per_unit, upper=scaled, words=f"0 to {_short(scaled)} {label} ({why})")
+
+    @classmethod
+    def for_phantom(cls, volume: PetVolume, true_bqml: float | None, what: str) -> _Window:
+        """Return 0 to 1.2 times the true concentration, else 0 to 1.1 times the maximum, and say which."""
+        if true_bqml is not None and volume.unit == "Bq/mL":
+            return cls.of(volume.unit, 1.2 * true_bqml, f"1.2 × the true {what} concentration")
+        top = float(volume.image.max())
+        return cls.of(volume.unit, 1.1 * top if top > 0 else 1.0, "1.1 × the maximum; the true value is not known")
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A flat cut: ``u`` runs right and ``v`` up in the picture, unit vectors in patient space (LPS)."""
+
+    center_lps_mm: NDArray[np.float64]
+    u: NDArray[np.float64]
+    v: NDArray[np.float64]
+
+    def project_mm(self, lps_mm: NDArray[np.float64]) -> tuple[float, float]:
+        """Return where a point falls in the picture, millimetres from the plane's centre."""
+        offset = np.asarray(lps_mm, dtype=np.float64) - self.center_lps_mm
+        return float(offset @ self.u), float(offset @ self.v)
+
+
+def _axial_plane(center_lps_mm: NDArray[np.float64], axis: NDArray[np.float64]) -> _Plane:
+    """Return the plane across the phantom's axis, seen from the feet: patient's right at the left, front up."""
+    axis = _towards(np.asarray(axis, dtype=np.float64), np.array([0.0, 0.0, 1.0]))
+    u = np.array([1.0, 0.0, 0.0])
+    u = u - (u @ axis) * axis
+    u /= np.linalg.norm(u)
+    return _Plane(np.asarray(center_lps_mm, dtype=np.float64), u, np.cross(u, axis))
+
+
+def _coronal_plane(center_lps_mm: NDArray[np.float64], axis: NDArray[np.float64]) -> _Plane:
+    """Return the plane along the phantom's axis, seen from the front: patient's right at the left, head up."""
+    axial = _axial_plane(center_lps_mm, axis)
+    up = _towards(np.asarray(axis, dtype=np.float64), np.array([0.0, 0.0, 1.0]))
+    return _Plane(axial.center_lps_mm, axial.u, up)
+
+
+def _towards(axis: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    unit = axis / np.linalg.norm(axis)
+    return unit if unit @ direction >= 0 else -unit
+
+
+def _sample(
+    volume: PetVolume, plane: _Plane, width_mm: float, height_mm: float
+) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
+    """Return the voxels that a plane passes, no value made up, and the picture's extent.
+
+    Returns
+    -------
+    picture : ndarray of float32, shape (rows, columns)
+        First row at the top; 0 outside the image.
+    extent : tuple of float
+        Left, right, bottom, top edge, millimetres from the plane's centre.
+    """
+    inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
+    # one step in the picture is one voxel along the axis it mostly runs along
+    step_u = 1.0 / float(np.max(np.abs(inverse @ plane.u)))
+    step_v = 1.0 / float(np.max(np.abs(inverse @ plane.v)))
+    nearest = volume.to_lps_mm(np.rint(volume.to_index_zyx(plane.center_lps_mm)))
+    start_u, start_v = plane.project_mm(nearest)
+    half_u, half_v = int(np.ceil(width_mm / 2 / step_u)) + 1, int(np.ceil(height_mm / 2 / step_v)) + 1
+    along_u = start_u + step_u * np.arange(-half_u, half_u + 1)
+    along_v = start_v + step_v * np.arange(half_v, -half_v - 1, -1)
+    positions = plane.center_lps_mm + along_u[None, :, None] * plane.u + along_v[:, None, None] * plane.v
+    index = np.rint(volume.to_index_zyx(positions) - 1e-6).astype(np.int64)  # a tie always falls the same way
+    shape = np.array(volume.image.shape)
+    inside = np.all((index >= 0) & (index < shape), axis=-1)
+    picture = np.zeros(inside.shape, dtype=np.float32)
+    z, y, x = index[inside].T
+    picture[inside] = volume.image[z, y, x]
+    edges = (along_u[0] - step_u / 2, along_u[-1] + step_u / 2, along_v[-1] - step_v / 2, along_v[0] + step_v / 2)
+    return picture, (float(edges[0]), float(edges[1]), float(edges[2]), float(edges[3]))
+
+
+@dataclass(frozen=True)
+class _Canonical:
+    """A volume turned so that its axes run nearest to head, back and left; a tilted grid is not straightened."""
+
+    image_zyx: NDArray[np.float32]
+    spacing_zyx_mm: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, volume: PetVolume) -> _Canonical:
+        directions = volume.affine_lps_mm[:3, :3] / np.linalg.norm(volume.affine_lps_mm[:3, :3], axis=0)
+        order = [0, 0, 0]  # array axis (z, y, x) for each patient axis (z, y, x)
+        image = volume.image
+        free = {0, 1, 2}  # index axes x, y, z not yet given to a patient axis
+        for patient in (2, 1, 0):
+            index_axis = max(free, key=lambda axis: abs(float(directions[patient, axis])))
+            free.discard(index_axis)
+            order[2 - patient] = 2 - index_axis
+            if directions[patient, index_axis] < 0:
+                image = np.flip(image, axis=2 - index_axis)
+        spacing = volume.spacing_zyx_mm
+        return cls(np.transpose(image, order), (spacing[order[0]], spacing[order[1]], spacing[order[2]]))
+
+
+# --- pictures -------------------------------------------------------------------------------------------------
+
+
+def _cylinder_slice(volume: PetVolume, result: CylinderResult, window: _Window) -> FigureSvg:
+    pose = result.pose
+    plane = _axial_plane(pose.center_lps_mm, pose.axis)
+    figure, axes = _picture(volume, plane, window, ("R", "L", "A"))
+    axes.add_patch(_circle((0.0, 0.0), pose.radius_mm, SERIES_1, dashed=True))
+    axes.add_patch(_circle((0.0, 0.0), result.roi_radius_mm, SERIES_2))
+    return _written(
+        figure,
+        f"Axial plane through the middle of the cylinder, black on white, {window.words}; the circle of the measured "
+        f"region, radius {result.roi_radius_mm:.0f} mm, and dashed the cylinder found, radius {pose.radius_mm:.0f} mm.",
+        f"Central slice, {window.words}. Look for rings, wedges and air. Dashed: the cylinder found; "
+        "orange: the measured region.",
+    )
+
+
+def _cylinder_coronal(volume: PetVolume, result: CylinderResult, window: _Window) -> FigureSvg:
+    pose = result.pose
+    plane = _coronal_plane(pose.center_lps_mm, pose.axis)
+    figure, axes = _picture(volume, plane, window, ("R", "L", "H"))
+    sign = 1.0 if np.asarray(pose.axis) @ plane.v >= 0 else -1.0
+    along = np.asarray(result.axis_position_mm, dtype=np.float64) * sign
+    used = np.asarray(result.slice_used, dtype=bool)
+    half = pose.length_mm / 2
+    axes.add_patch(_box(-pose.radius_mm, pose.radius_mm, -half, half, SERIES_1, dashed=True))
+    words = "no slice is measured"
+    if used.any():
+        step = float(np.median(np.abs(np.diff(along)))) / 2 if along.size > 1 else 0.0
+        low, high = float(along[used].min()) - step, float(along[used].max()) + step
+        axes.add_patch(_box(-result.roi_radius_mm, result.roi_radius_mm, low, high, SERIES_2))
+        words = f"the box of the measured region, {high - low:.0f} mm long"
+    return _written(
+        figure,
+        f"Coronal plane through the cylinder's axis, black on white, {window.words}; {words}, and dashed the cylinder "
+        f"found, {pose.length_mm:.0f} mm long.",
+        f"Coronal slice, {window.words}. Look for bed joins, bubbles at the top and a hot or cold end.",
+    )
+
+
+def _nema_slice(volume: PetVolume, result: NemaIqResult, window: _Window) -> FigureSvg:
+    pose = result.pose
+    spheres = np.array([sphere.center_lps_mm for sphere in result.spheres], dtype=np.float64)
+    axial = _axial_plane(pose.center_lps_mm, pose.axis)
+    normal = np.cross(axial.u, axial.v)
+    on_axis = np.asarray(pose.center_lps_mm, dtype=np.float64)
+    plane = _axial_plane(on_axis + float(np.mean((spheres - on_axis) @ normal)) * normal, pose.axis)
+    figure, axes = _picture(volume, plane, window, ("R", "L", "A"))
+    for center, radius_mm in result.background_rois:
+        axes.add_patch(_circle(plane.project_mm(np.asarray(center)), radius_mm, SERIES_1))
+    for sphere in result.spheres:
+        at = np.array(plane.project_mm(np.asarray(sphere.center_lps_mm)))
+        axes.add_patch(_circle((float(at[0]), float(at[1])), sphere.diameter_mm / 2, SERIES_2))
+        inward = at / (np.linalg.norm(at) or 1.0)
+        where = at - inward * (sphere.diameter_mm / 2 + 7.0)
+        axes.text(where[0], where[1], f"{sphere.diameter_mm}", color=SERIES_2, ha="center", va="center")
+    lung = plane.project_mm(np.asarray(pose.lung_center_lps_mm))
+    axes.add_patch(_circle(lung, pose.lung_radius_mm, SERIES_1, dashed=True))
+    return _written(
+        figure,
+        f"Axial plane through the six spheres, black on white, {window.words}; circles on the spheres with their inner "
+        f"diameters in mm, on {len(result.background_rois)} background regions and, dashed, on the lung insert.",
+        f"Sphere plane, {window.words}. Look for round, full spheres without air. Orange: spheres, mm; "
+        "blue: background; dashed: lung insert.",
+    )
+
+
+def _nema_coronal(volume: PetVolume, result: NemaIqResult, window: _Window) -> FigureSvg:
+    largest = max(result.spheres, key=lambda sphere: sphere.diameter_mm)
+    plane = _coronal_plane(np.asarray(largest.center_lps_mm), result.pose.axis)
+    offset = np.asarray(result.pose.center_lps_mm) - plane.center_lps_mm
+    plane = _Plane(plane.center_lps_mm + (offset @ plane.u) * plane.u + (offset @ plane.v) * plane.v, plane.u, plane.v)
+    figure, axes = _picture(volume, plane, window, ("R", "L", "H"))
+    at = plane.project_mm(np.asarray(largest.center_lps_mm))
+    axes.add_patch(_circle(at, largest.diameter_mm / 2, SERIES_2))
+    axes.annotate(
+        f"{largest.diameter_mm} mm",
+        xy=(at[0], at[1] + largest.diameter_mm / 2),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        color=SERIES_2,
+    )
+    return _written(
+        figure,
+        f"Coronal plane through the {largest.diameter_mm} mm sphere, black on white, {window.words}; a circle on the "
+        "sphere.",
+        f"Coronal through the {largest.diameter_mm} mm sphere, {window.words}. Look for bubbles at the top, bed joins "
+        "and an even background.",
+    )
+
+
+def _mip(canonical: _Canonical, along: int, window: _Window, name: str, left: str, right: str) -> FigureSvg:
+    """Project along array axis ``along`` (1 front to back, 2 side to side)."""
+    picture = np.flipud(canonical.image_zyx.max(axis=along))
+    tall, deep, wide = canonical.spacing_zyx_mm
+    across = wide if along == 1 else deep
+    half_width, height = picture.shape[1] * across / 2, picture.shape[0] * tall
+    top = MIP_HEIGHT_MM / 2
+    figure = _figure(MIP_PRINT_MM, MIP_PRINT_MM * MIP_HEIGHT_MM / MIP_WIDTH_MM + BAR_MM)
+    height_print_mm = MIP_PRINT_MM * MIP_HEIGHT_MM / MIP_WIDTH_MM
+    axes = _axes(figure, 0, BAR_MM, MIP_PRINT_MM, height_print_mm)
+    _gray(axes, picture, (-half_width, half_width, top - height, top), window)
+    axes.set_xlim(-MIP_WIDTH_MM / 2, MIP_WIDTH_MM / 2)
+    axes.set_ylim(-top, top)
+    _frame(axes, (left, right), bar_mm=100.0)
+    _scale(figure, window, MIP_PRINT_MM)
+    return _written(
+        figure,
+        f"{name} maximum intensity projection, black on white, {window.words}, 10 cm bar.",
+        f"{name} projection, {window.words}. Look at coverage, motion and the injection site.",
+    )
+
+
+def _picture(volume: PetVolume, plane: _Plane, window: _Window, letters: tuple[str, ...]) -> tuple[Figure, Axes]:
+    """Return a figure of one plane with its frame, 50 mm bar and grey scale."""
+    figure = _figure(SLICE_PRINT_MM, SLICE_PRINT_HEIGHT_MM + BAR_MM)
+    axes = _axes(figure, 0, BAR_MM, SLICE_PRINT_MM, SLICE_PRINT_HEIGHT_MM)
+    height_mm = SLICE_WIDTH_MM * SLICE_PRINT_HEIGHT_MM / SLICE_PRINT_MM
+    picture, extent = _sample(volume, plane, SLICE_WIDTH_MM, height_mm)
+    _gray(axes, picture, extent, window)
+    axes.set_xlim(-SLICE_WIDTH_MM / 2, SLICE_WIDTH_MM / 2)
+    axes.set_ylim(-height_mm / 2, height_mm / 2)
+    _frame(axes, letters, bar_mm=50.0)
+    _scale(figure, window, SLICE_PRINT_MM)
+    return figure, axes
+
+
+def _gray(axes: Axes, picture: NDArray[np.float32], extent: tuple[float, float, float, float], window: _Window) -> None:
+    axes.imshow(
+        picture * window.per_unit,
+        cmap=GREY,
+        vmin=0.0,
+        vmax=window.upper,
+        extent=extent,
+        interpolation="none",
+        aspect="auto",
+        resample=False,
+    )
+
+
+def _frame(axes: Axes, letters: tuple[str, ...], bar_mm: float) -> None:
+    """Draw the edge, the letters of the sides (left, right, top) and a length bar."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("#D3DAE1")
+        spine.set_linewidth(LINE_PT)
+    places = ((0.015, 0.5, "left", "center"), (0.985, 0.5, "right", "center"), (0.5, 0.985, "center", "top"))
+    for letter, (x, y, across, up) in zip(letters, places, strict=False):
+        axes.text(x, y, letter, transform=axes.transAxes, ha=across, va=up, color=INK_2)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = left + 0.035 * (right - left), bottom + 0.025 * (top - bottom)
+    axes.plot([x, x + bar_mm], [y, y], color=INK, linewidth=1.5, solid_capstyle="butt")
+    axes.text(
+        x + bar_mm + 0.02 * (right - left), y, f"{bar_mm:g} mm" if bar_mm < 100 else "10 cm", va="center", color=INK
+    )
+
+
+def _scale(figure: Figure, window: _Window, width_mm: float) -> None:
+    """Draw the grey scale along the foot of a picture."""
+    bar_mm = width_mm - 34.0 if width_mm > 70 else width_mm - 26.0
+    axes = _axes(figure, 3.0, BAR_MM - 4.0, bar_mm, 2.2)
+    axes.imshow(
+        np.linspace(0, 1, 64)[None, :],
+        cmap=GREY,
+        extent=(0.0, window.upper, 0.0, 1.0),
+        aspect="auto",
+        interpolation="none",
+    )
+    axes.set_yticks([])
+    axes.set_xticks([0.0, window.upper / 2, window.upper], ["0", _short(window.upper / 2), _short(window.upper)])
+    axes.tick_params(length=2, pad=1.5)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(INK_3)
+        spine.set_linewidth(0.4)
+    axes.text(1.0 + 4.0 / bar_mm, 0.5, window.label, transform=axes.transAxes, va="center", color=INK)
+
+
+# --- charts ---------------------------------------------------------------------------------------------------
+
+
+def _recovery(
+    measured: Mapping[str, Measurement], metric: str, words: str, top: float, standard: standards.Standard | None
+) -> FigureSvg:
+    figure = _figure(83, 66)
+    axes = _axes(figure, 10.5, 9.5, 57, 54)
+    _chart(axes, (8.0, 39.0), (0.0, top), "inner diameter, mm", "recovery, measured / true")
+    axes.set_xticks(DIAMETERS_MM)
+    axes.set_yticks(np.arange(0.0, top + 0.01, 0.2))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    axes.axhline(1.0, color=INK_3, linewidth=LINE_PT)
+    names = {d: f"sphere_{d}mm_rc_{metric}" for d in DIAMETERS_MM}
+    band = _draw_band(axes, names, standard)
+    series = _draw_spheres(axes, {d: measured.get(name) for d, name in names.items()}, top)
+    labels = []
+    if band is not None and standard is not None:
+        labels.append((band, _standard_name(standard), INK_3))
+    if series is not None:
+        labels.append((min(series, top), "measured", SERIES_1))
+    _right_labels(axes, labels, least_gap=0.075 * top)
+    counted = [found.verdict for name in names.values() if (found := measured.get(name)) is not None]
+    failed, close = counted.count(Outcome.FAIL), counted.count(Outcome.WARN)
+    outside = f"{failed} of {len(counted)} outside the band" if band is not None else "no band drawn"
+    return _written(
+        figure,
+        f"Recovery against inner sphere diameter, {words}, axis 0 to {top:g}; {outside}"
+        + (f", {close} close to its edge." if close else "."),
+        f"Recovery, {words}. Band: what the standard accepts. ● inside, ▲ close to the edge, ■ outside; "
+        "bars are ± 2 SD where stated.",
+    )
+
+
+def _draw_band(axes: Axes, names: Mapping[int, str], standard: standards.Standard | None) -> float | None:
+    """Draw the standard's band; return its middle at the largest sphere."""
+    if standard is None:
+        return None
+    edges = [
+        (d, limit.low, limit.high)
+        for d, name in names.items()
+        if (limit := standard.limits.get(name)) is not None and limit.low is not None and limit.high is not None
+    ]
+    if not edges:
+        return None
+    diameters, low, high = zip(*edges, strict=True)
+    axes.fill_between(diameters, low, high, color=BAND, linewidth=0)
+    for edge in (low, high):
+        axes.plot(diameters, edge, color=BAND_EDGE, linewidth=LINE_PT)
+    return float(low[-1] + high[-1]) / 2
+
+
+def _draw_spheres(axes: Axes, spheres: Mapping[int, Measurement | None], top: float) -> float | None:
+    """Draw the measured curve; return its value at the largest sphere that has one."""
+    points = [(d, found) for d, found in spheres.items() if found is not None and found.value is not None]
+    if not points:
+        return None
+    axes.plot([d for d, _ in points], [found.value or 0.0 for _, found in points], color=SERIES_1, linewidth=1.0)
+    for d, found in points:
+        _draw_value(axes, d, found, top)
+    return points[-1][1].value
+
+
+def _draw_value(axes: Axes, x: float, found: Measurement, top: float) -> None:
+    value = found.value or 0.0
+    marker, color = MARKS[found.verdict]
+    if value > top:
+        axes.annotate(
+            f"{value:.2f}",
+            xy=(x, top),
+            xytext=(x, top * 0.9),
+            ha="center",
+            va="top",
+            color=color,
+            arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": LINE_PT, "shrinkA": 0, "shrinkB": 0},
+        )
+        return
+    if found.uncertainty is not None:
+        axes.errorbar(
+            [x], [value], yerr=[2 * found.uncertainty], color=color, linewidth=LINE_PT, capsize=1.6, capthick=LINE_PT
+        )
+    axes.plot([x], [value], marker=marker, color=color, markersize=4.2, linestyle="none", zorder=5)
+
+
+def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
+    figure = _figure(83, 60)
+    axes = _axes(figure, 10.5, 9.5, 57, 48)
+    _chart(axes, (8.0, 39.0), (0.0, 120.0), "inner diameter, mm", "percent")
+    axes.set_xticks(DIAMETERS_MM)
+    axes.set_yticks(np.arange(0.0, 121.0, 20.0))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    labels = []
+    for metric, label, color, marker, dashes in (
+        ("qh_pct", "hot contrast", SERIES_1, "o", "-"),
+        ("n_pct", "variability", SERIES_2, "v", "--"),
+    ):
+        found = [(d, measured.get(f"sphere_{d}mm_{metric}")) for d in DIAMETERS_MM]
+        points = [(d, one.value) for d, one in found if one is not None and one.value is not None]
+        if not points:
+            continue
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, color=color, linewidth=1.0, linestyle=dashes, marker=marker, markersize=3.6)
+        labels.append((float(y[-1]), label, color))
+    _right_labels(axes, labels, least_gap=9.0)
+    return _written(
+        figure,
+        "Hot contrast recovery and background variability against inner sphere diameter, axis 0 to 120 %.",
+        "NEMA hot contrast recovery (solid) and background variability (dashed) by sphere. No edition sets a limit.",
+    )
+
+
+def _lung_profile(result: NemaIqResult) -> FigureSvg:
+    z, residual = np.asarray(result.lung_profile_z_mm), np.asarray(result.lung_profile_pct)
+    figure = _figure(83, 60)
+    axes = _axes(figure, 10.5, 9.5, 69, 48)
+    _chart(axes, (-100.0, 100.0), (0.0, 60.0), "distance from the sphere plane along the axis, mm", "% of background")
+    axes.set_xticks(np.arange(-100.0, 101.0, 50.0))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    if z.size:
+        axes.plot(z, np.minimum(residual, 60.0), color=SERIES_1, linewidth=1.0, marker="o", markersize=2.2)
+        beyond = residual > 60.0
+        axes.plot(z[beyond], np.full(int(beyond.sum()), 58.5), "^", color=SERIES_1, markersize=3.6)
+    return _written(
+        figure,
+        "Residual activity in the lung insert, slice by slice, in percent of background, axis 0 to 60 %.",
+        "Lung insert, slice by slice: it holds no activity, so what is left is scatter and correction error.",
+    )
+
+
+def _slice_profile(result: CylinderResult, standard: standards.Standard | None) -> FigureSvg:
+    z = np.asarray(result.axis_position_mm, dtype=np.float64)
+    means = np.asarray(result.slice_mean, dtype=np.float64)
+    used = np.asarray(result.slice_used, dtype=bool)
+    reference = float(means[used].mean()) if used.any() else float("nan")
+    deviation = 100.0 * (means / reference - 1.0)
+    figure = _figure(174, 50)
+    axes = _axes(figure, 11.5, 9.5, 145, 38)
+    _chart(axes, (-160.0, 160.0), (-PROFILE_AXIS_PCT, PROFILE_AXIS_PCT), "z along the axis, mm", "deviation, %")
+    axes.set_xticks(np.arange(-150.0, 151.0, 50.0))
+    axes.set_yticks(np.arange(-15.0, 15.1, 5.0))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    axes.axhline(0.0, color=INK_3, linewidth=LINE_PT)
+    limit = _high(standard, "cylinder_slice_deviation_max_pct")
+    if limit is not None:
+        for edge in (-limit, limit):
+            axes.axhline(edge, color=INK_2, linewidth=0.8, dashes=(4, 2))
+        _right_labels(axes, [(limit, f"+{limit:g} % limit", INK_2), (-limit, f"−{limit:g} % limit", INK_2)], 3.0)
+    inside = used & (np.abs(deviation) <= PROFILE_AXIS_PCT)
+    over = used & (np.abs(deviation) > PROFILE_AXIS_PCT)
+    axes.plot(z[used], np.clip(deviation[used], -20, 20), color=SERIES_1, linewidth=1.0)
+    failed = np.abs(deviation) > limit if limit is not None else np.zeros_like(used)
+    for chosen, marker, color in (
+        (inside & ~failed, "o", SERIES_1),
+        (inside & failed, *MARKS[Outcome.FAIL]),
+        (over & (deviation > 0), "^", MARKS[Outcome.FAIL][1]),
+        (over & (deviation < 0), "v", MARKS[Outcome.FAIL][1]),
+    ):
+        shown = np.clip(deviation[chosen], -PROFILE_AXIS_PCT + 0.6, PROFILE_AXIS_PCT - 0.6)
+        axes.plot(z[chosen], shown, marker=marker, color=color, markersize=2.6, linestyle="none")
+    rest = ~used & (np.abs(deviation) <= PROFILE_AXIS_PCT)
+    axes.plot(
+        z[rest], deviation[rest], marker="o", color=INK_3, markersize=2.2, markerfacecolor="none", linestyle="none"
+    )
+    worst = float(np.max(np.abs(deviation[used]))) if used.any() else float("nan")
+    return _written(
+        figure,
+        f"Slice mean against position along the axis, deviation from the mean of the used slices, axis −15 to +15 %; "
+        f"{int(used.sum())} slices used, the largest deviation is {worst:.1f} %.",
+        "Slice means along the axis. Look for a saw-tooth at bed joins and a slope. Hollow: end slices, not used.",
+    )
+
+
+def _uniformity_map(result: CylinderResult) -> FigureSvg:
+    tiles = np.asarray(result.tile_deviation_pct, dtype=np.float64)
+    rows, columns = tiles.shape
+    size = float(result.tile_size_mm)
+    figure = _figure(83, 70)
+    axes = _axes(figure, 1.0, 3.0, 64.0, 64.0)
+    limit = UNIFORMITY_AXIS_PCT
+    # Each tile is drawn as a block of pixels: viewers smooth a picture of 18 × 18 pixels into a blur.
+    blocks = np.kron(np.ma.filled(np.ma.masked_invalid(tiles), np.nan), np.ones((8, 8)))
+    extent = (-columns * size / 2, columns * size / 2, -rows * size / 2, rows * size / 2)
+    axes.imshow(blocks, cmap=DEVIATION, vmin=-limit, vmax=limit, extent=extent, interpolation="none", aspect="auto")
+    axes.set_xlim(-105, 105)
+    axes.set_ylim(-105, 105)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.add_patch(_circle((0.0, 0.0), result.pose.radius_mm, INK_3, dashed=True))
+    failing = np.argwhere(np.abs(np.nan_to_num(tiles)) > limit)
+    for row, column in failing:
+        x, y = extent[0] + (column + 0.5) * size, extent[3] - (row + 0.5) * size
+        axes.text(x, y, _signed(tiles[row, column], 0), ha="center", va="center", fontsize=5.0, color=INK)
+    axes.plot([-100, -50], [-102, -102], color=INK, linewidth=1.5, solid_capstyle="butt")
+    axes.text(-46, -102, "50 mm", va="center")
+    bar = _axes(figure, 68.5, 8.0, 2.6, 54.0)
+    bar.imshow(
+        np.repeat(np.linspace(1, -1, 65)[:, None], 2, axis=1) * limit,
+        cmap=DEVIATION,
+        extent=(0, 1, -limit, limit),
+        aspect="auto",
+        interpolation="none",
+    )
+    bar.set_xticks([])
+    bar.yaxis.tick_right()
+    bar.set_yticks([-10, -5, 0, 5, 10], ["−10", "−5", "0", "+5", "+10"])
+    bar.tick_params(length=2, pad=1.5)
+    bar.set_title("%", fontsize=TEXT_PT, color=INK, pad=3)
+    for spine in bar.spines.values():
+        spine.set_color(INK_3)
+        spine.set_linewidth(0.4)
+    return _written(
+        figure,
+        f"Map of {int(np.isfinite(tiles).sum())} tiles of {size:g} mm in the central slice, deviation from their "
+        f"mean, blue low, orange high, −{limit:g} to +{limit:g} %; {len(failing)} tiles are beyond it and numbered.",
+        f"Tiles of {size:g} mm in the central slice, % of their mean. Look for rings, wedges and one-sided shades.",
+    )
+
+
+def _radial_profile(result: CylinderResult) -> FigureSvg:
+    radius, ratio = np.asarray(result.radial_r_mm, dtype=float), np.asarray(result.radial_ratio, dtype=float)
+    figure = _figure(83, 60)
+    axes = _axes(figure, 10.5, 9.5, 68, 48)
+    _chart(axes, (0.0, 100.0), (0.8, 1.2), "radius, mm", "value / mean")
+    axes.set_xticks(np.arange(0.0, 101.0, 20.0))
+    axes.set_yticks(np.arange(0.8, 1.21, 0.1))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    axes.axhline(1.0, color=INK_3, linewidth=LINE_PT)
+    finite = np.isfinite(ratio)
+    axes.plot(
+        radius[finite], np.clip(ratio[finite], 0.8, 1.2), color=SERIES_1, linewidth=1.0, marker="o", markersize=2.6
+    )
+    return _written(
+        figure,
+        "Mean value in rings against their radius, divided by the mean of the region, axis 0.8 to 1.2.",
+        "Rings from the axis outwards. A low middle is cupping: scatter or attenuation correction is off.",
+    )
+
+
+def _bias(bias: Measurement) -> FigureSvg:
+    value = bias.value or 0.0
+    figure = _figure(174, 22)
+    axes = _axes(figure, 3.0, 9.5, 150, 10.5)
+    _chart(axes, (-15.0, 15.0), (0.0, 1.0), "measured against the activity sheet, %", "")
+    axes.spines["left"].set_visible(False)
+    axes.set_yticks([])
+    axes.set_xticks(np.arange(-15.0, 15.1, 5.0), ["−15", "−10", "−5", "0", "+5", "+10", "+15"])
+    if bias.limit_low is not None and bias.limit_high is not None:
+        axes.axvspan(bias.limit_low, bias.limit_high, color=BAND, linewidth=0)
+        for edge in (bias.limit_low, bias.limit_high):
+            axes.axvline(edge, color=BAND_EDGE, linewidth=LINE_PT)
+    axes.axvline(0.0, color=INK_3, linewidth=LINE_PT)
+    marker, color = MARKS[bias.verdict]
+    if abs(value) > 15.0:
+        marker = ">" if value > 0 else "<"
+    elif bias.uncertainty is not None:
+        axes.errorbar(
+            [value], [0.5], xerr=[2 * bias.uncertainty], color=color, linewidth=0.8, capsize=2.0, capthick=0.8
+        )
+    axes.plot([np.clip(value, -14.7, 14.7)], [0.5], marker=marker, color=color, markersize=5.0, linestyle="none")
+    axes.text(1.0 + 2.0 / 150, 0.5, f"{_signed(value, 1)} %", transform=axes.transAxes, va="center", color=color)
+    sd = f" ± {2 * bias.uncertainty:.1f} % (2 SD)" if bias.uncertainty is not None else ", uncertainty not stated"
+    return _written(
+        figure,
+        f"Calibration bias {_signed(value, 1)} %{sd}, on an axis of −15 to +15 % with the accepted band.",
+        "Calibration bias. Band: what the standard accepts.",
+    )
+
+
+# --- drawing --------------------------------------------------------------------------------------------------
+
+
+def _judged(measurements: Sequence[Measurement], standard: standards.Standard | None) -> dict[str, Measurement]:
+    """Return the plain numbers by name, the judged copy in place of the plain one where the standard has a limit."""
+    found = {one.name: one for one in measurements if one.standard is None}
+    if standard is not None:
+        found |= {one.name: one for one in standards.judge(tuple(found.values()), standard)}
+    return found
+
+
+def _standard_name(standard: standards.Standard) -> str:
+    known = re.fullmatch(r"earl(\d)_18f", standard.id)
+    return f"EARL {known[1]}" if known else standard.id
+
+
+def _high(standard: standards.Standard | None, name: str) -> float | None:
+    limit = standard.limits.get(name) if standard is not None else None
+    return limit.high if limit is not None else None
+
+
+def _figure(width_mm: float, height_mm: float) -> Figure:
+    return Figure(figsize=(width_mm / MM_PER_INCH, height_mm / MM_PER_INCH), facecolor="white")
+
+
+def _axes(figure: Figure, left_mm: float, bottom_mm: float, width_mm: float, height_mm: float) -> Axes:
+    """Place axes by millimetres from the figure's lower left corner."""
+    wide, high = (float(side) * MM_PER_INCH for side in figure.get_size_inches())
+    axes = figure.add_axes((left_mm / wide, bottom_mm / high, width_mm / wide, height_mm / high))
+    axes.tick_params(labelsize=TEXT_PT, width=LINE_PT, length=2.5, color=INK_3, labelcolor=INK)
+    return axes
+
+
+def _chart(axes: Axes, x: tuple[float, float], y: tuple[float, float], x_label: str, y_label: str) -> None:
+    axes.set_xlim(*x)
+    axes.set_ylim(*y)
+    axes.set_xlabel(x_label, fontsize=TEXT_PT, color=INK, labelpad=2)
+    axes.set_ylabel(y_label, fontsize=TEXT_PT, color=INK, labelpad=2)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(INK_3)
+        spine.set_linewidth(LINE_PT)
+
+
+def _right_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], least_gap: float) -> None:
+    """Name series at the right end, each at its own height, pushed apart where they would touch."""
+    low, high = axes.get_ylim()
+    at = -np.inf
+    for height, text, color in sorted(labels):
+        at = max(min(max(height, low), high), at + least_gap)
+        axes.annotate(
+            text,
+            xy=(1.0, at),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            annotation_clip=False,
+        )
+
+
+def _circle(center: tuple[float, float], radius: float, color: str, *, dashed: bool = False) -> Circle:
+    style: Any = (0, (4, 2)) if dashed else "-"
+    return Circle(center, radius, fill=False, edgecolor=color, linewidth=ROI_PT, linestyle=style)
+
+
+def _box(left: float, right: float, bottom: float, top: float, color: str, *, dashed: bool = False) -> Polygon:
+    style: Any = (0, (4, 2)) if dashed else "-"
+    corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
+    return Polygon(corners, closed=True, fill=False, edgecolor=color, linewidth=ROI_PT, linestyle=style)
+
+
+def _short(value: float) -> str:
+    """Return three figures, without a trailing zero."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def _signed(value: float, decimals: int) -> str:
+    text = f"{value:+.{decimals}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
+
+
+def _written(figure: Figure, alt: str, caption: str) -> FigureSvg:
+    """Write a figure as SVG that carries its words, has small pictures and no style."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg ") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    svg = svg.replace('<g id="figure_1">', '<g id="figure_1" stroke-linejoin="round" stroke-linecap="butt">', 1)
+    svg = re.sub(r' style="([^"]*)"', _as_attributes, svg)
+    svg = re.sub(r"data:image/png;base64,([^\"]+)", _small_png, svg)
+    return FigureSvg.with_words(svg, alt, caption)
+
+
+def _as_attributes(style: re.Match[str]) -> str:
+    """Turn ``style="fill: none; stroke: #000"`` into presentation attributes."""
+    pairs = (item.partition(":") for item in style[1].split(";") if item.strip())
+    settings = {name.strip(): value.strip() for name, _, value in pairs}
+    return "".join(f' {name}="{value}"' for name, value in settings.items())
+
+
+def _small_png(found: re.Match[str]) -> str:
+    """Re-encode an embedded RGBA picture with as few channels and colours as it has."""
+    picture = Image.open(io.BytesIO(base64.b64decode(found[1])))
+    rgba = np.asarray(picture.convert("RGBA"))
+    grey = np.array_equal(rgba[..., 0], rgba[..., 1]) and np.array_equal(rgba[..., 1], rgba[..., 2])
+    small = Image.fromarray(rgba[..., 0] if grey and bool((rgba[..., 3] == 255).all()) else rgba)
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,163 @@
+"""The first page: who, what, when; the verdict; what to do next; pictures; the numbers that decided; signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from phantoms.results import Outcome
+from qc import wording
+from qc.reports.activity import suv_facts
+from qc.reports.blocks import date_words, day_words, method_name, moment_words, signature_entry
+from qc.reports.meta import ReportMeta
+from qc.reports.numbers import edition_name, is_limited, numbers_table, urgency
+
+NOTICE = "For trial quality control, not for diagnosis"
+DECISIVE_NUMBERS = 8
+
+
+def document(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...]) -> dict[str, Any]:
+    """Return title, header and footer: what stands on every page."""
+    signed = max((one.signed_at for one in meta.signatures), default=None)
+    state = f"Signed {day_words(signed, meta.time_zone)}" if signed else "Proposed, not signed"
+    digest = (run["input_digest"] or "").removeprefix("sha256:")
+    footer = [
+        f"run {meta.run_number}",
+        method_name(run),
+        f"input sha256 {digest[:16] or 'none'}",
+        *(edition_name(one) for one in deciding),
+    ]
+    replaced = ""
+    if meta.superseded_by:
+        on = f" on {date_words(meta.superseded_on)}" if meta.superseded_on else ""
+        replaced = f"Replaced by {meta.superseded_by}{on}"
+    return {
+        "title": f"{meta.kind_label}: quality control report",
+        "file_title": f"{meta.submission_number} {meta.kind_label}, quality control report",
+        "lab_name": meta.lab_name,
+        "header": [meta.lab_name, "QC report", meta.submission_number, meta.site_name, meta.scanner_label],
+        "state": state,
+        "is_signed": signed is not None,
+        "is_dry_run": meta.is_dry_run,
+        "dry_run_words": "Unofficial dry run: not counted, not signed, deleted after 30 days"
+        if meta.is_dry_run
+        else "",
+        "replaced": replaced,
+        "footer": " · ".join(footer),
+        "notice": NOTICE,
+        "made_at": meta.made_at.isoformat(),
+    }
+
+
+def result(
+    run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the first page."""
+    is_patient = run["method"] in {"patient", "suv"}
+    wanted = ("mip_coronal", "mip_sagittal") if is_patient else ("central_slice", "coronal")
+    return {
+        "facts": _facts(run, meta, deciding),
+        "verdict": _verdict_bar(run, meta, deciding),
+        "steps": _steps(run, meta),
+        "comment": meta.review.comment if meta.review else "",
+        "figures": [pictures[key] for key in wanted if key in pictures],
+        "beside": suv_facts(run) if is_patient else [],
+        "numbers": None if is_patient else _decisive(run, deciding),
+        "signatures": [signature_entry(one) for one in meta.signatures],
+    }
+
+
+def _facts(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...]) -> list[list[str]]:
+    scanned = moment_words(meta.scanned_at, meta.time_zone) if meta.scanned_at else "not known"
+    return [
+        ["Site", meta.site_name],
+        ["Submission", meta.submission_number],
+        ["Scanner", meta.scanner_label],
+        ["Run", f"{meta.run_number}, {method_name(run)}"],
+        ["Reconstruction", meta.reconstruction or "not stated"],
+        ["Received", moment_words(meta.received_at, meta.time_zone)],
+        ["Scanned", scanned],
+        ["Judged by", ", ".join(edition_name(one) for one in deciding) or "no standard"],
+    ]
+
+
+def _verdict_bar(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...]) -> dict[str, Any]:
+    """Return the verdict that stands: the physicist's where there is one, else the proposed one."""
+    proposed = wording.verdict_of(run)
+    shown, reason, second = proposed, wording.reason(run, deciding), "Proposed by software. Not signed."
+    if meta.is_dry_run:
+        second = "Unofficial dry run: what the software would propose."
+    if meta.review is not None:
+        shown, second = meta.review.verdict, "The physicist agrees with the proposed verdict."
+        if shown != proposed:
+            # the software's sentence belongs to its proposal; the person's own words explain the person's verdict
+            reason, second = meta.review.reason, f"Proposed by software: {wording.headline(run, deciding)}"
+        if not meta.signatures:
+            second = f"Not signed. {second}"
+    word = wording.VERDICT_WORDS[shown] if shown else "Measured"
+    return {
+        "verdict": shown or "",
+        "word": word,
+        "css": wording.VERDICT_CLASSES[shown or Outcome.REPORT_ONLY],
+        "reason": reason,
+        "headline": f"{word} – {reason}" if reason else word,
+        "second": second,
+        "is_proposed": not meta.signatures,
+    }
+
+
+def _steps(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]:
+    """Return what to do next, by who can do it; each step once."""
+    steps: dict[str, dict[str, str]] = {"site": {}, "core_lab": {}}
+    refusals = [one for one in (run["refused"], run["suv"]["refused"]) if one]
+    known = {one["id"] for one in run["findings"]}
+    for finding in run["findings"]:
+        if finding["outcome"] in {Outcome.PASS, Outcome.REPORT_ONLY} or not finding.get("next_step"):
+            continue
+        owner = finding.get("owner", "site")
+        if owner in steps:
+            steps[owner].setdefault(finding["next_step"], finding["id"])
+    for refused in refusals:
+        if refused["next_step"] and refused["code"] not in known:
+            steps["site"].setdefault(refused["next_step"], refused["code"])
+    if not meta.signatures and not meta.is_dry_run:
+        steps["core_lab"].setdefault(f"Review run {meta.run_number} and sign.", "")
+    return [
+        {"owner": wording.OWNER_WORDS[owner], "todo": [{"text": text, "rule": rule} for text, rule in found.items()]}
+        for owner, found in steps.items()
+        if found
+    ]
+
+
+def _decisive(run: Mapping[str, Any], deciding: tuple[str, ...]) -> dict[str, Any]:
+    """Return the few numbers that made the verdict, the nearest to a limit first; plain ones fill what is left."""
+    judged = [one for one in run["measurements"] if one["standard"] in deciding and is_limited(one)]
+    rows = sorted(judged, key=urgency)[:DECISIVE_NUMBERS]
+    names = {one["name"] for one in judged}
+    spare = [one for one in run["measurements"] if one["standard"] is None and one["name"] not in names]
+    wanted = [one for one in spare if one["name"] in _FIRST_PAGE.get(run["method"] or "", ())]
+    rows += wanted[: DECISIVE_NUMBERS - len(rows)]
+    table = numbers_table(rows, "Decisive numbers")
+    left = len(judged) - sum(one["standard"] is not None for one in rows)
+    if left > 0:
+        others = sorted(judged, key=urgency)[DECISIVE_NUMBERS:]
+        all_pass = all(one["verdict"] == Outcome.PASS for one in others)
+        table["note"] = (
+            f"{left} more numbers are judged{', all pass' if all_pass else ''}: see the next pages. {table['note']}"
+        )
+    return table
+
+
+_FIRST_PAGE: Mapping[str, tuple[str, ...]] = {
+    "cylinder": (
+        "cylinder_mean_bqml",
+        "cylinder_expected_bqml",
+        "cylinder_suv_mean",
+        "cylinder_cov_pct",
+        "cylinder_nu_pct",
+        "cylinder_cupping_pct",
+        "cylinder_axial_slope_pct_per_cm",
+        "cylinder_tilt_deg",
+    ),
+    "nema_iq": ("background_mean", "background_cov_pct", "lung_residual_pct", "activity_ratio"),
+}

@@ -1,0 +1,143 @@
+"""The pages after the first, in order, as sections of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from phantoms.results import Outcome
+from qc import wording
+from qc.reports.activity import suv_blocks
+from qc.reports.blocks import cell, column, figures_block, table_block, text_block, verdict_cell
+from qc.reports.meta import ReportMeta
+from qc.reports.numbers import (
+    ORDER,
+    editions_of,
+    numbers_table,
+    other_spheres,
+    preferred,
+    sphere_judged,
+    sphere_plain,
+    urgency,
+)
+from qc.reports.proof import proof_blocks
+
+
+def sections(
+    run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the pages after the first; a section without blocks says nothing and is dropped by the caller."""
+    found = []
+    if run["method"] == "nema_iq":
+        found.append(_section("recovery", "Recovery", _recovery_blocks(run, deciding, pictures), new_page=True))
+        found.append(
+            _section(
+                "background", "Contrast, background and position", _nema_blocks(run, deciding, pictures), new_page=True
+            )
+        )
+    elif run["method"] == "cylinder":
+        found.append(
+            _section(
+                "uniformity", "Calibration and uniformity", _cylinder_blocks(run, deciding, pictures), new_page=True
+            )
+        )
+    elif run["measurements"]:
+        rows = [one for one in run["measurements"] if one["standard"] is None]
+        found.append(_section("numbers", "Numbers", [numbers_table(rows, "Image values")], new_page=True))
+    found += [
+        _section("findings", "Findings", _finding_blocks(run), new_page=not found),
+        _section("suv", "SUV and activity", suv_blocks(run, meta)),
+        _section("proof", "Proof", proof_blocks(run, meta, deciding)),
+    ]
+    return found
+
+
+def _section(key: str, title: str, blocks: list[dict[str, Any]], *, new_page: bool = False) -> dict[str, Any]:
+    return {"key": key, "title": title, "new_page": new_page, "blocks": [block for block in blocks if block]}
+
+
+def _recovery_blocks(
+    run: Mapping[str, Any], deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    shown = editions_of(run, deciding)
+    return [
+        figures_block(pictures, "recovery_a50", "recovery_max"),
+        sphere_judged(run, "rc_a50", "Recovery A50: mean inside the half-maximum contour", shown),
+        sphere_judged(run, "rc_max", "Recovery max: hottest voxel", shown),
+        sphere_plain(
+            run,
+            "Peak and contrast recovery, report only",
+            ("rc_peak", "crc_a50", "crc_max", "fwhm_mm"),
+            ("Peak recovery", "Contrast recovery A50", "Contrast recovery max", "Resolution, mm"),
+        ),
+    ]
+
+
+def _nema_blocks(
+    run: Mapping[str, Any], deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    rest = [one for one in preferred(run, deciding) if not one["name"].startswith("sphere_")]
+    return [
+        figures_block(pictures, "contrast", "lung_profile"),
+        numbers_table(sorted(rest, key=urgency), "Background, lung insert and image"),
+        sphere_plain(
+            run,
+            "Hot contrast and background variability, %; measured values",
+            ("qh_pct", "n_pct", "a50", "max", "peak"),
+            ("Hot contrast, %", "Variability, %", "A50", "Max", "Peak"),
+        ),
+        sphere_plain(
+            run,
+            "Sphere centres, mm",
+            ("center_x_mm", "center_y_mm", "center_z_mm"),
+            ("x, to the left", "y, to the back", "z, to the head"),
+        ),
+        *other_spheres(run),
+    ]
+
+
+def _cylinder_blocks(
+    run: Mapping[str, Any], deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    return [
+        figures_block(pictures, "bias"),
+        figures_block(pictures, "slice_profile"),
+        figures_block(pictures, "uniformity_map", "radial_profile"),
+        numbers_table(sorted(preferred(run, deciding), key=urgency), "All numbers"),
+    ]
+
+
+def _finding_blocks(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    raised = [one for one in run["findings"] if one["outcome"] not in {Outcome.PASS, Outcome.REPORT_ONLY}]
+    passed = [one["id"] for one in run["findings"] if one["outcome"] == Outcome.PASS]
+    blocks: list[dict[str, Any]] = []
+    if raised:
+        raised.sort(key=lambda one: ORDER[Outcome(one["outcome"])])
+        columns = [
+            column("Verdict", 0),
+            column("Finding", 5),
+            column("Seen", 2.4),
+            column("Expected", 2.4),
+            column("Who acts", 1.9),
+        ]
+        rows = [
+            [
+                verdict_cell(one["outcome"]),
+                cell(one["message"], sub=one.get("next_step", ""), code=one["id"]),
+                cell(one["observed"] or "–"),
+                cell(one["expected"] or "–", sub=one.get("source", "")),
+                cell(
+                    wording.OWNER_WORDS.get(one.get("owner", ""), "Site"),
+                    sub=wording.SEVERITY_WORDS.get(one["severity"], one["severity"]),
+                ),
+            ]
+            for one in raised
+        ]
+        blocks.append(table_block("Worst first", columns, rows))
+    elif run["findings"]:
+        blocks.append(text_block(["No rule found anything to act on."]))
+    else:
+        blocks.append(text_block(["No rule was run on this scan."]))
+    if passed:
+        blocks.append(text_block([f"{len(passed)} passed: {', '.join(passed)}"]))
+    return blocks

@@ -1,0 +1,459 @@
+"""The words and numbers that pages, lists and reports share: verdicts, names of measurements, quantities, headlines.
+
+Plain Python on the offline contract's JSON: no Django, no arrays.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phantoms.results import Outcome
+
+NARROW_SPACE = "\u202f"  # no-break, between a number and its unit
+MINUS = "−"
+
+VERDICT_WORDS: Mapping[str, str] = {
+    Outcome.PASS: "Pass",
+    Outcome.WARN: "Warning",
+    Outcome.FAIL: "Fail",
+    Outcome.NOT_EVALUABLE: "Could not check",
+    Outcome.REPORT_ONLY: "Report only",
+    Outcome.ERROR: "Our error",
+}
+#: The last part of the classes ``chip-…`` and ``verdict-…``.
+VERDICT_CLASSES: Mapping[str, str] = {
+    Outcome.PASS: "pass",
+    Outcome.WARN: "warn",
+    Outcome.FAIL: "fail",
+    Outcome.NOT_EVALUABLE: "unknown",
+    Outcome.REPORT_ONLY: "report",
+    Outcome.ERROR: "error",
+}
+SEVERITY_WORDS: Mapping[str, str] = {
+    "exclude": "Excludes the scan",
+    "query": "Needs an answer",
+    "info": "For information",
+}
+OWNER_WORDS: Mapping[str, str] = {"site": "Site", "core_lab": "Core lab", "nobody": "Nobody"}
+PROVENANCE_WORDS: Mapping[str, str] = {
+    "C": "read in the named source",
+    "C2": "read in a public work that quotes the source",
+    "D": "derived, by the formula named",
+    "MH": "common knowledge of the field, high confidence",
+    "MM": "common knowledge of the field, medium confidence",
+    "ML": "common knowledge of the field, low confidence",
+    "none": "no limit is published",
+}
+FLAG_WORDS: Mapping[str, str] = {
+    "UNCERTAINTY_NOT_STATED": "uncertainty not stated",
+    "NO_SHEET": "the activity sheet is missing or does not give this fill",
+    "SHEET_TIME_ASSUMED": "the sheet gives no time: taken as the image's own reference time",
+    "NO_REFERENCE_TIME": "the image's decay reference time is not in the headers",
+    "NO_SUV": "SUV was not worked out",
+    "NO_UNITS": "the headers name no unit: raw values",
+    "OUTSIDE_IMAGE": "the region is cut by the edge of the image",
+    "NOT_LOCALISED": "the phantom was not found",
+    "NEAR_LIMIT": "near the limit",
+    "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
+}
+METHOD_WORDS: Mapping[str, str] = {
+    "nema_iq": "NEMA image quality phantom",
+    "cylinder": "Uniform cylinder",
+    "patient": "Patient scan",
+    "suv": "SUV check",
+}
+_COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+_SPHERE = re.compile(r"sphere_(?P<diameter>\d+)mm_(?P<what>.+)")
+_SPHERE_LABELS: Mapping[str, str] = {
+    "rc_a50": "A50",
+    "rc_max": "Max",
+    "rc_peak": "Peak",
+    "crc_a50": "Contrast recovery A50",
+    "crc_max": "Contrast recovery max",
+    "qh_pct": "Hot contrast",
+    "n_pct": "Background variability",
+    "a50": "A50 concentration",
+    "max": "Hottest voxel",
+    "peak": "Peak concentration",
+    "center_x_mm": "Centre x",
+    "center_y_mm": "Centre y",
+    "center_z_mm": "Centre z",
+    "fwhm_mm": "Resolution",
+}
+_LABELS: Mapping[str, str] = {
+    "cylinder_mean_bqml": "Mean concentration",
+    "cylinder_expected_bqml": "Concentration by the sheet",
+    "cylinder_bias_pct": "Calibration bias",
+    "cylinder_suv_mean": "Mean SUV",
+    "cylinder_slice_deviation_max_pct": "Largest slice deviation",
+    "cylinder_axial_slope_pct_per_cm": "Axial slope",
+    "cylinder_cupping_pct": "Cupping, centre − edge",
+    "cylinder_nu_pct": "Non-uniformity of tiles",
+    "cylinder_cov_pct": "Noise (COV)",
+    "cylinder_diameter_mm": "Diameter found",
+    "cylinder_tilt_deg": "Tilt",
+    "background_mean": "Background mean",
+    "background_cov_pct": "Background noise (COV)",
+    "lung_residual_pct": "Lung residual",
+    "activity_ratio": "Activity ratio by the sheet",
+    "resolution_fwhm_mm": "Resolution",
+    "image_max": "Image maximum",
+    "image_mean": "Image mean",
+    "suvbw_max": "SUV maximum",
+    "suvbw_mean": "SUV mean, whole volume",
+    "mask_suvbw_min": "SUV minimum in the mask",
+    "mask_suvbw_median": "SUV median in the mask",
+    "mask_suvbw_max": "SUV maximum in the mask",
+    "mask_suvbw_mean": "SUV mean in the mask",
+    "mask_suvbw_peak": "SUV peak in the mask",
+}
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """How a unit is shown: its sign, what turns the stored value into the shown one, and the decimals."""
+
+    sign: str
+    per_unit: float
+    decimals: int
+
+
+_UNITS: Mapping[str, _Unit] = {
+    "1": _Unit("", 1.0, 3),
+    "%": _Unit("%", 1.0, 1),
+    "%/cm": _Unit("%/cm", 1.0, 2),
+    "mm": _Unit("mm", 1.0, 1),
+    "deg": _Unit("°", 1.0, 2),
+    "Bq/mL": _Unit("kBq/mL", 1e-3, 2),
+    "g/mL": _Unit("g/mL", 1.0, 2),
+}
+_DECIMALS: Mapping[str, int] = {"activity_ratio": 2}
+_RAW_DECIMALS = 1
+
+
+def label(name: str) -> str:
+    """Return a measurement's name in words; an unknown one is shown as it is, without underscores."""
+    sphere = _SPHERE.fullmatch(name)
+    if sphere is not None:
+        what = sphere["what"].removesuffix("_axial")
+        words = _SPHERE_LABELS.get(what, what.replace("_", " "))
+        axial = ", axial plane" if sphere["what"].endswith("_axial") else ""
+        return f"{words} {sphere['diameter']}{NARROW_SPACE}mm{axial}"
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def standard_name(standard_id: str) -> str:
+    """Return the short name of a standard: ``EARL 1`` for ``earl1_18f``."""
+    known = re.fullmatch(r"earl(\d)_18f", standard_id)
+    return f"EARL {known[1]}" if known else standard_id.replace("_", " ")
+
+
+# --- numbers --------------------------------------------------------------------------------------------------
+
+
+def number(value: float, decimals: int, low: float | None = None, high: float | None = None) -> str:
+    """Return a number with its sign, never rounded across a limit.
+
+    Decimals are added until the rounded value meets or misses ``low`` and ``high`` as the value itself does, both
+    ends belonging to the band: 0.849 against 0.85 keeps its third decimal.
+    """
+    places = decimals
+    while places < 12 and (
+        (low is not None and (round(value, places) < low) != (value < low))
+        or (high is not None and (round(value, places) > high) != (value > high))
+    ):
+        places += 1
+    text = f"{round(value, places):.{places}f}"
+    return text.replace("-", MINUS) if round(value, places) else text.lstrip("-")
+
+
+def plain(value: float) -> str:
+    """Return a limit as it is written in its source: no added zeros beyond two decimals."""
+    return f"{value:.10g}".replace("-", MINUS)
+
+
+def signed(value: float, decimals: int) -> str:
+    """Return a number with + or −; decimals are added until a difference from nothing is seen."""
+    while decimals < 12 and value and not round(value, decimals):
+        decimals += 1
+    text = f"{abs(round(value, decimals)):.{decimals}f}"
+    return text if not value else (MINUS if value < 0 else "+") + text
+
+
+def with_unit(text: str, unit_sign: str) -> str:
+    """Join a number and its unit with a narrow no-break space."""
+    return f"{text}{NARROW_SPACE}{unit_sign}" if unit_sign else text
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measurement ready to be shown.
+
+    Attributes
+    ----------
+    value : str
+        Without unit; empty where there is none.
+    spread : str
+        ``± 0.024``, two standard deviations; empty where not stated.
+    unit : str
+        The unit's sign, empty for a pure number.
+    limits : str
+        ``0.85–1.00``, ``≤ 15``; empty where nothing is limited.
+    margin : str
+        Distance to the nearest limit, signed, negative outside; empty without value or limit.
+    missing : str
+        Why there is no value, in words.
+    notes : tuple of str
+        The other flags in words.
+    """
+
+    value: str
+    spread: str
+    unit: str
+    limits: str
+    margin: str
+    missing: str
+    notes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """Value, spread and unit in one piece."""
+        if not self.value:
+            return f"not measured: {self.missing}"
+        return with_unit(f"{self.value} {self.spread}".rstrip(), self.unit)
+
+
+def quantity(measurement: Mapping[str, Any]) -> Quantity:
+    """Turn one ``measurements[]`` object into what is shown."""
+    unit = _UNITS.get(measurement["unit"], _Unit(measurement["unit"], 1.0, 2))
+    decimals = _DECIMALS.get(measurement["name"], unit.decimals)
+    if measurement["unit"] == "1" and not _is_ratio(measurement["name"]):
+        unit, decimals = _Unit("", 1.0, _RAW_DECIMALS), _RAW_DECIMALS
+    low, high = (
+        None if limit is None else limit * unit.per_unit
+        for limit in (measurement["limit_low"], measurement["limit_high"])
+    )
+    flags = [flag for flag in measurement["flags"] if flag != "UNCERTAINTY_NOT_STATED"]
+    words = tuple(FLAG_WORDS.get(flag, flag.replace("_", " ").lower()) for flag in flags)
+    if measurement["value"] is None:
+        missing = "; ".join(words) or "no reason given"
+        return Quantity("", "", unit.sign, limits_text(low, high), "", missing, ())
+    value = measurement["value"] * unit.per_unit
+    if unit.sign == "kBq/mL" and abs(value) < 1:
+        decimals += 1
+    shown = number(value, decimals, low, high)
+    places = len(shown.partition(".")[2])
+    spread = (
+        "" if measurement["uncertainty"] is None else f"± {2 * measurement['uncertainty'] * unit.per_unit:.{places}f}"
+    )
+    margins = [value - low] if low is not None else []
+    margins += [high - value] if high is not None else []
+    margin = signed(min(margins), places) if margins else ""
+    return Quantity(shown, spread, unit.sign, limits_text(low, high), margin, "", words)
+
+
+def limits_text(low: float | None, high: float | None) -> str:
+    """Return the accepted range in signs: ``0.85–1.00``, ``−10 to +10``, ``≤ 15``, ``≥ 3``."""
+    if low is None and high is None:
+        return ""
+    if low is None or high is None:
+        return f"≤ {plain(high)}" if high is not None else f"≥ {plain(low or 0.0)}"
+    places = max(len(f"{end:.10g}".partition(".")[2]) for end in (low, high))
+    if low < 0:
+        return f"{signed(low, places)} to {signed(high, places)}"
+    return f"{low:.{places}f}–{high:.{places}f}"
+
+
+def relative_margin(measurement: Mapping[str, Any]) -> float | None:
+    """Return the distance to the nearest limit as a part of the band's width, negative outside; None without both.
+
+    A band with one end is as wide as that end is far from nothing.
+    """
+    value, low, high = measurement["value"], measurement["limit_low"], measurement["limit_high"]
+    if value is None or (low is None and high is None):
+        return None
+    below = value - low if low is not None else math.inf
+    above = high - value if high is not None else math.inf
+    width = high - low if low is not None and high is not None else abs(low if high is None else high)
+    return float(min(below, above) / (width or 1.0))
+
+
+def _is_ratio(name: str) -> bool:
+    """Say whether a number of unit 1 is a true ratio, not a raw pixel value whose headers name no unit."""
+    sphere = _SPHERE.fullmatch(name)
+    if sphere is not None:
+        return "rc_" in sphere["what"]
+    return name not in {"image_max", "image_mean", "background_mean", "cylinder_mean_bqml"}
+
+
+# --- one sentence ---------------------------------------------------------------------------------------------
+
+
+def deciding_standards(run: Mapping[str, Any], standards: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the standards whose limits decide: the named ones, else the first that judged anything."""
+    if standards:
+        return tuple(standards)
+    judged = (one["standard"] for one in run["measurements"] if one["standard"] is not None)
+    return tuple([first] if (first := next(judged, None)) else [])
+
+
+def headline(run: Mapping[str, Any], standards: Sequence[str] = ()) -> str:
+    """Return a run's verdict in one sentence.
+
+    Parameters
+    ----------
+    run : mapping
+        The offline contract's object.
+    standards : sequence of str
+        The standards that decide; without them the first that judged anything.
+
+    Returns
+    -------
+    str
+        For example ``Fail – five of six spheres are below the EARL 1 band``. It holds no name and no file name.
+    """
+    verdict = verdict_of(run)
+    word = VERDICT_WORDS[verdict] if verdict is not None else "Measured"
+    why = reason(run, standards)
+    return f"{word} – {why}" if why else word
+
+
+def verdict_of(run: Mapping[str, Any]) -> str | None:
+    """Return a run's verdict; a refused run could not be checked, and None is a run that nothing judges."""
+    return run["verdict"] or (Outcome.NOT_EVALUABLE.value if run["refused"] else None)
+
+
+def reason(run: Mapping[str, Any], standards: Sequence[str] = ()) -> str:
+    """Return the second half of `headline`, what stands after the verdict's word; empty where nothing is to say."""
+    verdict, standards = verdict_of(run), deciding_standards(run, standards)
+    if verdict is None:
+        return "nothing to judge it by"
+    if verdict == Outcome.ERROR:
+        return "we are on it"
+    if run["refused"] is not None and verdict == Outcome.NOT_EVALUABLE:
+        return _refusal(run["refused"])
+    if verdict == Outcome.NOT_EVALUABLE and run["method"] in {"patient", "suv"} and run["suv"]["refused"]:
+        return _refusal(run["suv"]["refused"])
+    judged = [one for one in run["measurements"] if one["standard"] in standards and one["verdict"] == verdict]
+    found = [one for one in run["findings"] if one["outcome"] == verdict and one["severity"] != "info"]
+    phrases: list[str] = []
+    if verdict == Outcome.PASS:
+        return _pass_reason(run, judged, standards)
+    if verdict == Outcome.NOT_EVALUABLE:
+        phrases = _missing_reasons(judged)
+    elif judged:
+        phrases = _limit_reasons(judged, run, standards)
+    if not phrases:
+        phrases = [_as_clause(one["message"]) for one in found]
+    more = f" (and {len(phrases) - 1} more)" if len(phrases) > 1 else ""
+    return phrases[0] + more if phrases else ""
+
+
+def _pass_reason(run: Mapping[str, Any], judged: list[Mapping[str, Any]], standards: tuple[str, ...]) -> str:
+    spheres = {m["diameter"] for one in judged if (m := _SPHERE.fullmatch(one["name"])) and "rc_" in m["what"]}
+    if spheres:
+        near = sum("NEAR_LIMIT" in one["flags"] for one in judged)
+        close = f", {_count(near)} {'number' if near == 1 else 'numbers'} near an edge" if near else ""
+        return f"all {_count(len(spheres))} spheres lie inside the {_names(standards)} band{close}"
+    bias = next((one for one in judged if one["name"] == "cylinder_bias_pct"), None)
+    if bias is not None:
+        return _bias_clause(bias)
+    if run["method"] in {"patient", "suv"}:
+        return "SUV can be worked out from the headers"
+    return ""
+
+
+def _limit_reasons(judged: list[Mapping[str, Any]], run: Mapping[str, Any], standards: tuple[str, ...]) -> list[str]:
+    """Say what lies outside its limits: the spheres together, then each other number, farthest first."""
+    spheres = [one for one in judged if (m := _SPHERE.fullmatch(one["name"])) and "rc_" in m["what"]]
+    rest = [one for one in judged if one not in spheres]
+    reasons = [_spheres_clause(spheres, run, standards)] if spheres else []
+    rest.sort(key=lambda one: (one["name"] != "cylinder_bias_pct", relative_margin(one) or 0.0))
+    return reasons + [_limit_clause(one) for one in rest]
+
+
+def _spheres_clause(spheres: list[Mapping[str, Any]], run: Mapping[str, Any], standards: tuple[str, ...]) -> str:
+    outside: dict[str, set[str]] = {}
+    for one in spheres:
+        side = "below" if one["limit_low"] is not None and one["value"] < one["limit_low"] else "above"
+        inside = (one["limit_low"] is None or one["value"] >= one["limit_low"]) and (
+            one["limit_high"] is None or one["value"] <= one["limit_high"]
+        )
+        outside.setdefault(_diameter(one), set()).add("near the edge of" if inside else side)
+    total = {_diameter(one) for one in run["measurements"] if one["standard"] in standards and "mm_rc_" in one["name"]}
+    sides = set().union(*outside.values())
+    where = sides.pop() if len(sides) == 1 else "outside"
+    band = f"the {_names(standards)} band"
+    if len(outside) == 1:
+        return f"the {next(iter(outside))}{NARROW_SPACE}mm sphere is {where} {band}"
+    if len(outside) == len(total):
+        return f"all {_count(len(total))} spheres are {where} {band}"
+    return f"{_count(len(outside))} of {_count(len(total))} spheres are {where} {band}"
+
+
+def _limit_clause(one: Mapping[str, Any]) -> str:
+    if one["name"] == "cylinder_bias_pct":
+        return _bias_clause(one)
+    shown = quantity(one)
+    if one["name"] == "cylinder_slice_deviation_max_pct":
+        return f"one slice is {_percent(one)} off the mean; {plain(one['limit_high'])}{NARROW_SPACE}% is allowed"
+    if one["name"] == "background_cov_pct":
+        return f"the background noise is {_percent(one)}; {plain(one['limit_high'])}{NARROW_SPACE}% is allowed"
+    if one["name"] == "activity_ratio":
+        return f"sphere to background is {shown.value} by the sheet; {shown.limits} is accepted"
+    words = label(one["name"])
+    return f"{words} is {with_unit(shown.value, shown.unit)}; {with_unit(shown.limits, shown.unit)} is accepted"
+
+
+def _bias_clause(bias: Mapping[str, Any]) -> str:
+    value, low, high = bias["value"], bias["limit_low"], bias["limit_high"]
+    limit = high if value >= 0 or low is None else abs(low)
+    size = number(abs(value), 0 if abs(value) >= 2 else 1, high=limit)
+    allowed = f"; {plain(limit)}{NARROW_SPACE}% is allowed" if limit is not None else ""
+    side = "off" if not float(size) else ("high" if value > 0 else "low")
+    return f"the cylinder reads {size}{NARROW_SPACE}% {side}{allowed}"
+
+
+def _percent(one: Mapping[str, Any]) -> str:
+    return number(one["value"], 0, one["limit_low"], one["limit_high"]) + f"{NARROW_SPACE}%"
+
+
+def _missing_reasons(judged: list[Mapping[str, Any]]) -> list[str]:
+    """Say why required numbers are missing, each reason once."""
+    reasons: dict[str, None] = {}
+    for one in judged:
+        for flag in one["flags"]:
+            if flag not in {"UNCERTAINTY_NOT_STATED", "NEAR_LIMIT"}:
+                reasons.setdefault(FLAG_WORDS.get(flag, flag), None)
+    return list(reasons)
+
+
+def _refusal(refused: Mapping[str, Any]) -> str:
+    detail = _as_clause(refused["detail"])
+    is_suv = refused["code"].startswith("SUV-")
+    return f"SUV was not worked out: {detail}" if is_suv and "SUV was not worked out" not in detail else detail
+
+
+def _as_clause(sentence: str) -> str:
+    """Return a sentence as the second half of another: no full stop, a small first letter unless it is a name."""
+    text = sentence.strip().rstrip(".")
+    first_word = text.split(" ", 1)[0]
+    return text if len(first_word) > 1 and first_word[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _diameter(one: Mapping[str, Any]) -> str:
+    sphere = _SPHERE.fullmatch(one["name"])
+    return sphere["diameter"] if sphere else ""
+
+
+def _count(count: int) -> str:
+    return _COUNT_WORDS[count] if count < len(_COUNT_WORDS) else str(count)
+
+
+def _names(standards: tuple[str, ...]) -> str:
+    return " and ".join(standard_name(one) for one in standards)
