@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # NIfTI-1 datatype code -> numpy kind; the header's byte order is put before it.
 _KINDS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _HEADER_BYTES = 348
-_MAX_BYTES = 2 * 1024**3
+_MAX_BYTES = 512 * 1024**2  # unpacked
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -63,10 +63,10 @@ def read_mask(path: Path, volume: PetVolume) -> NDArray[np.bool_]:
 def _read_nifti(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
     """Return the stored values ``[i, j, k]`` and the affine, RAS millimetres."""
     try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            with gzip.open(path) as file:
-                raw = file.read(_MAX_BYTES + 1)
+        with path.open("rb") as file:
+            is_packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_packed else path.open("rb") as file:
+            raw = file.read(_MAX_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable("it could not be opened") from error
     order = next((o for o in "<>" if len(raw) >= 352 and struct.unpack(o + "i", raw[:4])[0] == _HEADER_BYTES), None)

@@ -175,7 +175,7 @@ def read_timing(header: SeriesHeader, tracer: Tracer, notes: Notes) -> Timing:
         if correction == "ADMIN":
             refers_to = given.at
         elif correction == "NONE":
-            refers_to = _reference_of_frames(header, clock, half_life_s)
+            refers_to = _reference_of_frames(header, clock, half_life_s, notes)
         else:
             notes.refuse(
                 "SUV-DECAY-UNKNOWN",
@@ -232,11 +232,22 @@ def _reference_at_start(
     return used.time
 
 
-def _reference_of_frames(header: SeriesHeader, clock: Clock, half_life_s: float | None) -> datetime | None:
+def _reference_of_frames(
+    header: SeriesHeader, clock: Clock, half_life_s: float | None, notes: Notes
+) -> datetime | None:
     """Return the instant of the frames' mean activity where all slices have the same; None for several beds."""
     times = set()
     for at, one in zip(clock.acquired, header.slices, strict=True):
-        if at is None or half_life_s is None or not one.ActualFrameDuration or one.ActualFrameDuration < 0:
+        if at is None or not one.ActualFrameDuration or one.ActualFrameDuration < 0:
+            notes.refuse(
+                "SUV-NO-REFERENCE",
+                "This series is not decay corrected (0054,1102), and a slice lacks its acquisition time or frame "
+                "duration (0008,0032) (0018,1242).",
+                "(0018,1242)",
+                "Export the original series again from the scanner or archive, with all dates and times.",
+            )
+            return None
+        if half_life_s is None:
             return None
         times.add(shifted(at, mean_activity_s(one.ActualFrameDuration / 1000, half_life_s)))
     return times.pop() if len(times) == 1 else None
