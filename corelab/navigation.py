@@ -16,11 +16,13 @@ from corelab.models import Role
 LAB = frozenset(access.LAB_ROLES)
 TRIAL = frozenset({Role.TRIAL_MANAGER, Role.MONITOR})
 EVERYBODY = frozenset(Role)
+#: Whose home is a page of its own, also when the person works in the lab.
+HOME_OF_THEIR_OWN = frozenset({Role.SITE_USER}) | TRIAL
 MOST_IN_BAR = 6
 
 #: Word, URL name, beginnings of the addresses that belong to it, and the roles that see it.
 PLACES: tuple[tuple[str, str, tuple[str, ...], frozenset[str]], ...] = (
-    ("Home", "corelab:home-show", (), frozenset({Role.SITE_USER}) | TRIAL),
+    ("Home", "corelab:home-show", (), frozenset({Role.SITE_USER, Role.ADMINISTRATOR}) | TRIAL),
     ("Work", "corelab:work-list", ("/work/",), LAB),
     ("Audit", "corelab:audit-list", ("/audit/",), frozenset({Role.AUDITOR})),
     ("Send", "qc:submission-start", ("/send/",), frozenset({Role.SITE_USER})),
@@ -57,6 +59,14 @@ class Navigation:
         return [*self.places, *self.more]
 
 
+def url_or_none(name: str) -> str | None:
+    """Return the address of a place named as a string; None where its package has no such page."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return None
+
+
 def navigation(request: HttpRequest) -> Navigation:
     """Build the bar for the person of this request."""
     roles = access.all_roles_of(request.user)
@@ -67,12 +77,14 @@ def navigation(request: HttpRequest) -> Navigation:
     for word, name, beginnings, seen_by in PLACES:
         if not roles & seen_by or name in places:
             continue
-        try:
-            url = reverse(name)
-        except NoReverseMatch:
+        url = url_or_none(name)
+        if url is None:
             continue
         is_current = request.path == url or request.path.startswith(beginnings or (url + "\n",))
         places[name] = Place(word=word, url=url, is_current=is_current, count=counts.get(name, 0))
+    # To those who work in the lab the home is the worklist: one of the two is enough.
+    if "corelab:work-list" in places and not roles & HOME_OF_THEIR_OWN:
+        places.pop("corelab:home-show", None)
     listed = list(places.values())
     help_url = reverse("corelab:help-show")
     return Navigation(

@@ -159,6 +159,7 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # no e-mail leaves the system yet; people are invited by an administrator
 ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_FORMS = {"login": "corelab.forms.SignInForm"}
 ACCOUNT_RATE_LIMITS = {"login_failed": "5/15m/key,50/15m/ip"}
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60  # how long an invitation's link is good
 SESSION_COOKIE_AGE = 60 * 60  # shortened by idleness, see corelab.middleware

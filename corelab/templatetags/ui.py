@@ -174,6 +174,12 @@ def due_words(due_on: date, today: date | None = None) -> tuple[str, str]:
     return (f"by {day(due_on)}", "")
 
 
+@register.filter
+def due_text(due_on: date) -> str:
+    """Return the words for a due date, without a tint."""
+    return due_words(due_on)[0]
+
+
 @register.inclusion_tag("corelab/_verdict_bar.html")
 def verdict_bar(
     outcome: str, headline: str = "", is_proposed: bool = False, more: str = "", signed_by: str = ""
@@ -227,7 +233,7 @@ def moment(value: datetime | None, zone: Any = None) -> SafeString | str:
     if value is None:
         return ""
     if value.tzinfo is None:
-        return format_html('<time datetime="{}">{} {:%H:%M}</time>', value.isoformat(), day(value), value)
+        return format_html('<time datetime="{}">{} {}</time>', value.isoformat(), day(value), f"{value:%H:%M}")
     local = value.astimezone(zone_of(zone))
     return format_html(
         '<time datetime="{}">{} {} {}</time>',
@@ -246,7 +252,7 @@ def moment_utc(value: datetime | None, zone: Any = None) -> SafeString | str:
     utc = value.astimezone(UTC)
     local = value.astimezone(zone_of(zone))
     beside = "" if local.utcoffset() == utc.utcoffset() else f" ({local:%H:%M} {_zone(local)})"
-    return format_html('<time datetime="{}">{} {:%H:%M:%S} UTC{}</time>', value.isoformat(), day(utc), utc, beside)
+    return format_html('<time datetime="{}">{} {} UTC{}</time>', value.isoformat(), day(utc), f"{utc:%H:%M:%S}", beside)
 
 
 def _zone(local: datetime) -> str:
@@ -371,6 +377,12 @@ def _control(bound: BoundField, width: str) -> SafeString:
     if isinstance(widget, Textarea):
         attrs.setdefault("rows", widget.attrs.get("rows", 3))
     return bound.as_widget(attrs=attrs)
+
+
+@register.filter
+def control(bound: BoundField) -> SafeString:
+    """Draw only a field's control, for a form that sets its own label."""
+    return _control(bound, "")
 
 
 @register.inclusion_tag("corelab/_field.html")

@@ -1,11 +1,97 @@
-"""Home, by role."""
+"""Home, by role: each role's first question answered in the first screenful."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from corelab import access, panels, selectors
+from corelab.models import Role, Site, User
+from corelab.navigation import url_or_none
+from corelab.panels import Sent, Task
 
 
+@require_safe
 def home_show(request: HttpRequest) -> HttpResponse:
-    """Show the home of this person's roles."""
-    return render(request, "corelab/home_show.html")
+    """Lead to the page that answers this person's first question."""
+    roles = access.all_roles_of(request.user)
+    if Role.SITE_USER in roles:
+        return _site_home(request)
+    if roles & {Role.TRIAL_MANAGER, Role.MONITOR}:
+        return _trial_home(request)
+    if roles & access.LAB_ROLES:
+        return redirect("corelab:work-list")
+    if Role.AUDITOR in roles:
+        return redirect("corelab:audit-list")
+    if Role.ADMINISTRATOR in roles:
+        return render(request, "corelab/home_overview.html", {"overview": selectors.overview_for(request.user)})
+    return render(request, "corelab/home_nobody.html")
+
+
+def _site_home(request: HttpRequest) -> HttpResponse:
+    sites = list(selectors.sites_visible_to(request.user).filter(pk__in=access.site_ids_of(request.user)))
+    tasks: list[Task] = [task for found in panels.ask("tasks", request) for task in found]
+    sent: list[Sent] = [line for found in panels.ask("sent", request) for line in found]
+    welcome = [] if sent else _welcome(request.user, sites)
+    return render(
+        request,
+        "corelab/home_site.html",
+        {
+            "sites": sites,
+            "tasks": tasks,
+            "welcome": welcome,
+            "sent": sent,
+            "send_url": url_or_none("qc:submission-start"),
+            "trial_panels": panels.panels("trials", request) if access.trial_ids_of(request.user) else [],
+        },
+    )
+
+
+def _welcome(user: User, sites: list[Site]) -> list[Task]:
+    """Return the first steps of a site that has sent nothing yet."""
+    steps: list[Task] = []
+    for site in sites:
+        scanners = list(selectors.site_scanners(user, site))
+        steps.append(
+            Task(
+                text=f"Confirm the scanners of {site.name}",
+                url=reverse("corelab:site-detail", args=[site.code]),
+                hint=f"{len(scanners)} in the register. If one is missing or wrong, tell the core lab."
+                if scanners
+                else "None is in the register yet. Ask the core lab to add them: nothing can be sent before.",
+                state="not-started" if scanners else "waiting-lab",
+            )
+        )
+    send_url = url_or_none("qc:submission-start")
+    if send_url:
+        steps.append(
+            Task(
+                text="Try it out with a dry run",
+                url=f"{send_url}?dry_run=1",
+                hint="The same checks and the same measurement; it counts for nothing and is deleted after 30 days.",
+            )
+        )
+        steps.append(
+            Task(text="Send your first phantom", url=send_url, hint="A uniform cylinder or a NEMA IQ phantom.")
+        )
+    steps.append(
+        Task(
+            text="Read how a scan is sent",
+            url=reverse("corelab:help-topic", args=["sending"]),
+            hint="What to export, what to write down at the bench, what happens next.",
+        )
+    )
+    return steps
+
+
+def _trial_home(request: HttpRequest) -> HttpResponse:
+    return render(
+        request,
+        "corelab/home_trials.html",
+        {
+            "trials": selectors.trials_listed_for(request.user),
+            "trial_panels": panels.panels("trials", request),
+        },
+    )
