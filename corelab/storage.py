@@ -24,6 +24,8 @@ from corelab.errors import OutOfSpace
 from corelab.models import StoredObject
 
 CHUNK_BYTES = 1024 * 1024
+#: What the system says when no more can be written.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def secure(parts: Sequence[Part]) -> None:
         raise
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def adopt(parts: Sequence[Part]) -> list[Put]:
     """Write the rows of parts that are secured.
 
@@ -201,5 +203,5 @@ def _sync(path: Path) -> None:
 
 def _raise_if_full(error: BaseException) -> None:
     """Raise a full disk as the error that people and jobs understand."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         raise OutOfSpace("There is no room to keep this now. What arrived before is safe; try again later.") from error

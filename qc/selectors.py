@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from corelab import access
 from corelab.errors import NotFound
-from corelab.models import AuditEvent, Role, User
+from corelab.models import AuditEvent, Role, User, Work
+from corelab.models.work import WorkState
+from phantoms.results import Finding, Outcome, Owner
+from qc.arrival import missing_numbers
 from qc.checklists import Item, checklist_for
-from qc.models import ChecklistAnswer, Figure, Report, Run, Submission, Upload
+from qc.models import ChecklistAnswer, Figure, ReceivedFile, Report, Run, Submission, Upload
+from qc.models.submissions import Kind
 from qc.states import SubmissionState as S
 
 #: A site sees measured numbers only in these states; before, a physicist has not spoken yet.
@@ -23,6 +28,8 @@ NUMBERS_FOR_SITE = (S.RELEASED, S.PREVIEWED)
 OPEN_STATES = (S.CHECKING, S.SENT, S.ANALYSING, S.AWAITING_REVIEW, S.IN_REVIEW, S.HELD)
 #: Why a submission is held where the fault is the lab's.
 OUR_ERROR = "OUR-ERROR"
+#: Zips that a worker still has to open.
+UNPACKING = Q(is_complete=True, is_zip=True, work_state__in=(WorkState.QUEUED, WorkState.RUNNING))
 #: Refusals that a site can repair at once are shown to it before the review.
 REPAIRABLE_FAMILIES = ("SUV-", "SERIES-", "ING-", "SHEET-", "MODALITY-")
 
@@ -234,12 +241,38 @@ class SeriesRow:
 
 def received_series(submission: Submission) -> list[SeriesRow]:
     """Return the series of a submission as they arrived, by series number; one query."""
-    raise NotImplementedError
+    rows = submission.files.exclude(status=ReceivedFile.Status.IGNORED).values_list(
+        "series_instance_uid",
+        "series_number",
+        "modality",
+        "is_attenuation_corrected",
+        "number_of_slices",
+        "instance_number",
+    )
+    slices: dict[str, list[Any]] = defaultdict(list)
+    for uid, *slice_facts in rows.order_by("pk"):
+        slices[uid].append(slice_facts)
+    series = []
+    for uid, many in slices.items():
+        number, modality, is_corrected, expected, _ = many[0]
+        series.append(
+            SeriesRow(
+                series_uid=uid,
+                series_number=number,
+                modality=modality,
+                is_attenuation_corrected=is_corrected,
+                count=len(many),
+                expected=expected if expected and expected > 0 else None,
+                missing=missing_numbers((one[-1] for one in many), expected),
+                findings=tuple(one for one in submission.check_findings if uid in one.get("series", ())),
+            )
+        )
+    return sorted(series, key=lambda one: (one.series_number or 0, one.series_uid))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """How much of a submission has arrived."""
+    """How much of a submission has arrived; ``files`` are those that were not left out."""
 
     files: int
     left_out: int
@@ -251,7 +284,25 @@ class Arrival:
 
 def arrival_of(submission: Submission) -> Arrival:
     """Return how much of a submission has arrived; two queries."""
-    raise NotImplementedError
+    ignored = Q(status=ReceivedFile.Status.IGNORED)
+    files = submission.files.aggregate(
+        kept=Count("pk", filter=~ignored),
+        left_out=Count("pk", filter=ignored),
+        size=Sum("stored__size_bytes", filter=~ignored),
+    )
+    uploads = submission.uploads.aggregate(
+        total=Count("pk"),
+        complete=Count("pk", filter=Q(is_complete=True)),
+        unpacking=Count("pk", filter=UNPACKING),
+    )
+    return Arrival(
+        files=files["kept"],
+        left_out=files["left_out"],
+        size_bytes=files["size"] or 0,
+        uploads_complete=uploads["complete"],
+        uploads_total=uploads["total"],
+        is_unpacking=uploads["unpacking"] > 0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,25 +311,87 @@ class Progress:
 
     ``step`` is ``unpack``, ``check``, ``analyse``, ``report`` or ``""``; ``done`` of ``total`` counts within it (0 of
     0 where it cannot be counted); ``ahead`` is how many jobs of that step wait before this one; ``usual`` says how long
-    such a step takes.
+    such a step takes, ``elapsed_s`` how long this one has been at work.
     """
 
-    step: str
-    words: str
+    step: str = ""
+    words: str = "Nothing is running."
+    usual: str = ""
+    done: int = 0
+    total: int = 0
+    ahead: int = 0
+    attempt: int = 0
+    elapsed_s: int | None = None
+    is_running: bool = False
+    is_finished: bool = True
+    is_our_error: bool = False
+    error_reference: str = ""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The words of one step, while it waits and while it runs, and how long it usually takes."""
+
+    waits: str
+    runs: str
     usual: str
-    done: int
-    total: int
-    ahead: int
-    attempt: int
-    is_running: bool
-    is_finished: bool
-    is_our_error: bool
-    error_reference: str
+
+
+_STEPS = {
+    "unpack": _Step("The zip waits to be opened", "Opening the zip", "10 to 60 s"),
+    "check": _Step("Waiting to be checked", "Checking what arrived", "1 to 3 s"),
+    "analyse": _Step("Waiting to be measured", "Measuring", "5 to 40 s"),
+    "report": _Step("The report waits to be made", "Making the report", "2 to 5 s"),
+}
 
 
 def progress_of(submission: Submission) -> Progress:
     """Return what the workers do with a submission now; at most four queries."""
-    raise NotImplementedError
+    if submission.state == S.HELD and submission.hold_code == OUR_ERROR:
+        return Progress(words=submission.hold_reason, is_our_error=True)
+    if submission.state in (S.DRAFT, S.CHECKING):
+        zip_upload = submission.uploads.filter(UNPACKING).order_by("queued_at").first()
+        if zip_upload is not None:
+            return _progress("unpack", zip_upload)
+        return _progress("check", submission) if submission.state == S.CHECKING else Progress()
+    if submission.state in (S.SENT, S.ANALYSING):
+        run = submission.runs.filter(superseded_by=None).order_by("-number").first()
+        return _progress("analyse", run) if run is not None else Progress()
+    if submission.state in (S.AWAITING_REVIEW, S.IN_REVIEW, S.RELEASED, S.PREVIEWED):
+        report = (
+            Report.objects.filter(run__submission=submission, run=submission.current_run_id)
+            .exclude(work_state=WorkState.DONE)
+            .order_by("-created_at")
+            .first()
+        )
+        return _progress("report", report) if report is not None else Progress()
+    return Progress()
+
+
+def _progress(step: str, row: Work) -> Progress:
+    if row.work_state == WorkState.FAILED:
+        return Progress(
+            step=step, words="Our error. The files are safe.", is_our_error=True, error_reference=row.work_error
+        )
+    is_running = row.work_state == WorkState.RUNNING
+    ahead = 0
+    if not is_running and row.queued_at is not None:
+        waiting = type(row)._default_manager.filter(work_state=WorkState.QUEUED, queued_at__lt=row.queued_at)
+        ahead = waiting.count()
+    words = _STEPS[step]
+    return Progress(
+        step=step,
+        words=words.runs if is_running else words.waits,
+        usual=words.usual,
+        done=row.progress_done,
+        total=row.progress_total,
+        ahead=ahead,
+        attempt=max(row.attempts - row.attempts_before, 1) if is_running else row.attempts - row.attempts_before + 1,
+        elapsed_s=int((timezone.now() - row.claimed_at).total_seconds()) if is_running and row.claimed_at else None,
+        is_running=is_running,
+        is_finished=row.work_state == WorkState.DONE,
+        error_reference=row.work_error,
+    )
 
 
 def repairable_findings(submission: Submission) -> list[dict[str, Any]]:
@@ -286,7 +399,29 @@ def repairable_findings(submission: Submission) -> list[dict[str, Any]]:
 
     Shown to the site before the review; measured verdicts are not.
     """
-    raise NotImplementedError
+    findings = list(submission.check_findings)
+    run = submission.current_run
+    if run is None or not run.result:
+        return findings
+    refusals = [run.result.get("refused")]
+    if submission.kind == Kind.PATIENT:
+        # Of a phantom the sheet tells the dose, so a missing SUV is nothing that the site must repair.
+        refusals.append(run.result.get("suv", {}).get("refused"))
+    known = {finding["id"] for finding in findings}
+    for refused in refusals:
+        if refused and refused["code"].startswith(REPAIRABLE_FAMILIES) and refused["code"] not in known:
+            known.add(refused["code"])
+            finding = Finding(
+                id=refused["code"],
+                outcome=Outcome.NOT_EVALUABLE,
+                severity="query",
+                message=refused["detail"],
+                observed=refused["attribute"] or "",
+                next_step=refused["next_step"],
+                owner=Owner.SITE,
+            )
+            findings.append(finding.as_json())
+    return findings
 
 
 @dataclass(frozen=True)

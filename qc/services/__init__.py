@@ -26,7 +26,8 @@ from qc.services.submissions import (
     submission_start,
     submission_withdraw,
 )
-from qc.services.uploads import upload_append, upload_create, upload_remove, upload_unpack
+from qc.services.unpacking import upload_unpack
+from qc.services.uploads import series_remove, upload_append, upload_create, upload_receive, upload_remove
 
 __all__ = [
     "checklist_answer",
@@ -36,6 +37,7 @@ __all__ = [
     "report_make",
     "review_sign",
     "run_analyse",
+    "series_remove",
     "sheet_save",
     "signing_digest",
     "signing_statement",
@@ -50,6 +52,7 @@ __all__ = [
     "submission_withdraw",
     "upload_append",
     "upload_create",
+    "upload_receive",
     "upload_remove",
     "upload_unpack",
     "uploads_delete_stale",

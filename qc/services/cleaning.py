@@ -2,17 +2,129 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from corelab import audit, jobs, storage
+from corelab.models import StoredObject
+from corelab.models.work import WorkState
+from qc.models import Report, Run, Submission, Upload
+from qc.services.checks import check_failed
+from qc.services.reports import plain_file
+from qc.services.runs import run_failed
+from qc.services.unpacking import unpack_failed
+from qc.services.uploads import part_path
+from qc.states import SubmissionState as S
+
+audit.catalogue(
+    {
+        "submission.delete": "A dry run was deleted after the days it is kept.",
+        "upload.expire": "Unfinished uploads were deleted that nobody went on with.",
+    }
+)
+
+UPLOAD_KEPT_DAYS = 30
+#: A part that no row knows belongs to a request that broke; one that is being written is younger than this.
+_ORPHAN_AGE = timedelta(days=1)
+_DELETABLE = (S.DRAFT, S.PREVIEWED, S.WITHDRAWN, S.HELD)
+
 
 def work_sweep() -> None:
     """Job: find work that stands still, and end what was lost for the last time as our error."""
-    raise NotImplementedError
+    jobs.sweep(Upload, "qc.unpack_upload", "upload_id", unpack_failed)
+    jobs.sweep(Submission, "qc.check_submission", "submission_id", check_failed)
+    jobs.sweep(Run, "qc.analyse_run", "run_id", run_failed)
+    jobs.sweep(Report, "qc.make_report", "report_id", _nothing_more)
 
 
 def dry_runs_delete_old() -> int:
     """Job: delete dry runs that nobody touched for the days they are kept, with files that nothing else uses."""
-    raise NotImplementedError
+    limit = timezone.now() - timedelta(days=settings.DRY_RUN_KEPT_DAYS)
+    old = Submission.objects.filter(is_dry_run=True, state__in=_DELETABLE, changed_at__lt=limit)
+    ids = list(old.exclude(work_state=WorkState.RUNNING).values_list("pk", flat=True))
+    return sum(_delete_dry_run(pk) for pk in ids)
 
 
 def uploads_delete_stale() -> int:
-    """Job: delete unfinished uploads that nobody went on with for 30 days."""
-    raise NotImplementedError
+    """Job: delete unfinished uploads that nobody went on with for 30 days, and parts that no row knows."""
+    limit = timezone.now() - timedelta(days=UPLOAD_KEPT_DAYS)
+    by_submission: dict[Any, list[Upload]] = {}
+    stale = Upload.objects.filter(is_complete=False, created_at__lt=limit).select_related("submission__site")
+    for upload in stale:
+        if _last_written(upload) < limit:
+            by_submission.setdefault(upload.submission, []).append(upload)
+    deleted = 0
+    for submission, uploads in by_submission.items():
+        with transaction.atomic():
+            # Only those that still stand unfinished: a request may have moved one on.
+            gone, _ = Upload.objects.filter(pk__in=[one.pk for one in uploads], is_complete=False).delete()
+            audit.record("upload.expire", submission, before={"uploads": gone})
+            paths = [part_path(upload.pk) for upload in uploads]
+            transaction.on_commit(lambda paths=paths: _unlink(paths))
+        deleted += gone
+    _delete_orphans()
+    return deleted
+
+
+def _nothing_more(report: Report) -> None:
+    """Do nothing more: the report's page says that it was not made, and a new run makes a new one."""
+
+
+def _delete_dry_run(pk: Any) -> int:
+    with transaction.atomic():
+        submission = (
+            Submission.objects.select_for_update(of=("self",)).select_related("site").filter(pk=pk, is_dry_run=True)
+        ).first()
+        if submission is None or submission.state not in _DELETABLE:
+            return 0
+        stored_ids = _stored_ids(submission)
+        files = [
+            plain_file(report)
+            for report in Report.objects.filter(run__submission=submission).select_related("run__submission")
+        ]
+        files += [part_path(upload_id) for upload_id in submission.uploads.values_list("pk", flat=True)]
+        audit.record("submission.delete", submission, before={"state": submission.state, "files": len(stored_ids)})
+        Submission.objects.filter(pk=pk).update(current_run=None)
+        submission.delete()
+    _unlink(files)
+    for stored in StoredObject.objects.filter(pk__in=stored_ids):
+        storage.remove_unused(stored)
+    return 1
+
+
+def _stored_ids(submission: Submission) -> set[int]:
+    ids = set(submission.files.values_list("stored", flat=True))
+    for run in submission.runs.all():
+        ids |= set(run.figures.values_list("stored", flat=True))
+        ids |= set(run.reports.exclude(stored=None).values_list("stored", flat=True))
+    return ids
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _last_written(upload: Upload) -> datetime:
+    path = part_path(upload.pk)
+    if not path.exists():
+        return upload.created_at
+    return datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.get_default_timezone())
+
+
+def _delete_orphans() -> None:
+    limit = timezone.now() - _ORPHAN_AGE
+    known = {upload_id.hex for upload_id in Upload.objects.values_list("pk", flat=True)}
+    for folder in (Path(settings.UPLOAD_DIR), Path(settings.OBJECT_STORE_DIR) / "incoming"):
+        if not folder.is_dir():
+            continue
+        for path in folder.iterdir():
+            written_at = datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.get_default_timezone())
+            if path.name not in known and written_at < limit:
+                path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -35,7 +36,15 @@ _STATE_WORDS = {state: state.replace("_", " ").lower() for state in SubmissionSt
 
 
 @transaction.atomic
-def move(submission: Submission, event: str, *, actor: User | None, reason: str = "", **fields: Any) -> Submission:
+def move(
+    submission: Submission,
+    event: str,
+    *,
+    actor: User | None,
+    reason: str = "",
+    evidence: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Submission:
     """Make one move of the state table: find it, check it, swap the state, record it.
 
     Parameters
@@ -44,6 +53,8 @@ def move(submission: Submission, event: str, *, actor: User | None, reason: str 
         Its state here is what the caller has seen; another state in the table means someone was faster.
     actor : User or None
         The person, checked against the roles of the move; None is the system.
+    evidence : mapping, optional
+        What else the audit row keeps.
     **fields
         Columns that change in the same statement.
 
@@ -54,7 +65,7 @@ def move(submission: Submission, event: str, *, actor: User | None, reason: str 
     row = SUBMISSION.find(event, submission.state)
     roles = None if actor is None else access.roles_of(actor, submission.site, submission.trial)
     row.check(submission, roles=roles, reason=reason)
-    before = {"state": row.source} | {name: _plain(getattr(submission, name)) for name in fields}
+    before = {"state": row.source} | {name: plain(getattr(submission, name)) for name in fields}
     moved = Submission.objects.filter(pk=submission.pk, state=row.source).update(
         state=row.target, changed_at=timezone.now(), **fields
     )
@@ -63,12 +74,12 @@ def move(submission: Submission, event: str, *, actor: User | None, reason: str 
     submission.state = row.target
     for name, value in fields.items():
         setattr(submission, name, value)
-    after = {"state": row.target} | {name: _plain(value) for name, value in fields.items()}
+    after = {"state": row.target} | {name: plain(value) for name, value in fields.items()} | dict(evidence or {})
     audit.record(f"submission.{event}", submission, before=before, after=after, reason=reason)
     return submission
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a column's value as JSON holds it; people and rows by their key."""
     if value is None or isinstance(value, bool | int | float | str | list | dict):
         return value

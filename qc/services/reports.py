@@ -2,9 +2,150 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from corelab import audit, jobs, storage
+from corelab.errors import StaleState
+from corelab.models.work import WorkState
+from phantoms.figure_svg import FigureSvg
+from qc.models import Report, Run
+from qc.reports import ChecklistLine, ReportMeta, ReviewedVerdict, SignatureBlock, build_context, render_pdf
+from qc.selectors import checklist_of
+from qc.services import runs
+
+logger = logging.getLogger(__name__)
+
+audit.catalogue({"report.make": "A report was typeset and kept."})
 
 
 def report_make(*, report_id: UUID) -> None:
     """Job: typeset one report, keep it, and put the plain file beside the others."""
-    raise NotImplementedError
+    report = _with_run().filter(pk=report_id).first()
+    # A signed report waits for nothing else, an unsigned one for its run.
+    if report is None or report.run.work_state != WorkState.DONE:
+        return
+    attempt = jobs.claim(report)
+    if attempt is None:
+        return
+    try:
+        report = _with_run().get(pk=report_id)
+        with jobs.at_work(report):
+            figures = report_figures(report.run)
+            context = build_context(report.run.result, report_meta(report), figures)
+            stored = storage.put_once([render_pdf(context, figures)]).stored
+            _write_plain_file(report, stored.sha256)
+        with transaction.atomic():
+            jobs.finish(report, attempt, stored=stored)
+            audit.record(
+                "report.make", report, after={"sha256": stored.sha256, "is_signed": report.review_id is not None}
+            )
+    except StaleState:
+        logger.warning("report %s: another worker has it, this outcome is dropped", report.pk)
+    except Exception as error:  # noqa: BLE001 (the try is recorded and repeated, whatever it was)
+        jobs.give_up(report, attempt, error)
+
+
+def report_meta(report: Report) -> ReportMeta:
+    """Return what the lab knows about a report's run beside its result."""
+    run, review = report.run, report.review
+    submission = run.submission
+    site = submission.site
+    signed = review.signature if review else None
+    newer = run.superseded_by
+    return ReportMeta(
+        lab_name=settings.SITE_NAME,
+        submission_number=submission.short_number,
+        run_number=run.short_number,
+        site_name=site.name,
+        scanner_label=str(submission.scanner),
+        reconstruction=str(submission.reconstruction or ""),
+        kind_label=submission.get_kind_display(),
+        standards=tuple(run.parameters["standards"]),
+        received_at=submission.sent_at or submission.created_at,
+        scanned_at=submission.scanned_at,
+        time_zone=site.time_zone,
+        made_at=signed.signed_at if signed else (run.finished_at or run.created_at),
+        is_dry_run=submission.is_dry_run,
+        sheet=runs.sheet_of(submission),
+        signatures=(
+            SignatureBlock(
+                name=signed.printed_name,
+                role=signed.role,
+                meaning=signed.statement,
+                signed_at=signed.signed_at,
+                time_zone=site.time_zone,
+                digest=signed.digest,
+            ),
+        )
+        if signed
+        else (),
+        review=ReviewedVerdict(verdict=review.verdict, reason=review.difference_reason, comment=review.comment_to_site)
+        if review
+        else None,
+        checklist=_checklist(run) if review else (),
+        superseded_by=newer.short_number if newer else "",
+        superseded_on=newer.finished_at.astimezone(site.zone).date() if newer and newer.finished_at else None,
+    )
+
+
+def report_figures(run: Run) -> dict[str, FigureSvg]:
+    """Return the pictures of a run with their bytes, by name."""
+    return {
+        figure.name: FigureSvg(svg=_bytes(figure.stored.sha256), alt=figure.alt, caption=figure.caption)
+        for figure in run.figures.select_related("stored").order_by("name")
+    }
+
+
+def plain_file(report: Report) -> Path:
+    """Return where a report's plain file lies."""
+    signed = "_signed" if report.review_id else ""
+    name = f"{report.run.submission.short_number}_{report.run.short_number}{signed}.pdf"
+    return Path(settings.REPORT_DIR) / name
+
+
+def _with_run() -> QuerySet[Report]:
+    return Report.objects.select_related(
+        "run__submission__site",
+        "run__submission__scanner",
+        "run__submission__reconstruction",
+        "run__superseded_by",
+        "review__signature",
+    )
+
+
+def _checklist(run: Run) -> tuple[ChecklistLine, ...]:
+    return tuple(
+        ChecklistLine(
+            question=row.item.title,
+            answer=_answer_words(row.answer.is_seen, row.answer.note),
+            answered_by=row.answer.answered_by.name,
+            answered_at=row.answer.answered_at,
+        )
+        for row in checklist_of(run)
+        if row.answer is not None
+    )
+
+
+def _answer_words(is_seen: bool, note: str) -> str:
+    seen = "Seen" if is_seen else "Not seen"
+    return f"{seen}: {note}" if note else seen
+
+
+def _bytes(sha256: str) -> bytes:
+    with storage.open_object(sha256) as file:
+        return file.read()
+
+
+def _write_plain_file(report: Report, sha256: str) -> None:
+    """Put a copy under the number that people use; half a file is never seen under it."""
+    target = plain_file(report)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{report.attempts}")
+    part.write_bytes(_bytes(sha256))
+    part.replace(target)

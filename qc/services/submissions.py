@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
-from corelab.models import ReconstructionProfile, Scanner, Site, Trial, User
-from qc.models import Submission
+from django.db import transaction
+
+from corelab import access, audit, jobs
+from corelab.errors import NotAllowed, NotFound, Refused, StaleState
+from corelab.models import ReconstructionProfile, Role, Scanner, Site, Trial, User
+from phantoms import standards
+from qc import intake, selectors
+from qc.models import ReceivedFile, Submission
+from qc.models.submissions import Kind
+from qc.services import runs
+from qc.services.moves import move, plain
+from qc.services.numbers import next_number
+from qc.states import SUBMISSION
+from qc.states import SubmissionState as S
+
+audit.catalogue(
+    {
+        "submission.start": "A site started a draft.",
+        "submission.edit": "A site changed what and where of a draft.",
+        "sheet.save": "A site changed the sheet of a draft.",
+    }
+)
+
+SUBJECT_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,31}")
+EDITABLE = (
+    "kind",
+    "scanner",
+    "reconstruction",
+    "standard",
+    "trial",
+    "subject_code",
+    "visit",
+    "is_dry_run",
+    "calibrator",
+    "comment",
+    "chosen_series",
+)
 
 
+@transaction.atomic
 def submission_start(
     *,
     actor: User,
@@ -30,46 +67,189 @@ def submission_start(
     NotAllowed
         The person is no site user of that site.
     Refused
-        ``SCANNER-SITE``, ``RECONSTRUCTION-SCANNER``, ``TRIAL-MISSING``, ``TRIAL-SITE``, ``SUBJECT-CODE``,
-        ``STANDARD-UNKNOWN``, ``KIND-UNKNOWN``, ``REPLACE-STATE``.
+        ``SITE-CLOSED``, ``KIND-UNKNOWN``, ``SCANNER-SITE``, ``RECONSTRUCTION-SCANNER``, ``CALIBRATOR-SITE``,
+        ``TRIAL-MISSING``, ``TRIAL-SITE``, ``SUBJECT-CODE``, ``STANDARD-UNKNOWN``, ``REPLACE-STATE``.
     """
-    raise NotImplementedError
+    if Role.SITE_USER not in access.roles_of(actor, site):
+        raise NotAllowed("You do not send scans for this site. Ask the core lab.")
+    if not site.is_active:
+        raise Refused("This site sends nothing any more. Ask the core lab.", code="SITE-CLOSED")
+    submission = Submission(
+        site=site,
+        kind=kind,
+        scanner=scanner,
+        reconstruction=reconstruction,
+        standard=standard,
+        trial=trial,
+        subject_code=subject_code.strip(),
+        visit=visit.strip(),
+        is_dry_run=is_dry_run,
+        created_by=actor,
+    )
+    if replaces is not None:
+        found = _replacement_of(replaces, site)
+        if found is not None:
+            return found
+        submission.replaces, submission.sheet = replaces, replaces.sheet
+    _check_place(submission)
+    submission.number = next_number("S")
+    submission.save(force_insert=True)
+    audit.record(
+        "submission.start",
+        submission,
+        after={
+            "kind": kind,
+            "scanner": scanner.pk,
+            "standard": standard,
+            "trial": trial.pk if trial else None,
+            "is_dry_run": is_dry_run,
+            "replaces": str(replaces) if replaces else None,
+        },
+    )
+    return submission
 
 
+@transaction.atomic
 def submission_place_edit(*, submission_id: UUID, actor: User, **fields: Any) -> Submission:
     """Change what and where of a draft.
 
     Fields: ``kind scanner reconstruction standard trial subject_code visit is_dry_run calibrator comment
-    chosen_series``. Refused as in `submission_start`.
+    chosen_series``. Refused as in `submission_start`; ``SERIES-NONE`` where the chosen series did not arrive.
     """
-    raise NotImplementedError
+    submission = _draft(actor, submission_id)
+    if unknown := set(fields) - set(EDITABLE):
+        msg = f"no such fields of a draft: {', '.join(sorted(unknown))}"
+        raise TypeError(msg)
+    before = {name: plain(getattr(submission, name)) for name in fields}
+    for name, value in fields.items():
+        setattr(submission, name, value.strip() if isinstance(value, str) else value)
+    _check_place(submission)
+    chosen = fields.get("chosen_series")
+    if chosen and not submission.files.filter(series_instance_uid=chosen).exists():
+        raise Refused("The chosen series is not among those that arrived.", code="SERIES-NONE")
+    after = {name: plain(getattr(submission, name)) for name in fields}
+    changed = [name for name in fields if before[name] != after[name]]
+    if changed:
+        submission.save(update_fields=[*changed, "changed_at"])
+        audit.record(
+            "submission.edit",
+            submission,
+            before={name: before[name] for name in changed},
+            after={name: after[name] for name in changed},
+        )
+    return submission
 
 
+@transaction.atomic
 def sheet_save(*, submission_id: UUID, actor: User, sheet: dict[str, Any]) -> Submission:
     """Keep the sheet of a draft as it is written so far; half a sheet is never refused here."""
-    raise NotImplementedError
+    submission = _draft(actor, submission_id)
+    patient = {"patient": submission.sheet["patient"]} if "patient" in submission.sheet else {}
+    return _keep_sheet(submission, patient | sheet)
 
 
+@transaction.atomic
 def patient_values_save(*, submission_id: UUID, actor: User, values: dict[str, Any]) -> Submission:
     """Keep the scan-day values of a patient scan, as the sheet's ``patient`` key."""
-    raise NotImplementedError
+    submission = _draft(actor, submission_id)
+    return _keep_sheet(submission, submission.sheet | {"patient": values})
 
 
+@transaction.atomic
 def submission_send(*, submission_id: UUID, actor: User) -> Submission:
     """Send a draft: it is checked by a job, which sends it on or gives it back with ``check_findings``."""
-    raise NotImplementedError
+    submission = _visible(actor, submission_id)
+    move(submission, "send", actor=actor, sent_by=actor, check_findings=[])
+    jobs.queue(submission, "qc.check_submission", key="submission_id")
+    return submission
 
 
+@transaction.atomic
 def submission_withdraw(*, submission_id: UUID, actor: User, reason: str) -> Submission:
-    """Take a submission back, until its review begins."""
-    raise NotImplementedError
+    """Take a submission back, until its review begins. A draft that was to replace another lets go of it."""
+    submission = _visible(actor, submission_id)
+    fields = {"replaces": None} if submission.replaces_id else {}
+    return move(submission, "withdraw", actor=actor, reason=reason, **fields)
 
 
+@transaction.atomic
 def submission_repeat(*, submission_id: UUID, actor: User, reason: str) -> Submission:
     """Analyse again: with the same inputs, parameters and program the finished run is found, else a new one is made."""
-    raise NotImplementedError
+    submission = _visible(actor, submission_id)
+    move(submission, "repeat", actor=actor, reason=reason)
+    runs.run_request(submission)
+    return submission
 
 
+@transaction.atomic
 def submission_recheck(*, submission_id: UUID, actor: User, reason: str) -> Submission:
     """Let a held submission be checked again; files held against an earlier submission are thereby accepted."""
-    raise NotImplementedError
+    submission = _visible(actor, submission_id)
+    move(submission, "recheck", actor=actor, reason=reason, hold_code="", hold_reason="")
+    accepted = submission.files.filter(status=ReceivedFile.Status.CONFLICT)
+    accepted.update(status=ReceivedFile.Status.KEPT, reason_code=intake.ACCEPTED, reason=reason[:300])
+    jobs.queue(submission, "qc.check_submission", key="submission_id")
+    return submission
+
+
+# --- the steps -------------------------------------------------------------------------------
+
+
+def _visible(actor: User, submission_id: UUID) -> Submission:
+    submission = selectors.submissions_visible_to(actor).filter(pk=submission_id).first()
+    if submission is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    return submission
+
+
+def _draft(actor: User, submission_id: UUID) -> Submission:
+    """Return a draft with its row locked, so that two saves do not undo each other."""
+    submission = _visible(actor, submission_id)
+    if Role.SITE_USER not in access.roles_of(actor, submission.site):
+        raise NotFound("There is no such draft.")
+    if not Submission.objects.select_for_update().filter(pk=submission_id, state=S.DRAFT).exists():
+        raise StaleState("This is no longer a draft. What was sent is not changed; withdraw or replace it instead.")
+    submission.refresh_from_db(fields=[*EDITABLE, "sheet"])
+    return submission
+
+
+def _replacement_of(replaces: Submission, site: Site) -> Submission | None:
+    """Return the draft that replaces this one already; refuse where it cannot be replaced."""
+    if replaces.site_id != site.pk or not SUBMISSION.allows("replace", replaces.state):
+        raise Refused(
+            f"{replaces} can be replaced only until its review begins. Send this as a new scan.", code="REPLACE-STATE"
+        )
+    return Submission.objects.filter(replaces=replaces).first()
+
+
+def _check_place(submission: Submission) -> None:
+    if submission.kind not in Kind.values:
+        raise Refused("Choose what you are sending.", code="KIND-UNKNOWN")
+    if submission.scanner.site_id != submission.site_id:
+        raise Refused("This scanner is not registered for your site.", code="SCANNER-SITE")
+    if submission.reconstruction and submission.reconstruction.scanner_id != submission.scanner_id:
+        raise Refused("This reconstruction belongs to another scanner.", code="RECONSTRUCTION-SCANNER")
+    if submission.calibrator and submission.calibrator.site_id != submission.site_id:
+        raise Refused("This calibrator is not registered for your site.", code="CALIBRATOR-SITE")
+    if submission.standard not in standards.available():
+        raise Refused("Choose the standard that decides.", code="STANDARD-UNKNOWN")
+    if submission.trial is None:
+        if submission.kind == Kind.PATIENT:
+            raise Refused("Choose the trial that this patient scan is for.", code="TRIAL-MISSING")
+    elif not submission.trial.sites.filter(pk=submission.site_id).exists():
+        raise Refused("Your site does not take part in this trial.", code="TRIAL-SITE")
+    if submission.subject_code and not SUBJECT_CODE.fullmatch(submission.subject_code):
+        raise Refused(
+            "A subject code has letters, digits, dots and hyphens only. Never enter a name.", code="SUBJECT-CODE"
+        )
+
+
+def _keep_sheet(submission: Submission, sheet: dict[str, Any]) -> Submission:
+    keys = sorted(key for key in {*submission.sheet, *sheet} if submission.sheet.get(key) != sheet.get(key))
+    if not keys:
+        return submission
+    before = {key: submission.sheet.get(key) for key in keys}
+    submission.sheet = sheet
+    submission.save(update_fields=["sheet", "changed_at"])
+    audit.record("sheet.save", submission, before=before, after={key: sheet.get(key) for key in keys})
+    return submission
