@@ -254,6 +254,9 @@ def _read_dataset(file: BinaryIO) -> FileDataset:
 
 def _facts(dataset: FileDataset, values: Values) -> InstanceFacts:
     meta = dataset.file_meta
+    sop_instance_uid = values.text(dataset, 0x00080018) or str(meta.get("MediaStorageSOPInstanceUID", ""))
+    if not sop_instance_uid:
+        raise AnalysisRefused("ING-01", "A DICOM file without an object in it: it has no identity (0008,0018).")
     corrections = values.texts(dataset, 0x00280051)
     syntax = str(meta.get("TransferSyntaxUID", ""))
     lossy_word = values.text(dataset, 0x00282110)
@@ -265,7 +268,7 @@ def _facts(dataset: FileDataset, values: Values) -> InstanceFacts:
     day, moment = parse_date(clock[0]), parse_time(clock[1])
     scan_at = datetime.combine(day, moment) if day and moment else parse_datetime(values.text(dataset, 0x0008002A))
     return InstanceFacts(
-        sop_instance_uid=values.text(dataset, 0x00080018) or str(meta.get("MediaStorageSOPInstanceUID", "")),
+        sop_instance_uid=sop_instance_uid,
         sop_class_uid=values.text(dataset, 0x00080016) or str(meta.get("MediaStorageSOPClassUID", "")),
         series_instance_uid=values.text(dataset, 0x0020000E),
         study_instance_uid=values.text(dataset, 0x0020000D),
