@@ -130,6 +130,31 @@ def circle(volume: PetVolume, center_lps_mm: ArrayLike, radius_mm: float, normal
     return Roi((slice(int(low), int(low) + len(index_z)), *slices[1:]), share * area, nominal)
 
 
+def section(volume: PetVolume, index: int, center_lps_mm: ArrayLike, axis: ArrayLike, radius_mm: float) -> Roi:
+    """Return the exact weights of the ellipse that the middle of one slice cuts out of an endless cylinder.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        Gives the grid.
+    index : int
+        The slice, along the first axis of the image.
+    center_lps_mm, axis : array_like, shape (3,)
+        A point on the cylinder's axis, and its direction.
+    radius_mm : float
+        The cylinder's radius.
+    """
+    spacing = np.array(volume.spacing_zyx_mm)
+    center = _grid_mm(volume, center_lps_mm)
+    direction = _grid_direction(volume, axis)
+    middle = center + direction / direction[0] * (index * spacing[0] - center[0])
+    reach = radius_mm / direction[0] * np.sqrt(1.0 - np.array([1.0, direction[2] ** 2, direction[1] ** 2]))
+    slices, edges = _box(volume.image.shape, spacing, middle, reach)
+    area = _ellipse_in_pixels(edges[1], edges[2], _section(direction), radius_mm) / (spacing[1] * spacing[2])
+    nominal = float(np.pi * radius_mm**2 / direction[0] / (spacing[1] * spacing[2]))
+    return Roi((slice(index, index + 1), *slices[1:]), area[None], nominal)
+
+
 def cylinder(volume: PetVolume, center_lps_mm: ArrayLike, axis: ArrayLike, radius_mm: float, length_mm: float) -> Roi:
     """Return the weights of a cylinder along ``axis``.
 

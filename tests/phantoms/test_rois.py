@@ -100,6 +100,19 @@ def test_circle_mean_when_the_plane_is_tilted_then_a_linear_image_reads_its_valu
     assert value == pytest.approx(100 + CENTER @ np.array([0.3, -0.2, 0.5]), abs=0.01)
 
 
+@pytest.mark.parametrize("axis", [(0.0, 0.0, 1.0), (0.17, 0.05, 1.0), (0.0, -0.25, -1.0)])
+def test_section_when_the_cylinder_is_tilted_then_has_the_ellipse_area_about_the_axis(axis):
+    volume = grid()
+    direction = np.array(axis) / np.linalg.norm(axis)
+    roi = rois.section(volume, 27, CENTER, axis, 20.0)
+    assert roi.weights.sum() * 3.2 * 3.2 == pytest.approx(np.pi * 400 / abs(direction[2]), rel=1e-10)
+    z, y, x = np.meshgrid(*(np.arange(piece.start, piece.stop) for piece in roi.slices), indexing="ij")
+    places = volume.to_lps_mm(np.stack([z, y, x], axis=-1).astype(float))
+    middle = (places * roi.weights[..., None]).sum(axis=(0, 1, 2)) / roi.weights.sum()
+    on_axis = CENTER + direction * (places[0, 0, 0, 2] - CENTER[2]) / direction[2]
+    np.testing.assert_allclose(middle, on_axis, atol=1e-2)  # cut pixels count at their own centre
+
+
 def test_cylinder_sum_when_square_to_the_slices_then_equals_its_volume():
     roi = rois.cylinder(grid(), CENTER, [0, 0, 1], 20.0, 33.3)
     assert roi.weights.sum() * 2 * 3.2 * 3.2 == pytest.approx(np.pi * 400 * 33.3, rel=1e-12)

@@ -1,0 +1,322 @@
+"""Find a uniform cylinder: its axis, radius, ends, and whether it is one at all."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from phantoms.errors import AnalysisRefused
+from phantoms.sphere_ring import along_patient_axes, binned
+from phantoms.volume import PetVolume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# The image is smoothed by this Gaussian before it is cut at half its level, so that noise makes no holes.
+_SMOOTHING_MM = 3.4
+_VOXEL_MM = 2.0  # voxels much smaller than this are averaged first
+_COARSE_VOXEL_MM = 8.0
+_END_BLUR_MM = 10.0  # how far from an end the smoothed outline is still rounded
+_CORE = 0.7  # ends are measured inside this share of the radius, where the rim does not round them off
+
+# What still counts as one uniform cylinder. The outline bounds are those of a round body: the IEC body strays 13 mm
+# from its best circle. A spot is what differs from the rest by more than uniformity tests look for, and than noise.
+_MIN_RADIUS_MM = 40.0
+_MIN_LENGTH_MM = 60.0
+_MAX_TILT_DEG = 20.0
+_MAX_RESIDUAL_MM = 4.0
+_SPOT_RATIO = 0.35
+_SPOT_NOISE = 5.0
+_SPOT_MIN_ML = 0.3
+_SPOT_MARGIN_MM = 15.0
+
+
+@dataclass(frozen=True)
+class CylinderPose:
+    """Where a uniform cylinder lies. Positions are DICOM patient coordinates (LPS), millimetres.
+
+    Attributes
+    ----------
+    center_lps_mm : ndarray, shape (3,)
+        Middle of the part that the image shows.
+    axis : ndarray, shape (3,)
+        Unit vector along the cylinder, towards +z (head).
+    radius_mm, length_mm : float
+        Inner radius, and length of the part that the image shows.
+    tilt_deg : float
+        Angle between ``axis`` and z.
+    residual_mm : float
+        Mean distance between the outline in the image and the cylinder's.
+    is_cut : tuple of bool
+        Whether the image, not the cylinder, ends at the feet's and at the head's side.
+    """
+
+    center_lps_mm: NDArray[np.float64]
+    axis: NDArray[np.float64]
+    radius_mm: float
+    length_mm: float
+    tilt_deg: float
+    residual_mm: float
+    is_cut: tuple[bool, bool]
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """The box round the body, ``[z, y, x]`` along the patient's axes: smoothed image, body's mask, half its level."""
+
+    volume: PetVolume
+    mask: NDArray[np.bool_]
+    half_level: float
+
+    def cylindrical(
+        self, point: NDArray[np.float64], axis: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return cylindrical(self.volume, point, axis)
+
+
+def cylindrical(
+    volume: PetVolume, point_lps_mm: NDArray[np.float64], axis: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each voxel's position along an axis and its squared distance from it, ``[z, y, x]``, mm and mm²."""
+    spacing = volume.spacing_zyx_mm
+    columns = volume.affine_lps_mm[:3, :3] / np.array(spacing[::-1])
+    start = (volume.affine_lps_mm[:3, 3] - point_lps_mm) @ columns
+    lean = axis @ columns
+    z, y, x = (np.arange(volume.image.shape[k]) * spacing[k] + start[2 - k] for k in range(3))
+    along = (z * lean[2])[:, None, None] + (y * lean[1])[None, :, None] + (x * lean[0])[None, None, :]
+    squared = (z * z)[:, None, None] + (y * y)[None, :, None] + (x * x)[None, None, :]
+    return along, squared - along**2
+
+
+def slice_heights_mm(
+    volume: PetVolume, point_lps_mm: NDArray[np.float64], axis: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return where the middle of each slice cuts an axis, millimetres along it from a point on it."""
+    columns = volume.affine_lps_mm[:3, :3]
+    normal = np.cross(columns[:, 0], columns[:, 1])
+    planes = volume.affine_lps_mm[:3, 3] + np.arange(volume.image.shape[0])[:, None] * columns[:, 2]
+    return np.asarray((planes - point_lps_mm) @ normal / (axis @ normal))
+
+
+def find_cylinder(volume: PetVolume) -> CylinderPose:
+    """Find the one uniform cylinder that fills the image.
+
+    The axis within 20 degrees of z; any flip; ends may lie outside the image.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image, in any unit.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``PHA-NOT-FOUND`` where the brightest body is too small or not round, or holds hot or cold spots. ``detail``
+        says what was seen.
+
+    Notes
+    -----
+    Largest connected body above half the bright level of the smoothed image; axis by a line through the centroids of
+    the slices that it fills to the rim; radius by their area; ends where the core's profile falls to half.
+    """
+    body = _body(volume)
+    spacing = body.volume.spacing_zyx_mm
+    area_mm2 = body.mask.sum(axis=(1, 2)) * spacing[1] * spacing[2]
+    full = _full_slices(area_mm2)
+    if full.sum() < 3:
+        raise _not_found(f"its section changes from slice to slice ({_size(body)})")
+    point, axis = _line(body, full)
+    cosine = float(axis[2])
+    tilt_deg = math.degrees(math.acos(min(1.0, cosine)))
+    radius_mm = math.sqrt(float(np.median(area_mm2[full])) * cosine / math.pi)
+    if tilt_deg > _MAX_TILT_DEG:
+        raise _not_found(f"its axis lies {tilt_deg:.0f}° from the scanner's")
+    low, high = _ends(body, point, axis, radius_mm)
+    # Blur and tilt cut the outermost of the slices that look full, and pull their centroids: fit again without them.
+    heights = slice_heights_mm(body.volume, point, axis)
+    rim_mm = radius_mm * math.sin(math.radians(tilt_deg)) + _END_BLUR_MM
+    whole = full & (heights > low + rim_mm) & (heights < high - rim_mm)
+    if whole.sum() >= 3:
+        full = whole
+        point, axis = _line(body, full)
+        radius_mm = math.sqrt(float(np.mean(area_mm2[full])) * float(axis[2]) / math.pi)
+        low, high = _ends(body, point, axis, radius_mm)
+    # A smoothed circle's half level lies inside its edge by sigma^2 / 2R.
+    radius_mm += _SMOOTHING_MM**2 / (2 * radius_mm)
+    pose = CylinderPose(
+        center_lps_mm=point + axis * (low + high) / 2,
+        axis=axis,
+        radius_mm=radius_mm,
+        length_mm=high - low,
+        tilt_deg=math.degrees(math.acos(min(1.0, float(axis[2])))),
+        residual_mm=_residual_mm(body, full, point, axis, radius_mm),
+        is_cut=(bool(area_mm2[0] > 0), bool(area_mm2[-1] > 0)),
+    )
+    _refuse_unless_uniform_cylinder(pose, body)
+    return pose
+
+
+def _body(volume: PetVolume) -> _Outline:
+    """Find the largest bright body in coarse voxels, then its outline in fine ones, in a box round it."""
+    oriented = binned(along_patient_axes(volume), _VOXEL_MM)
+    coarse = binned(oriented, _COARSE_VOXEL_MM)
+    half, mask = _bright(coarse.image)
+    rest = _beside_an_end(mask, coarse.spacing_zyx_mm[0])
+    if rest is not None:
+        half, mask[rest] = _bright(coarse.image[rest])
+        mask[: rest.start] = mask[rest.stop :] = False
+    fine = _around(oriented, coarse, mask)
+    sigma = [_SMOOTHING_MM / step for step in fine.spacing_zyx_mm]
+    smooth = ndimage.gaussian_filter(fine.image, sigma, mode="nearest", truncate=3.0)
+    half = 0.5 * float(np.median(smooth[_largest(smooth > half)]))
+    return _Outline(PetVolume(smooth, fine.affine_lps_mm, volume.unit), _largest(smooth > half), half)
+
+
+def _bright(image: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
+    """Return half the level of what is bright, and the largest body above it."""
+    above = image[image > max(float(image.mean()), 0.0)]
+    if not above.size or not np.isfinite(above).all():
+        raise _not_found("nothing stands out from the image")
+    half = 0.5 * float(above.mean())
+    for _ in range(4):  # half the median of what lies above half the median settles in two or three rounds
+        half = 0.5 * float(np.median(image[image > half]))
+    return half, _largest(image > half)
+
+
+def _beside_an_end(mask: NDArray[np.bool_], step_mm: float) -> slice | None:
+    """Return the slices beside a short bright body at an end of the scan: the noise that end slices have."""
+    bright = np.flatnonzero(mask.any(axis=(1, 2)))
+    first, last, count = int(bright[0]), int(bright[-1]), len(mask)
+    if (last + 1 - first) * step_mm >= _MIN_LENGTH_MM:
+        return None
+    if last == count - 1 and first > 0:
+        return slice(0, first)
+    return slice(last + 1, count) if first == 0 and last < count - 1 else None
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        raise _not_found("nothing stands out from the image")
+    return np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])))
+
+
+def _around(volume: PetVolume, coarse: PetVolume, mask: NDArray[np.bool_]) -> PetVolume:
+    """Cut the box out of ``volume`` that holds the body ``mask`` of ``coarse`` with a margin for the smoothing."""
+    steps, coarse_steps = np.array(volume.spacing_zyx_mm), np.array(coarse.spacing_zyx_mm)
+    margin_mm = 4 * _SMOOTHING_MM + coarse_steps
+    box = ndimage.find_objects(mask.astype(np.int8))[0]
+    low = [max(0, int((b.start * c - m) / s)) for b, c, m, s in zip(box, coarse_steps, margin_mm, steps, strict=True)]
+    high = [int((b.stop * c + m) / s) + 1 for b, c, m, s in zip(box, coarse_steps, margin_mm, steps, strict=True)]
+    affine = volume.affine_lps_mm.copy()
+    affine[:3, 3] = volume.to_lps_mm(np.array(low, dtype=np.float64))
+    image = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    return PetVolume(image, affine, volume.unit)
+
+
+def _full_slices(area_mm2: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the slices that a cylinder would fill to its rim: within 3 % of the usual area."""
+    there = area_mm2[area_mm2 > 0]
+    usual = float(np.median(there[there > 0.5 * there.max()]))
+    return np.abs(area_mm2 / usual - 1) < 0.03
+
+
+def _centroids(body: _Outline, slices: NDArray[np.bool_]) -> NDArray[np.float64]:
+    index = np.flatnonzero(slices)
+    count = body.mask[index].sum(axis=(1, 2))
+    y = body.mask[index].sum(axis=2) @ np.arange(body.mask.shape[1]) / count
+    x = body.mask[index].sum(axis=1) @ np.arange(body.mask.shape[2]) / count
+    return body.volume.to_lps_mm(np.stack([index, y, x], axis=1))
+
+
+def _line(body: _Outline, slices: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a straight line through the centroids of some slices: a point on it and its direction towards +z."""
+    places = _centroids(body, slices)
+    z = places[:, 2] - places[:, 2].mean()
+    slope = (places[:, :2] - places[:, :2].mean(axis=0)).T @ z / (z @ z)
+    axis = np.array([slope[0], slope[1], 1.0])
+    return places.mean(axis=0), axis / np.linalg.norm(axis)
+
+
+def _ends(
+    body: _Outline, point: NDArray[np.float64], axis: NDArray[np.float64], radius_mm: float
+) -> tuple[float, float]:
+    """Return where the core's profile along the axis falls to half level, or where the image ends."""
+    along, squared = body.cylindrical(point, axis)
+    core = squared < (_CORE * radius_mm) ** 2
+    step = body.volume.spacing_zyx_mm[0]
+    # Each voxel counts for the two nearest places of the profile, by its distance to them.
+    place = along[core] / step
+    origin = math.floor(float(place.min()))
+    lower = np.floor(place).astype(np.intp) - origin
+    share = place - np.floor(place)
+    values = body.volume.image[core].astype(np.float64)
+    size = int(lower.max()) + 2
+    weight = np.bincount(lower, 1 - share, size) + np.bincount(lower + 1, share, size)
+    total = np.bincount(lower, (1 - share) * values, size) + np.bincount(lower + 1, share * values, size)
+    seen = np.flatnonzero(weight > 0)
+    profile = total[seen] / weight[seen]
+    at = (seen + origin) * step
+    bright = np.flatnonzero(profile > body.half_level)
+    if not bright.size:
+        raise _not_found("it has no core")
+    # The run of bright places about the middle one.
+    start = stop = int(bright[len(bright) // 2])
+    while start > 0 and profile[start - 1] > body.half_level:
+        start -= 1
+    while stop < len(profile) - 1 and profile[stop + 1] > body.half_level:
+        stop += 1
+    heights = slice_heights_mm(body.volume, point, axis)
+    half_step = abs(float(heights[1] - heights[0])) / 2 if len(heights) > 1 else step / 2
+    low, high = float(heights.min()) - half_step, float(heights.max()) + half_step
+    if start > 0:
+        low = float(np.interp(body.half_level, profile[start - 1 : start + 1], at[start - 1 : start + 1]))
+    if stop < len(profile) - 1:
+        high = float(np.interp(-body.half_level, -profile[stop : stop + 2], at[stop : stop + 2]))
+    return low, high
+
+
+def _residual_mm(
+    body: _Outline, slices: NDArray[np.bool_], point: NDArray[np.float64], axis: NDArray[np.float64], radius_mm: float
+) -> float:
+    """Return the area between the outline and the fitted one, over the outline's length, mean of the full slices."""
+    inside = body.cylindrical(point, axis)[1] < radius_mm**2
+    differs = (inside != body.mask)[slices].mean(axis=0).sum()
+    pixel_mm2 = body.volume.spacing_zyx_mm[1] * body.volume.spacing_zyx_mm[2]
+    return float(differs * pixel_mm2 / (2 * math.pi * radius_mm))
+
+
+def _refuse_unless_uniform_cylinder(pose: CylinderPose, body: _Outline) -> None:
+    if pose.radius_mm < _MIN_RADIUS_MM or pose.length_mm < _MIN_LENGTH_MM:
+        raise _not_found(f"it is {2 * pose.radius_mm:.0f} mm wide and {pose.length_mm:.0f} mm long")
+    if pose.residual_mm > max(_MAX_RESIDUAL_MM, max(body.volume.spacing_zyx_mm[1:])):
+        raise _not_found(f"its outline strays {pose.residual_mm:.0f} mm from a circle ({_size(body)})")
+    along, squared = body.cylindrical(pose.center_lps_mm, pose.axis)
+    inner = np.abs(along) < pose.length_mm / 2 - _SPOT_MARGIN_MM
+    inner &= squared < (pose.radius_mm - _SPOT_MARGIN_MM) ** 2
+    values = body.volume.image[inner]
+    middle = float(np.median(values))
+    ratio = np.abs(values / middle - 1)
+    noise = 1.4826 * float(np.median(ratio))
+    spot_ml = float((ratio > max(_SPOT_RATIO, _SPOT_NOISE * noise)).sum())
+    spot_ml *= math.prod(body.volume.spacing_zyx_mm) / 1000
+    if spot_ml > _SPOT_MIN_ML:
+        raise _not_found(f"{spot_ml:.1f} mL of it read more than {100 * _SPOT_RATIO:.0f} % off the rest")
+
+
+def _size(body: _Outline) -> str:
+    z, y, x = (np.ptp(axis) + 1 for axis in np.nonzero(body.mask))
+    step = body.volume.spacing_zyx_mm
+    return f"{x * step[2]:.0f} × {y * step[1]:.0f} × {z * step[0]:.0f} mm"
+
+
+def _not_found(what: str) -> AnalysisRefused:
+    return AnalysisRefused(
+        "PHA-NOT-FOUND",
+        f"We could not find one uniform cylinder. Looking at the brightest body: {what}.",
+        next_step="Check that the whole phantom is in the field and that this is the uniform cylinder.",
+    )
