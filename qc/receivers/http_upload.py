@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -42,6 +43,8 @@ class _Answer(Exception):
 def _tus(view: View) -> View:
     """Check what every tus request has, and put errors in the protocol's words."""
 
+    # A program is told 401, not led to a page.
+    @login_not_required
     @wraps(view)
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
