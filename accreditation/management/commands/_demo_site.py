@@ -1,0 +1,124 @@
+"""The demonstration's person at a site and its physicist, both with nothing but a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.urls import reverse
+
+from accreditation.management.commands._browser import Browser, Page, PageError
+
+NUMBER = re.compile(r"/S-(\d+)/")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a person chooses on the first page: words of the options, and what a patient scan needs."""
+
+    kind: str
+    scanner: str
+    trial: str = ""
+    subject_code: str = ""
+    visit: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the physicist reads on a submission's page."""
+
+    verdict: str
+    reason: str
+    run: str
+    url: str
+
+
+def start(browser: Browser, place: Place) -> int:
+    """Answer what is sent and where it was scanned; return the draft's number."""
+    form = browser.open(reverse("qc:submission-start")).form_with("kind", "scanner")
+    answers = {"kind": place.kind, "scanner": form.choice("scanner", place.scanner)}
+    if place.kind == "patient":
+        answers |= {
+            "trial": form.choice("trial", place.trial),
+            "subject_code": place.subject_code,
+            "visit": place.visit,
+        }
+    page = browser.submit(form, answers)
+    found = NUMBER.search(page.url)
+    if found is None:
+        raise PageError(f"The draft was not made; {page.url} says: {complaints(page)}")
+    return int(found[1])
+
+
+def fill_in_sheet(browser: Browser, number: int, sheet: Mapping[str, Any] | None) -> None:
+    """Write the activity sheet; without one the page is left as it is."""
+    form = browser.open(reverse("qc:submission-sheet", args=[number])).form_with("continue")
+    page = browser.submit(form, written(sheet) if sheet else {}, press="continue")
+    if reverse("qc:submission-files", args=[number]) not in page.url:
+        raise PageError(f"The sheet was not taken: {complaints(page)}")
+
+
+def written(sheet: Mapping[str, Any]) -> dict[str, str]:
+    """Return a sheet as a person writes it into the form: clock times to the minute, figures with a point."""
+    answers = {"nuclide": sheet["nuclide"], "unit": "MBq"}
+    for fill in sheet["fills"]:
+        what = fill["what"]
+        day, drawn = fill["assayed_at"].split("T")
+        answers |= {
+            "date": day,
+            f"{what}-activity": _figure(fill["activity_mbq"]),
+            f"{what}-activity_time": drawn[:5],
+            f"{what}-residual": _figure(fill["residual_mbq"]),
+            f"{what}-residual_time": fill["residual_at"].split("T")[1][:5],
+            f"{what}-volume": _figure(fill["volume_ml"]),
+        }
+    return answers
+
+
+def _figure(value: float) -> str:
+    # Seven digits, never three after the point alone: 1.234 could be read as one thousand.
+    return f"{value:.4f}"
+
+
+def send_files(browser: Browser, number: int, files: Mapping[str, Path], tell: Callable[[int, int], None]) -> None:
+    """Upload every file of a folder, each by itself."""
+    for done, (name, path) in enumerate(sorted(files.items())):
+        tell(done, len(files))
+        browser.upload(reverse("qc:upload-create"), f"S-{number}", path, name)
+    tell(len(files), len(files))
+
+
+def send(browser: Browser, number: int) -> None:
+    """Press *Send to the core lab*."""
+    page = browser.open(reverse("qc:submission-check", args=[number]))
+    page = browser.submit(page.form_with("send"), press="send")
+    if reverse("qc:submission-receipt", args=[number]) not in page.url:
+        raise PageError(f"S-{number} was not sent: {complaints(page)}")
+
+
+def is_there(browser: Browser, number: int) -> bool:
+    """Say whether the site still has this submission."""
+    try:
+        browser.open(reverse("qc:submission-detail", args=[number]))
+    except PageError:
+        return False
+    return True
+
+
+def outcome(browser: Browser, number: int) -> Outcome | None:
+    """Read a submission's page as the lab sees it; None while it is not measured or its report is not made."""
+    page = browser.open(reverse("qc:submission-detail", args=[number]))
+    verdict, run = page.mark("data-verdict"), page.mark("data-run")
+    if not verdict or not run or not page.mark("data-report"):
+        return None
+    return Outcome(verdict=verdict, reason=page.mark("data-sentence") or "", run=run, url=page.url)
+
+
+def complaints(page: Page) -> str:
+    """Return what a page says is wrong, for a message."""
+    found = re.findall(r'class="field-error"[^>]*>(.*?)</p>', page.text, re.DOTALL)
+    words = [" ".join(re.sub(r"<[^>]+>", " ", text).split()) for text in found]
+    return "; ".join(words) or "nothing"
