@@ -29,6 +29,8 @@ FACES = (
 MONO_FACE = ("IBM Plex Mono", "fontpkg_ibm_plex_mono", "files/IBMPlexMono-Regular.ttf")
 STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-3a"]
 SUBSTITUTE = "□"  # stands for a character that none of the faces can draw
+NEVER_DRAWN = frozenset({"Cc", "Cs", "Co", "Cn"})  # PDF/A and XML forbid them, whether a face has a glyph or not
+SILENT = frozenset({"Cc", "Cs", "Cf"})  # nothing is seen of them, so nothing is missed
 ALWAYS_DRAWABLE = frozenset(map(chr, range(0x20, 0x7F))) | frozenset("\n\u00a0\u202f±²³·×–—−‘’“”…µ≤≥→")
 
 
@@ -133,9 +135,10 @@ def _drawable(data: dict[str, Any], allowed: frozenset[str] | None = None) -> tu
             return text
         kept = []
         for character in text:
-            if character in ALWAYS_DRAWABLE or _has_glyph(character, allowed):
+            kind = unicodedata.category(character)
+            if character in ALWAYS_DRAWABLE or (kind not in NEVER_DRAWN and _has_glyph(character, allowed)):
                 kept.append(character)
-            elif unicodedata.category(character) not in {"Cc", "Cs", "Cf"}:
+            elif kind not in SILENT:
                 kept.append(SUBSTITUTE)
                 substituted += 1
         return "".join(kept)

@@ -64,7 +64,8 @@ MM_PER_INCH = 25.4
 DIAMETERS_MM = (10, 13, 17, 22, 28, 37)
 SLICE_WIDTH_MM, SLICE_PRINT_MM = 340.0, 83.0  # every phantom picture shows the same width at the same scale
 SLICE_PRINT_HEIGHT_MM, BAR_MM = 74.0, 9.0
-MIP_WIDTH_MM, MIP_HEIGHT_MM, MIP_PRINT_MM = 500.0, 1175.0, 60.0
+MIP_WIDTH_MM, MIP_PRINT_MM = 500.0, 60.0
+MIP_HEIGHTS_MM = (500.0, 750.0, 1000.0, 1175.0)  # one scale always; the lowest frame that holds the scan
 MIP_SUV = 5.0
 UNIFORMITY_AXIS_PCT = 10.0
 PROFILE_AXIS_PCT = 15.0
@@ -375,12 +376,14 @@ def _nema_slice(volume: PetVolume, result: NemaIqResult, window: _Window) -> Fig
         inward = at / (np.linalg.norm(at) or 1.0)
         where = at - inward * (sphere.diameter_mm / 2 + 7.0)
         axes.text(where[0], where[1], f"{sphere.diameter_mm}", color=SERIES_2, ha="center", va="center")
-    lung = plane.project_mm(np.asarray(pose.lung_center_lps_mm))
-    axes.add_patch(_circle(lung, pose.lung_radius_mm, SERIES_1, dashed=True))
+    insert = "there is no lung insert"
+    if pose.lung_center_lps_mm is not None and pose.lung_radius_mm is not None:
+        axes.add_patch(_circle(plane.project_mm(pose.lung_center_lps_mm), pose.lung_radius_mm, SERIES_1, dashed=True))
+        insert = "dashed, a circle on the lung insert"
     return _written(
         figure,
         f"Axial plane through the six spheres, black on white, {window.words}; circles on the spheres with their inner "
-        f"diameters in mm, on {len(result.background_rois)} background regions and, dashed, on the lung insert.",
+        f"diameters in mm and on {len(result.background_rois)} background regions; {insert}.",
         f"Sphere plane, {window.words}. Look for round, full spheres without air. Orange: spheres, mm; "
         "blue: background; dashed: lung insert.",
     )
@@ -416,12 +419,11 @@ def _mip(canonical: _Canonical, along: int, window: _Window, name: str, left: st
     """Project along array axis ``along`` (1 front to back, 2 side to side)."""
     picture = np.flipud(canonical.image_zyx.max(axis=along))
     tall, deep, wide = canonical.spacing_zyx_mm
-    across = wide if along == 1 else deep
-    half_width, height = picture.shape[1] * across / 2, picture.shape[0] * tall
-    top = MIP_HEIGHT_MM / 2
-    figure = _figure(MIP_PRINT_MM, MIP_PRINT_MM * MIP_HEIGHT_MM / MIP_WIDTH_MM + BAR_MM)
-    height_print_mm = MIP_PRINT_MM * MIP_HEIGHT_MM / MIP_WIDTH_MM
-    axes = _axes(figure, 0, BAR_MM, MIP_PRINT_MM, height_print_mm)
+    half_width, height = picture.shape[1] * (wide if along == 1 else deep) / 2, picture.shape[0] * tall
+    frame_mm = next((frame for frame in MIP_HEIGHTS_MM if frame >= height), MIP_HEIGHTS_MM[-1])
+    top, print_mm = frame_mm / 2, MIP_PRINT_MM * frame_mm / MIP_WIDTH_MM
+    figure = _figure(MIP_PRINT_MM, print_mm + BAR_MM)
+    axes = _axes(figure, 0, BAR_MM, MIP_PRINT_MM, print_mm)
     _gray(axes, picture, (-half_width, half_width, top - height, top), window)
     axes.set_xlim(-MIP_WIDTH_MM / 2, MIP_WIDTH_MM / 2)
     axes.set_ylim(-top, top)
@@ -523,14 +525,12 @@ def _recovery(
         labels.append((min(series, top), "measured", SERIES_1))
     _right_labels(axes, labels, least_gap=0.075 * top)
     counted = [found.verdict for name in names.values() if (found := measured.get(name)) is not None]
-    failed, close = counted.count(Outcome.FAIL), counted.count(Outcome.WARN)
-    outside = f"{failed} of {len(counted)} outside the band" if band is not None else "no band drawn"
+    outside = f"{counted.count(Outcome.FAIL)} of {len(counted)} fail" if band is not None else "no band drawn"
     return _written(
         figure,
-        f"Recovery against inner sphere diameter, {words}, axis 0 to {top:g}; {outside}"
-        + (f", {close} close to its edge." if close else "."),
-        f"Recovery, {words}. Band: what the standard accepts. ● inside, ▲ close to the edge, ■ outside; "
-        "bars are ± 2 SD where stated.",
+        f"Recovery against inner sphere diameter, {words}, axis 0 to {top:g}; {outside}.",
+        f"Recovery, {words}." + (" Band: what the standard accepts." if band is not None else "") + " ● pass, "
+        "▲ warning, ■ fail, ◆ could not check; bars are ± 2 SD where stated.",
     )
 
 
@@ -633,7 +633,7 @@ def _slice_profile(result: CylinderResult, standard: standards.Standard | None) 
     z = np.asarray(result.axis_position_mm, dtype=np.float64)
     means = np.asarray(result.slice_mean, dtype=np.float64)
     used = np.asarray(result.slice_used, dtype=bool)
-    reference = float(means[used].mean()) if used.any() else float("nan")
+    reference = float(np.nanmean(means[used])) if used.any() else float("nan")
     deviation = 100.0 * (means / reference - 1.0)
     figure = _figure(174, 50)
     axes = _axes(figure, 11.5, 9.5, 145, 38)
@@ -663,7 +663,7 @@ def _slice_profile(result: CylinderResult, standard: standards.Standard | None) 
     axes.plot(
         z[rest], deviation[rest], marker="o", color=INK_3, markersize=2.2, markerfacecolor="none", linestyle="none"
     )
-    worst = float(np.max(np.abs(deviation[used]))) if used.any() else float("nan")
+    worst = float(np.nanmax(np.abs(deviation[used]))) if used.any() else float("nan")
     return _written(
         figure,
         f"Slice mean against position along the axis, deviation from the mean of the used slices, axis −15 to +15 %; "
@@ -765,8 +765,9 @@ def _bias(bias: Measurement) -> FigureSvg:
     sd = f" ± {2 * bias.uncertainty:.1f} % (2 SD)" if bias.uncertainty is not None else ", uncertainty not stated"
     return _written(
         figure,
-        f"Calibration bias {_signed(value, 1)} %{sd}, on an axis of −15 to +15 % with the accepted band.",
-        "Calibration bias. Band: what the standard accepts.",
+        f"Calibration bias {_signed(value, 1)} %{sd}, on an axis of −15 to +15 %"
+        + (", with the accepted band." if bias.limit_high is not None else "."),
+        "Calibration bias." + (" Band: what the standard accepts." if bias.limit_high is not None else ""),
     )
 
 

@@ -58,6 +58,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "OUTSIDE_IMAGE": "the region is cut by the edge of the image",
     "NOT_LOCALISED": "the phantom was not found",
     "NEAR_LIMIT": "near the limit",
+    "NO_FIT": "the model that would give the number did not settle",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
 METHOD_WORDS: Mapping[str, str] = {
@@ -83,7 +84,9 @@ _SPHERE_LABELS: Mapping[str, str] = {
     "center_x_mm": "Centre x",
     "center_y_mm": "Centre y",
     "center_z_mm": "Centre z",
-    "fwhm_mm": "Resolution",
+    "relative_rc_a50": "Relative recovery A50",
+    "relative_rc_max": "Relative recovery max",
+    "fwhm_mm": "Blur (FWHM)",
 }
 _LABELS: Mapping[str, str] = {
     "cylinder_mean_bqml": "Mean concentration",
@@ -99,9 +102,15 @@ _LABELS: Mapping[str, str] = {
     "cylinder_tilt_deg": "Tilt",
     "background_mean": "Background mean",
     "background_cov_pct": "Background noise (COV)",
+    "background_roughness_pct": "Background roughness",
+    "background_edge_margin_mm": "Background regions to the edge",
+    "background_sphere_margin_mm": "Background regions to the spheres",
+    "lung_residual_max_pct": "Lung residual, largest slice",
+    "localisation_residual_mm": "Misfit of the position found",
+    "phantom_tilt_deg": "Tilt",
     "lung_residual_pct": "Lung residual",
     "activity_ratio": "Activity ratio by the sheet",
-    "resolution_fwhm_mm": "Resolution",
+    "resolution_fwhm_mm": "Blur of the image (FWHM)",
     "image_max": "Image maximum",
     "image_mean": "Image mean",
     "suvbw_max": "SUV maximum",
@@ -137,14 +146,15 @@ _RAW_DECIMALS = 1
 
 
 def label(name: str) -> str:
-    """Return a measurement's name in words; an unknown one is shown as it is, without underscores."""
+    """Return a measurement's name in words; an unknown one is shown as it is, without its unit and underscores."""
     sphere = _SPHERE.fullmatch(name)
     if sphere is not None:
         what = sphere["what"].removesuffix("_axial")
         words = _SPHERE_LABELS.get(what, what.replace("_", " "))
         axial = ", axial plane" if sphere["what"].endswith("_axial") else ""
         return f"{words} {sphere['diameter']}{NARROW_SPACE}mm{axial}"
-    return _LABELS.get(name, name.replace("_", " ").capitalize())
+    plain_name = re.sub(r"_(mm|pct|deg|bqml)$", "", name)
+    return _LABELS.get(name, plain_name.replace("_", " ").capitalize())
 
 
 def standard_name(standard_id: str) -> str:

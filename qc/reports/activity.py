@@ -56,7 +56,7 @@ def suv_facts(run: Mapping[str, Any]) -> list[list[str]]:
     times = [naive(suv[key]) for key in ("administration_time", "reference_time")]
     for words, moment in zip(("Injected", "Decay reference"), times, strict=True):
         if moment is not None:
-            facts.append([words, f"{date_words(moment.date())} {moment:%H:%M:%S}, scanner clock"])
+            facts.append([words, f"{date_words(moment.date())} {moment:%H:%M:%S}"])
     if times[0] is not None and times[1] is not None:
         minutes = (times[1] - times[0]).total_seconds() / 60
         facts.append(["Injection to reference", wording.with_unit(f"{wording.number(minutes, 0)}", "min")])
@@ -70,7 +70,7 @@ def suv_facts(run: Mapping[str, Any]) -> list[list[str]]:
 
 def _trace_table(suv: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
-        [cell(one["attribute"], kind="code"), cell(str(one["value"])), cell(one["use"])]
+        [cell(one["attribute"], kind="code"), cell(str(one["value"]), kind="code"), cell(one["use"])]
         for one in suv["trace"]
         if _may_be_shown(one["attribute"])
     ]
@@ -90,7 +90,9 @@ def _candidate_table(suv: Mapping[str, Any]) -> dict[str, Any]:
             [
                 cell(one["id"], kind="code"),
                 cell(f"{moment:%H:%M:%S}" if moment else "–", is_strong=bool(one.get("used"))),
-                cell(wording.with_unit(wording.signed(apart, 0), "s") if apart is not None else "–", kind="number"),
+                cell(
+                    wording.with_unit(wording.signed(round(apart), 0), "s") if apart is not None else "–", kind="number"
+                ),
                 cell(state, is_strong=bool(one.get("used"))),
                 cell(one.get("reason", "")),
             ]
@@ -169,6 +171,14 @@ def _amounts(step: DecayStep) -> list[dict[str, Any]]:
     return [cell(text, kind="number") for text in shown]
 
 
+def _seconds(apart: float) -> str:
+    return wording.with_unit(wording.signed(round(apart), 0), "s")
+
+
+def _millilitres(volume: float) -> str:
+    return wording.with_unit(wording.plain(round(float(volume), 1)), "mL")
+
+
 def _percent(value: float) -> str:
     return wording.with_unit(wording.number(value, 1), "%")
 
@@ -186,7 +196,10 @@ def _fill_row(fill: Mapping[str, Any]) -> list[dict[str, Any]]:
         cell(clock_words(assayed)),
         cell(mega_bq(fill.get("residual_mbq")), kind="number"),
         cell(clock_words(residual_at)),
-        cell(wording.with_unit(wording.plain(float(volume)), "mL") if volume is not None else "–", kind="number"),
+        cell(
+            wording.with_unit(wording.plain(round(float(volume), 1)), "mL") if volume is not None else "–",
+            kind="number",
+        ),
         cell(concentration, kind="number"),
     ]
 

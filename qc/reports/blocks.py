@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from qc import wording
 from qc.bandplot import band_svg, band_words
 from qc.reports.meta import SignatureBlock
-from qc.wording import Quantity
 
 if TYPE_CHECKING:
     from phantoms.figure_svg import FigureSvg
@@ -35,13 +34,6 @@ def column(title: str, share: float, align: str = "start") -> dict[str, Any]:
 def cell(text: str, *, kind: str = "text", sub: str = "", code: str = "", is_strong: bool = False) -> dict[str, Any]:
     """Return a cell: ``text``, a quieter second line ``sub``, a rule or tag in ``code``."""
     return {"kind": kind, "text": text, "sub": sub, "code": code, "is_strong": is_strong}
-
-
-def value_cell(shown: Quantity) -> dict[str, Any]:
-    """Return a measured value with spread and unit, or why there is none."""
-    if not shown.value:
-        return cell("not measured", sub=shown.missing, kind="number")
-    return cell(shown.text, kind="number")
 
 
 def verdict_cell(outcome: str) -> dict[str, Any]:

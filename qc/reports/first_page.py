@@ -131,20 +131,19 @@ def _steps(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]:
 
 def _decisive(run: Mapping[str, Any], deciding: tuple[str, ...]) -> dict[str, Any]:
     """Return the few numbers that made the verdict, the nearest to a limit first; plain ones fill what is left."""
-    judged = [one for one in run["measurements"] if one["standard"] in deciding and is_limited(one)]
+    limited = [one for one in run["measurements"] if one["standard"] in deciding and is_limited(one)]
+    judged = [one for one in limited if one["verdict"] != Outcome.REPORT_ONLY]
     rows = sorted(judged, key=urgency)[:DECISIVE_NUMBERS]
     names = {one["name"] for one in judged}
     spare = [one for one in run["measurements"] if one["standard"] is None and one["name"] not in names]
     wanted = [one for one in spare if one["name"] in _FIRST_PAGE.get(run["method"] or "", ())]
     rows += wanted[: DECISIVE_NUMBERS - len(rows)]
     table = numbers_table(rows, "Decisive numbers")
-    left = len(judged) - sum(one["standard"] is not None for one in rows)
-    if left > 0:
-        others = sorted(judged, key=urgency)[DECISIVE_NUMBERS:]
-        all_pass = all(one["verdict"] == Outcome.PASS for one in others)
-        table["note"] = (
-            f"{left} more numbers are judged{', all pass' if all_pass else ''}: see the next pages. {table['note']}"
-        )
+    others = sorted(judged, key=urgency)[DECISIVE_NUMBERS:]
+    if others:
+        count = "1 more number is" if len(others) == 1 else f"{len(others)} more numbers are"
+        result = "; all pass" if all(one["verdict"] == Outcome.PASS for one in others) else ""
+        table["note"] = f"{count} judged on the next pages{result}. {table['note']}".strip()
     return table
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from phantoms import standards as editions
 from phantoms.results import Outcome
 from qc import wording
-from qc.reports.blocks import band_cell, cell, column, table_block, value_cell, verdict_cell
+from qc.reports.blocks import band_cell, cell, column, table_block, verdict_cell
 from qc.wording import Quantity, quantity
 
 DIAMETERS_MM = (37, 28, 22, 17, 13, 10)
@@ -23,11 +23,44 @@ ORDER = {
 }
 
 
+class _Footnotes:
+    """Notes below a table, each once, with the raised number that stands at its values."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, notes: Iterable[str]) -> str:
+        """Return the marks of some notes, to stand behind a text."""
+        numbers = [self._numbers.setdefault(note, len(self._numbers) + 1) for note in notes]
+        return "".join(f" {_raised(number)}" for number in numbers)
+
+    def text(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Return all notes, and whether some of the rows' uncertainties are not stated."""
+        notes = [f"{_raised(number)} {note[:1].upper()}{note[1:]}." for note, number in self._numbers.items()]
+        if any(one["value"] is not None and one["uncertainty"] is None for one in rows):
+            notes.append("Where no ± is printed the uncertainty is not stated.")
+        return " ".join(notes)
+
+
+def _raised(number: int) -> str:
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+NEAR = wording.FLAG_WORDS["NEAR_LIMIT"]
+
+
+def _value(shown: Quantity, footnotes: _Footnotes, unit: str) -> dict[str, Any]:
+    """Return a value with spread and unit, or a dash; its notes stand below the table."""
+    notes = [note for note in shown.notes if note != NEAR] if shown.value else [shown.missing]
+    text = wording.with_unit(f"{shown.value} {shown.spread}".rstrip(), unit) if shown.value else "–"
+    return cell(text + footnotes.mark(notes), kind="number")
+
+
 def numbers_table(rows: Sequence[Mapping[str, Any]], title: str) -> dict[str, Any]:
     """Return one row a number: name, value ± 2 SD, band, limits with their edition, margin, verdict."""
     if not rows:
         return {}
-    is_judged = any(is_limited(one) for one in rows)
+    is_judged, footnotes = any(is_limited(one) for one in rows), _Footnotes()
     columns = [column("Measurement", 3.2), column("Value ± 2 SD", 2.3, "end")]
     if is_judged:
         columns += [column("low · band · high", 0), column("Limits", 1.6, "end"), column("Margin", 1.0, "end")]
@@ -35,34 +68,29 @@ def numbers_table(rows: Sequence[Mapping[str, Any]], title: str) -> dict[str, An
     body = []
     for one in rows:
         shown = quantity(one)
-        line = [cell(wording.label(one["name"]), sub=_sub(shown)), value_cell(shown)]
+        near = NEAR if NEAR in shown.notes else ""
+        line = [cell(wording.label(one["name"]), sub=near), _value(shown, footnotes, shown.unit)]
         if is_judged:
             limits = wording.with_unit(shown.limits, shown.unit) if shown.limits else ""
             line += [band_cell(one), cell(limits, sub=_provenance(one), kind="number")]
             line += [cell(shown.margin, kind="number"), verdict_cell(one["verdict"])]
         body.append(line)
-    return {**table_block(title, columns, body), "note": _spread_note(rows)}
+    return {**table_block(title, columns, body), "note": footnotes.text(rows)}
 
 
 def sphere_judged(run: Mapping[str, Any], what: str, title: str, shown: Sequence[str]) -> dict[str, Any]:
     """Return the six spheres against every edition that limits them, the deciding one first."""
     by_key = {(one["name"], one["standard"]): one for one in run["measurements"]}
-    names = {d: f"sphere_{d}mm_{what}" for d in DIAMETERS_MM}
+    names = {d: f"sphere_{d}mm_{what}" for d in DIAMETERS_MM if (f"sphere_{d}mm_{what}", None) in by_key}
     limited = [s for s in shown if any((n, s) in by_key and is_limited(by_key[n, s]) for n in names.values())]
-    columns = [column("Sphere", 0), column("Value ± 2 SD", 0, "end")]
+    columns = [column("Sphere", 0), column("Value ± 2 SD", 1.6, "end")]
     for standard in limited:
         name = wording.standard_name(standard)
-        columns += [column(f"{name} limits", 1, "end"), column("Margin", 0.8, "end"), column("Verdict", 0.9)]
-    body, used = [], []
+        columns += [column(f"{name} limits", 1.2, "end"), column("Margin", 1, "end"), column("Verdict", 0)]
+    body, footnotes = [], _Footnotes()
     for diameter, name in names.items():
-        one = by_key.get((name, None))
-        if one is None:
-            continue
-        used.append(one)
-        line = [
-            cell(wording.with_unit(str(diameter), "mm")),
-            value_cell(_closest(by_key, name, limited) or quantity(one)),
-        ]
+        value = _closest(by_key, name, limited) or quantity(by_key[name, None])
+        line = [cell(wording.with_unit(str(diameter), "mm")), _value(value, footnotes, "")]
         for standard in limited:
             judged = by_key.get((name, standard))
             if judged is None:
@@ -72,7 +100,8 @@ def sphere_judged(run: Mapping[str, Any], what: str, title: str, shown: Sequence
             line += [cell(numbers.limits or "–", kind="number"), cell(numbers.margin or "–", kind="number")]
             line.append(verdict_cell(judged["verdict"]))
         body.append(line)
-    return {**table_block(title, columns, body), "note": _spread_note(used)} if body else {}
+    note = footnotes.text(by_key[name, None] for name in names.values())
+    return {**table_block(title, columns, body), "note": note} if body else {}
 
 
 def _closest(
@@ -93,29 +122,26 @@ def sphere_plain(run: Mapping[str, Any], title: str, whats: Sequence[str], title
     ]
     if not present:
         return {}
-    body: list[list[dict[str, Any]]] = []
-    reasons: dict[str, None] = {}
+    body, footnotes = [], _Footnotes()
     used: list[Mapping[str, Any]] = []
     for diameter in DIAMETERS_MM:
         line = [cell(wording.with_unit(str(diameter), "mm"))]
         for what, _ in present:
             one = by_name.get(f"sphere_{diameter}mm_{what}")
-            shown = quantity(one) if one is not None else None
-            if one is None or shown is None or not shown.value:
+            if one is None:
                 line.append(cell("–", kind="number"))
-                if shown is not None:
-                    reasons.setdefault(shown.missing, None)
-            else:
-                used.append(one)
-                unit = "" if what.endswith(("_pct", "_mm")) else shown.unit
-                line.append(cell(wording.with_unit(f"{shown.value} {shown.spread}".rstrip(), unit), kind="number"))
+                continue
+            used.append(one)
+            shown = quantity(one)
+            line.append(_value(shown, footnotes, "" if what.endswith(("_pct", "_mm")) else shown.unit))
         body.append(line)
     columns = [column("Sphere", 0), *(column(words, 1, "end") for _, words in present)]
-    notes = [f"–: {reason}." for reason in reasons]
-    return {**table_block(title, columns, body), "note": " ".join([*notes, _spread_note(used)]).strip()}
+    return {**table_block(title, columns, body), "note": footnotes.text(used)}
 
 
-_SPHERE_COLUMNS = re.compile(r"sphere_\d+mm_(c?rc_(a50|max|peak)|fwhm_mm|qh_pct|n_pct|a50|max|peak|center_[xyz]_mm)")
+_SPHERE_COLUMNS = re.compile(
+    r"sphere_\d+mm_((c|relative_)?rc_(a50|max|peak)|fwhm_mm|qh_pct|n_pct|a50|max|peak|center_[xyz]_mm)"
+)
 
 
 def other_spheres(run: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -158,15 +184,6 @@ def urgency(one: Mapping[str, Any]) -> tuple[int, float]:
     return ORDER[Outcome(one["verdict"])], margin if margin is not None else 0.0
 
 
-def _spread_note(rows: Iterable[Mapping[str, Any]]) -> str:
-    missing = any(one["value"] is not None and one["uncertainty"] is None for one in rows)
-    return "Where no ± is printed the uncertainty is not stated." if missing else ""
-
-
-def _sub(shown: Quantity) -> str:
-    return "; ".join(shown.notes)
-
-
 def _provenance(one: Mapping[str, Any]) -> str:
     """Return the edition and the mark of a limit: ``EARL 1, C``."""
     if one["standard"] is None:
@@ -188,4 +205,4 @@ def edition(standard: str) -> editions.Standard | None:
 def edition_name(standard: str) -> str:
     """Return a standard's short name with its edition."""
     known = edition(standard)
-    return f"{wording.standard_name(standard)}, {known.edition}" if known else wording.standard_name(standard)
+    return f"{wording.standard_name(standard)} ({known.edition})" if known else wording.standard_name(standard)

@@ -30,30 +30,29 @@ def sections(
     found = []
     if run["method"] == "nema_iq":
         found.append(_section("recovery", "Recovery", _recovery_blocks(run, deciding, pictures), new_page=True))
-        found.append(
-            _section(
-                "background", "Contrast, background and position", _nema_blocks(run, deciding, pictures), new_page=True
-            )
-        )
+        blocks = _nema_blocks(run, deciding, pictures)
+        found.append(_section("background", "Contrast, background and position", blocks, new_page=True))
     elif run["method"] == "cylinder":
-        found.append(
-            _section(
-                "uniformity", "Calibration and uniformity", _cylinder_blocks(run, deciding, pictures), new_page=True
-            )
-        )
-    elif run["measurements"]:
+        blocks = _cylinder_blocks(run, deciding, pictures)
+        found.append(_section("uniformity", "Calibration and uniformity", blocks, new_page=True))
+    else:
         rows = [one for one in run["measurements"] if one["standard"] is None]
-        found.append(_section("numbers", "Numbers", [numbers_table(rows, "Image values")], new_page=True))
-    found += [
-        _section("findings", "Findings", _finding_blocks(run), new_page=not found),
+        found.append(_section("numbers", "Numbers", [numbers_table(rows, "Image values")]))
+    return [
+        *found,
+        _section("findings", "Findings", _finding_blocks(run)),
         _section("suv", "SUV and activity", suv_blocks(run, meta)),
         _section("proof", "Proof", proof_blocks(run, meta, deciding)),
     ]
-    return found
 
 
 def _section(key: str, title: str, blocks: list[dict[str, Any]], *, new_page: bool = False) -> dict[str, Any]:
     return {"key": key, "title": title, "new_page": new_page, "blocks": [block for block in blocks if block]}
+
+
+def _order(one: Mapping[str, Any]) -> tuple[int, float, bool]:
+    """Sort by urgency; what is read off the whole volume comes last."""
+    return (*urgency(one), one["name"].startswith(("image_", "suvbw_")))
 
 
 def _recovery_blocks(
@@ -66,9 +65,15 @@ def _recovery_blocks(
         sphere_judged(run, "rc_max", "Recovery max: hottest voxel", shown),
         sphere_plain(
             run,
-            "Peak and contrast recovery, report only",
-            ("rc_peak", "crc_a50", "crc_max", "fwhm_mm"),
-            ("Peak recovery", "Contrast recovery A50", "Contrast recovery max", "Resolution, mm"),
+            "Peak, contrast and relative recovery, report only",
+            ("rc_peak", "crc_a50", "crc_max", "relative_rc_a50", "relative_rc_max", "fwhm_mm"),
+            ("Peak", "Contrast A50", "Contrast max", "Relative A50", "Relative max", "Blur, mm"),
+        ),
+        text_block(
+            [
+                "Contrast recovery is (sphere / background − 1) over the same by the activity sheet. Relative recovery "
+                "takes the measured background for the calibration, so that a calibration error drops out of it."
+            ]
         ),
     ]
 
@@ -79,7 +84,7 @@ def _nema_blocks(
     rest = [one for one in preferred(run, deciding) if not one["name"].startswith("sphere_")]
     return [
         figures_block(pictures, "contrast", "lung_profile"),
-        numbers_table(sorted(rest, key=urgency), "Background, lung insert and image"),
+        numbers_table(sorted(rest, key=_order), "Background, lung insert and image"),
         sphere_plain(
             run,
             "Hot contrast and background variability, %; measured values",
@@ -103,7 +108,7 @@ def _cylinder_blocks(
         figures_block(pictures, "bias"),
         figures_block(pictures, "slice_profile"),
         figures_block(pictures, "uniformity_map", "radial_profile"),
-        numbers_table(sorted(preferred(run, deciding), key=urgency), "All numbers"),
+        numbers_table(sorted(preferred(run, deciding), key=_order), "All numbers"),
     ]
 
 
@@ -135,7 +140,7 @@ def _finding_blocks(run: Mapping[str, Any]) -> list[dict[str, Any]]:
         ]
         blocks.append(table_block("Worst first", columns, rows))
     elif run["findings"]:
-        blocks.append(text_block(["No rule found anything to act on."]))
+        blocks.append(text_block(["No rule raised anything beyond the numbers."]))
     else:
         blocks.append(text_block(["No rule was run on this scan."]))
     if passed:

@@ -1,0 +1,309 @@
+"""Report figures: drawn to size, the same bytes, with words, in the patient's own directions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from phantoms import cylinder, digital, figures, nema_iq, standards
+from phantoms.figure_svg import FigureSvg
+from phantoms.sheet import Sheet
+from phantoms.volume import PetVolume
+
+SCANNED_AT = datetime(2026, 3, 2, 10, 30)
+FAIL_COLOR, PASS_COLOR = "#972614", "#237f71"
+EARL1 = standards.load("earl1_18f")
+
+Drawn = dict[str, FigureSvg]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A digital scan with the results of its method, with and without the activity sheet."""
+
+    volume: PetVolume
+    result: Any
+    without_sheet: Any
+
+
+@pytest.fixture(scope="module")
+def cylinder_scan() -> Measured:
+    scan = digital.uniform_cylinder(shape_zyx=(60, 96, 96), spacing_zyx_mm=(4.0, 4.0, 4.0), seed=1)
+
+    def measure(sheet: Sheet | None) -> cylinder.CylinderResult:
+        return cylinder.measure(scan.volume, reference_time=SCANNED_AT, sheet=sheet, suv_factor=None)
+
+    return Measured(scan.volume, measure(Sheet.parse(scan.sheet)), measure(None))
+
+
+@pytest.fixture(scope="module")
+def nema_scan() -> Measured:
+    scan = digital.nema_iq(fwhm_mm=8.0, cov=0.07, seed=2)
+
+    def measure(sheet: Sheet | None) -> nema_iq.NemaIqResult:
+        return nema_iq.measure(scan.volume, reference_time=SCANNED_AT, sheet=sheet)
+
+    return Measured(scan.volume, measure(Sheet.parse(scan.sheet)), measure(None))
+
+
+@pytest.fixture(scope="module")
+def drawn(cylinder_scan: Measured, nema_scan: Measured) -> dict[str, Drawn]:
+    return {
+        "cylinder": figures.cylinder_figures(cylinder_scan.volume, cylinder_scan.result, EARL1),
+        "nema_iq": figures.nema_iq_figures(nema_scan.volume, nema_scan.result, EARL1),
+        "patient": figures.patient_figures(cylinder_scan.volume, 1e-4),
+    }
+
+
+def every(drawn: dict[str, Drawn]) -> dict[str, FigureSvg]:
+    return {f"{method} {key}": figure for method, found in drawn.items() for key, figure in found.items()}
+
+
+def pictures(figure: FigureSvg) -> list[np.ndarray]:
+    found = re.findall(rb"data:image/png;base64,([^\"]+)", figure.svg)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+
+
+def test_figures_when_a_method_is_drawn_then_all_its_pictures_are_there(drawn: dict[str, Drawn]) -> None:
+    assert set(drawn["cylinder"]) == {
+        "central_slice", "coronal", "slice_profile", "uniformity_map", "radial_profile", "bias",
+    }  # fmt: skip
+    assert set(drawn["nema_iq"]) == {
+        "central_slice", "coronal", "recovery_a50", "recovery_max", "contrast", "lung_profile",
+    }  # fmt: skip
+    assert set(drawn["patient"]) == {"mip_coronal", "mip_sagittal"}
+
+
+@pytest.mark.parametrize(
+    ("name", "size_mm"),
+    [
+        ("nema_iq central_slice", (83, 83)),
+        ("nema_iq coronal", (83, 83)),
+        ("nema_iq recovery_a50", (83, 66)),
+        ("nema_iq recovery_max", (83, 66)),
+        ("cylinder central_slice", (83, 83)),
+        ("cylinder uniformity_map", (83, 70)),
+        ("cylinder slice_profile", (174, 50)),
+        ("cylinder radial_profile", (83, 60)),
+        ("cylinder bias", (174, 22)),
+    ],
+)
+def test_figure_when_drawn_then_it_has_its_size_in_print(
+    drawn: dict[str, Drawn], name: str, size_mm: tuple[float, float]
+) -> None:
+    assert every(drawn)[name].size_mm == pytest.approx(size_mm, abs=0.01)
+
+
+def test_figures_when_drawn_then_each_fits_a_page_that_forbids_styles_scripts_and_foreign_files(
+    drawn: dict[str, Drawn],
+) -> None:
+    for name, figure in every(drawn).items():
+        svg = figure.svg.decode()
+        assert "style" not in svg, name
+        assert "<script" not in svg, name
+        assert all(link.startswith(("#", "data:image/png")) for link in re.findall(r'href="([^"]*)"', svg)), name
+        assert len(figure.svg) <= 60_000, (name, len(figure.svg))
+
+
+def test_figures_when_drawn_then_words_say_what_is_seen_and_stand_in_the_file(drawn: dict[str, Drawn]) -> None:
+    for name, figure in every(drawn).items():
+        assert len(figure.alt) > 40, name
+        assert len(figure.caption) > 20, name
+        assert FigureSvg.read(figure.svg) == figure, name
+        assert 'role="img"' in figure.svg.decode(), name
+    for key, plane in (("central_slice", "Axial"), ("coronal", "Coronal")):
+        for method in ("cylinder", "nema_iq"):
+            alt = drawn[method][key].alt
+            assert alt.startswith(plane)
+            assert "kBq/mL (1.2 × the true" in alt
+
+
+def test_words_when_they_hold_markup_then_they_are_read_back_as_written() -> None:
+    figure = FigureSvg.with_words('<svg width="72pt" height="36pt" xmlns="x"></svg>', "a < b & c", "“>”")
+    assert FigureSvg.read(figure.svg) == figure
+    assert figure.size_mm == pytest.approx((25.4, 12.7))
+
+
+def test_svg_when_it_is_not_one_of_ours_then_reading_is_refused() -> None:
+    with pytest.raises(ValueError, match="title"):
+        FigureSvg.read(b"<svg></svg>")
+
+
+def test_figures_when_drawn_twice_then_the_bytes_are_the_same(
+    drawn: dict[str, Drawn], cylinder_scan: Measured, nema_scan: Measured
+) -> None:
+    assert figures.cylinder_figures(cylinder_scan.volume, cylinder_scan.result, EARL1) == drawn["cylinder"]
+    assert figures.nema_iq_figures(nema_scan.volume, nema_scan.result, EARL1) == drawn["nema_iq"]
+
+
+PROCESS = """
+import sys, hashlib, numpy as np
+from phantoms import figures
+from phantoms.volume import PetVolume
+image = np.arange(6 * 8 * 10, dtype=np.float32).reshape(6, 8, 10)
+drawn = figures.patient_figures(PetVolume(image, np.diag([4.0, 4.0, 4.0, 1.0]), "Bq/mL"), 1e-2)
+assert "matplotlib.pyplot" not in sys.modules
+print(hashlib.sha256(b"".join(one.svg for one in drawn.values())).hexdigest())
+"""
+
+
+def test_figures_when_drawn_in_other_processes_then_the_bytes_are_the_same_without_pyplot() -> None:
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", PROCESS], env={"PYTHONHASHSEED": seed, "PATH": ""}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == len(hashlib.sha256().hexdigest())
+
+
+def test_figures_when_drawn_then_letters_are_those_of_plex(drawn: dict[str, Drawn]) -> None:
+    for name, figure in every(drawn).items():
+        faces = set(re.findall(r'id="([A-Za-z]+)-Regular-', figure.svg.decode()))
+        assert faces == {"IBMPlexSans"}, name
+
+
+# --- directions -----------------------------------------------------------------------------------------------
+
+
+def volume_with_hot_spot() -> PetVolume:
+    """One hot voxel at the patient's right (−x), front (−y), near the head (+z), on a grid of 4 mm."""
+    image = np.full((40, 30, 30), 100.0, dtype=np.float32)
+    image[35, 4, 3] = 1e4
+    return PetVolume(image, np.diag([4.0, 4.0, 4.0, 1.0]), "Bq/mL")
+
+
+def turned(volume: PetVolume, order: tuple[int, int, int], flips: tuple[int, ...]) -> PetVolume:
+    """Store the same patient with other index axes: ``order`` of (z, y, x), then ``flips`` of the new axes."""
+    image = np.transpose(volume.image, order)
+    affine = volume.affine_lps_mm.copy()
+    affine[:, :3] = affine[:, [2 - order[2 - column] for column in range(3)]]
+    for axis in flips:
+        column = 2 - axis
+        affine[:3, 3] += affine[:3, column] * (image.shape[axis] - 1)
+        affine[:3, column] *= -1
+        image = np.flip(image, axis)
+    return PetVolume(np.ascontiguousarray(image), affine, volume.unit)
+
+
+@pytest.mark.parametrize(
+    ("order", "flips"),
+    [((0, 1, 2), (0,)), ((0, 1, 2), (1, 2)), ((1, 0, 2), ()), ((2, 1, 0), (0, 2)), ((1, 2, 0), (1,))],
+)
+def test_projections_when_the_grid_is_stored_otherwise_then_the_picture_is_the_same(
+    order: tuple[int, int, int], flips: tuple[int, ...]
+) -> None:
+    volume = volume_with_hot_spot()
+    other = turned(volume, order, flips)
+    spot = np.argwhere(other.image == other.image.max())[0].astype(float)
+    assert other.to_lps_mm(spot) == pytest.approx([12.0, 16.0, 140.0]), "the test turns the grid, not the patient"
+    assert figures.patient_figures(other, 1e-3) == figures.patient_figures(volume, 1e-3)
+
+
+def test_projections_when_drawn_then_right_is_left_front_is_left_and_head_is_up() -> None:
+    drawn = figures.patient_figures(volume_with_hot_spot(), 1e-3)
+    coronal, sagittal = pictures(drawn["mip_coronal"])[0], pictures(drawn["mip_sagittal"])[0]
+    assert np.unravel_index(coronal.argmin(), coronal.shape) == (4, 3)
+    assert np.unravel_index(sagittal.argmin(), sagittal.shape) == (4, 4)
+
+
+def test_sphere_plane_when_drawn_then_each_sphere_is_dark_where_its_circle_is(nema_scan: Measured) -> None:
+    result = nema_scan.result
+    picture = pictures(figures.nema_iq_figures(nema_scan.volume, result, EARL1)["central_slice"])[0].astype(float)
+    rows, columns = picture.shape
+    spacing = nema_scan.volume.spacing_zyx_mm
+    for sphere in result.spheres[:4]:
+        x, y = (sphere.center_lps_mm - result.pose.center_lps_mm)[:2]
+        column, row = round(columns / 2 + x / spacing[2]), round(rows / 2 + y / spacing[1])
+        assert picture[row - 1 : row + 2, column - 1 : column + 2].mean() < 100, sphere.diameter_mm
+        mirrored = picture[row - 1 : row + 2, columns - column - 1 : columns - column + 2].mean()
+        assert picture[row - 1 : row + 2, column - 1 : column + 2].mean() != pytest.approx(mirrored, abs=3)
+
+
+def test_picture_when_drawn_then_no_value_is_made_up_between_voxels() -> None:
+    stripes = np.zeros((12, 5, 60), dtype=np.float32)
+    stripes[:, :, ::2] = 1000.0
+    drawn = figures.patient_figures(PetVolume(stripes, np.diag([4.0, 4.0, 4.0, 1.0]), "Bq/mL"), 1e-3)
+    coronal = pictures(drawn["mip_coronal"])[0]
+    assert coronal.shape == (12, 60)
+    assert len(np.unique(coronal[:, ::2])) == 1
+    assert np.unique(coronal[:, 1::2]).tolist() == [255]
+
+
+# --- verdicts, limits, what is missing ------------------------------------------------------------------------
+
+
+def test_recovery_when_a_sphere_fails_then_its_mark_is_a_failing_one(
+    drawn: dict[str, Drawn], nema_scan: Measured
+) -> None:
+    assert PASS_COLOR in drawn["nema_iq"]["recovery_a50"].svg.decode()
+    assert FAIL_COLOR not in drawn["nema_iq"]["recovery_a50"].svg.decode()
+    assert "0 of 6 fail" in drawn["nema_iq"]["recovery_a50"].alt
+    earl2 = standards.load("earl2_18f")
+    strict = figures.nema_iq_figures(nema_scan.volume, nema_scan.result, earl2)["recovery_a50"]
+    failing = [
+        d for d in figures.DIAMETERS_MM
+        for one in nema_scan.result.measurements
+        if one.name == f"sphere_{d}mm_rc_a50" and not (limit := earl2.limits[one.name]).low <= one.value <= limit.high
+    ]  # fmt: skip
+    assert failing, "an image of 8 mm is smoother than EARL 2 allows"
+    assert FAIL_COLOR in strict.svg.decode()
+    assert f"{len(failing)} of 6 fail" in strict.alt
+
+
+def test_recovery_when_no_standard_is_named_then_no_band_is_claimed(nema_scan: Measured) -> None:
+    figure = figures.nema_iq_figures(nema_scan.volume, nema_scan.result, None)["recovery_a50"]
+    assert "no band" in figure.alt
+    assert "Band" not in figure.caption
+
+
+def test_recovery_when_a_value_leaves_the_axis_then_it_is_still_drawn(nema_scan: Measured) -> None:
+    result = nema_scan.result
+    far = tuple(replace(one, value=3.21) if one.name == "sphere_37mm_rc_a50" else one for one in result.measurements)
+    inside = figures.nema_iq_figures(nema_scan.volume, result, EARL1)["recovery_a50"].svg
+    outside = figures.nema_iq_figures(nema_scan.volume, replace(result, measurements=far), EARL1)["recovery_a50"].svg
+    assert FAIL_COLOR in outside.decode()
+    assert outside != inside
+
+
+def test_figures_when_the_true_value_is_unknown_then_the_scale_says_so_and_ratios_are_not_drawn(
+    cylinder_scan: Measured, nema_scan: Measured
+) -> None:
+    without = figures.cylinder_figures(cylinder_scan.volume, cylinder_scan.without_sheet, EARL1)
+    assert "bias" not in without
+    assert "1.1 × the maximum" in without["central_slice"].alt
+    spheres = figures.nema_iq_figures(nema_scan.volume, nema_scan.without_sheet, EARL1)
+    assert not {"recovery_a50", "recovery_max"} & set(spheres)
+    assert "1.1 × the maximum" in spheres["central_slice"].alt
+
+
+def test_projections_when_the_suv_is_refused_then_the_scale_is_in_the_images_own_unit() -> None:
+    alt = figures.patient_figures(volume_with_hot_spot(), None)["mip_coronal"].alt
+    assert "kBq/mL" in alt
+    assert "SUV" not in alt
+
+
+def test_projections_when_the_image_is_empty_then_they_are_drawn() -> None:
+    empty = PetVolume(np.zeros((4, 5, 6), dtype=np.float32), np.diag([4.0, 4.0, 4.0, 1.0]), "1")
+    assert set(figures.patient_figures(empty, None)) == {"mip_coronal", "mip_sagittal"}
+
+
+def test_slice_profile_when_the_standard_limits_it_then_the_limit_is_drawn(
+    drawn: dict[str, Drawn], cylinder_scan: Measured
+) -> None:
+    without = figures.cylinder_figures(cylinder_scan.volume, cylinder_scan.result)
+    assert without["slice_profile"].svg != drawn["cylinder"]["slice_profile"].svg
+    assert "accepted band" in drawn["cylinder"]["bias"].alt
+    assert "accepted band" not in without["bias"].alt
