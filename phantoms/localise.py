@@ -22,7 +22,7 @@ __all__ = ["CylinderPose", "NemaPose", "find_cylinder", "find_nema_iq"]
 
 _NEMA_GUESSES = 3  # places of the coarse search that the fine fit looks at before it gives up
 _MIN_EXPLAINED = 0.7
-_MIN_ORDER_CONFIDENCE = 0.95
+_MIN_ORDER_CONFIDENCE = 0.99
 _MAX_RESIDUAL_MM = 6.0
 _MAX_RADIUS_ERROR_MM = 8.0
 _MIN_CONTRAST = 1.0  # spheres at least twice the background
@@ -30,6 +30,8 @@ _LARGE_SPHERE_RANGE = (0.5, 1.7)  # heights of the 37 and 28 mm spheres over the
 _VISIBLE_RANGE = (0.3, 3.0)
 _MIN_VISIBLE = 4
 _MAX_FWHM_MM = 15.0
+_MAX_REFITS = 4
+_MAX_ODD = 2
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class NemaPose:
         Unit vector along the phantom's axis, square to the plane of the spheres, towards +z (head).
     center_lps_mm : ndarray, shape (3,)
         Centre of the ring of spheres.
-    toward_largest : ndarray, shape (3,)
-        Unit vector in the sphere plane from the centre to the 37 mm sphere's place.
+    frame : ndarray, shape (3, 3)
+        The phantom's own directions as columns: towards the 37 mm sphere's place, across it the way the sizes fall,
+        and ``axis``. Left-handed where the sizes fall the other way round.
     lung_center_lps_mm, lung_radius_mm : ndarray and float, or None
         Where the cold insert crosses the sphere plane, and its radius; None where there is none.
     filled_mm : tuple of float
@@ -58,12 +61,17 @@ class NemaPose:
         Fitted radius of the ring; phantoms are made to 57.2.
     fwhm_mm : float
         Blur common to all spheres in the fit that placed them.
+    background : float
+        Fitted background among the spheres, in the image's unit.
     contrast : float
         Fitted sphere concentration over background, from the image alone.
     residual_mm : float
         Root mean square distance of the spheres from their places on the rigid ring.
     order_confidence : float
         Probability, from the spheres' sizes, that the order round the ring is this one and none of the other eleven.
+    odd_spheres : tuple of int
+        Diameters of spheres whose profile fits neither this order's size nor the others' concentration: empty,
+        misfilled, a bubble. They had no say in where the ring lies.
     explained : float
         Share of the voxels' variance, beyond noise, that six equal spheres on a ring explain.
     """
@@ -71,7 +79,7 @@ class NemaPose:
     spheres: dict[int, NDArray[np.float64]]
     axis: NDArray[np.float64]
     center_lps_mm: NDArray[np.float64]
-    toward_largest: NDArray[np.float64]
+    frame: NDArray[np.float64]
     lung_center_lps_mm: NDArray[np.float64] | None
     lung_radius_mm: float | None
     filled_mm: tuple[float, float]
@@ -79,9 +87,11 @@ class NemaPose:
     tilt_deg: float
     ring_radius_mm: float
     fwhm_mm: float
+    background: float
     contrast: float
     residual_mm: float
     order_confidence: float
+    odd_spheres: tuple[int, ...]
     explained: float
 
 
@@ -127,18 +137,23 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
 
 
 def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | None:
-    """Fit once from the guess and, where the order was wrong or the ring moved far, once more from there."""
-    noise, smoothed_noise = sphere_ring.background_noise(volume, guess)
-    if not math.isfinite(noise):
+    """Fit from the guess, and again while the order, the odd spheres or a far move ask for it."""
+    noise = sphere_ring.background_noise(volume, guess)
+    if noise is None:
         return None
-    fit = sphere_ring.fit_ring(volume, guess, noise=noise, smoothed_noise=smoothed_noise)
-    if fit is None:
-        return None
-    moved_mm = float(np.linalg.norm(fit.ring.center_lps_mm - guess.center_lps_mm))
-    if fit.best_order == (0, 1) and moved_mm < sphere_ring.FINE_VOXEL_MM:
-        return fit
-    better = fit.ring.reordered(*fit.best_order)
-    return sphere_ring.fit_ring(volume, better, noise=noise, smoothed_noise=smoothed_noise)
+    start, without = guess, frozenset[int]()
+    for _ in range(_MAX_REFITS):
+        fit = sphere_ring.fit_ring(volume, start, noise=noise, without=without)
+        if fit is None:
+            return None
+        moved_mm = float(np.linalg.norm(fit.ring.center_lps_mm - start.center_lps_mm))
+        is_settled = (fit.order.start, fit.order.way) == (0, 1) and fit.order.odd == without
+        if is_settled and moved_mm < sphere_ring.FINE_VOXEL_MM:
+            return fit
+        # With three or more odd ones the order itself is in doubt: all six have their say again.
+        start = fit.ring.reordered(fit.order.start, fit.order.way)
+        without = fit.order.odd if len(fit.order.odd) <= _MAX_ODD else frozenset()
+    return fit
 
 
 def _doubt(fit: sphere_ring.RingFit) -> str | None:
@@ -159,8 +174,8 @@ def _doubt(fit: sphere_ring.RingFit) -> str | None:
         return f"the ring's radius is {ring.radius_mm:.0f} mm, 57 is expected"
     if fit.residual_mm > _MAX_RESIDUAL_MM:
         return f"the spheres lie {fit.residual_mm:.0f} mm off their ring"
-    if fit.order_confidence < _MIN_ORDER_CONFIDENCE:
-        return f"which sphere is which is not sure ({100 * fit.order_confidence:.0f} %)"
+    if (fit.order.start, fit.order.way) != (0, 1) or fit.order.probability < _MIN_ORDER_CONFIDENCE:
+        return "which sphere is which is not sure"
     return None
 
 
@@ -173,7 +188,7 @@ def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit) -
         spheres=dict(zip(DIAMETERS_MM, fit.centers_lps_mm, strict=True)),
         axis=axis,
         center_lps_mm=ring.center_lps_mm,
-        toward_largest=ring.frame[:, 0],
+        frame=ring.frame,
         lung_center_lps_mm=lung[0] if lung else None,
         lung_radius_mm=lung[1] if lung else None,
         filled_mm=filled_mm,
@@ -181,9 +196,11 @@ def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit) -
         tilt_deg=math.degrees(math.acos(min(1.0, abs(float(axis[2]))))),
         ring_radius_mm=ring.radius_mm,
         fwhm_mm=ring.sigma_mm * FWHM_PER_SIGMA,
-        contrast=1.0 + ring.amplitude / ring.background,
+        background=float(ring.background),
+        contrast=float(1.0 + ring.amplitude / ring.background),
         residual_mm=fit.residual_mm,
-        order_confidence=fit.order_confidence,
+        order_confidence=fit.order.probability,
+        odd_spheres=tuple(DIAMETERS_MM[j] for j in sorted(fit.order.odd)),
         explained=fit.explained,
     )
 

@@ -43,6 +43,7 @@ class QualityFlag(Flag):
     NOT_LOCALISED = auto()
     NEAR_LIMIT = auto()  # closer to a limit than 2 SD, or than 0.02 for a recovery coefficient
     LIMIT_UNCONFIRMED = auto()  # the limit has no confirmed source and does not decide
+    NO_FIT = auto()  # the model that would give the number did not settle on one
 
     def names(self) -> list[str]:
         """Return the flags' names in the order of their definition."""

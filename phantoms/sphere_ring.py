@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from phantoms import sphere_order
 from phantoms.spheres import (
     DIAMETERS_MM,
     Region,
@@ -126,10 +127,8 @@ class RingFit:
         Share of the voxels' variance, beyond their noise, that six equal spheres explain; 1 is perfect.
     residual_mm : float
         Root mean square distance of the spheres from their places on the ring.
-    order_confidence : float
-        Probability of this order among the twelve, from the spheres' sizes.
-    best_order : tuple of int
-        ``(start, way)`` of the likeliest order; ``(0, 1)`` where it is this one.
+    order : Order
+        The likeliest order of the places; ``start`` 0 and ``way`` 1 where it is this one.
     """
 
     ring: Ring
@@ -138,8 +137,7 @@ class RingFit:
     amplitude_sd: NDArray[np.float64]
     explained: float
     residual_mm: float
-    order_confidence: float
-    best_order: tuple[int, int]
+    order: sphere_order.Order
 
 
 def binned(volume: PetVolume, voxel_mm: float) -> PetVolume:
@@ -222,7 +220,7 @@ def guesses(body: Body, *, count: int) -> Iterator[Ring]:
     expected = np.array(
         [blurred_sphere(np.zeros(1), r, math.hypot(_TYPICAL_SIGMA_MM, _SMOOTHING_MM))[0] for r in RADII_MM]
     )
-    orders = [(start, way) for start in range(6) for way in (1, -1)]
+    orders = sphere_order.ORDERS
     templates = np.zeros((12, 6), np.float32)
     for row, (start, way) in enumerate(orders):
         templates[row, [(start + way * j) % 6 for j in range(6)]] = expected / np.linalg.norm(expected)
@@ -251,7 +249,7 @@ def guesses(body: Body, *, count: int) -> Iterator[Ring]:
         best[np.linalg.norm(centers - centers[at], axis=1) < 12.0] = -np.inf
 
 
-def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, smoothed_noise: float) -> RingFit | None:
+def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset[int] = frozenset()) -> RingFit | None:
     """Fit the ring to the voxels about its spheres; None where too little of them lies in the image.
 
     Parameters
@@ -262,12 +260,14 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, smoothed_noise: fl
         Within about 5 mm and 5 degrees of the truth, its axis that of the outline.
     noise : float
         Standard deviation of a voxel of the background, in the image's unit.
-    smoothed_noise : float
-        The same after smoothing by 5 mm, see `background_noise`.
+    without : frozenset of int
+        Spheres, counted from the largest (0), that have no say in where the ring lies.
     """
-    regions = _ring_regions(volume, guess)
-    if regions is None:
+    all_regions = _ring_regions(volume, guess)
+    if all_regions is None:
         return None
+    used = [j for j in range(6) if j not in without]
+    regions = [all_regions[j] for j in used]
     lps_mm = np.concatenate([region.lps_mm for region in regions])
     values = np.concatenate([region.values for region in regions])
     ends = np.cumsum([len(region.values) for region in regions])
@@ -287,11 +287,13 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, smoothed_noise: fl
         ring = ring_at(p)
         residual = np.empty(len(values) + 3)
         jacobian = np.zeros((len(values) + 3, 10))
-        for part, place, direction, radius in zip(parts, ring.places_lps_mm, ring.directions, RADII_MM, strict=True):
+        places, directions = ring.places_lps_mm, ring.directions
+        for part, j in zip(parts, used, strict=True):
+            direction = directions[j]
             model = sphere_model(
                 lps_mm[part],
-                center_lps_mm=place,
-                radius_mm=radius,
+                center_lps_mm=places[j],
+                radius_mm=RADII_MM[j],
                 sigma_mm=ring.sigma_mm,
                 amplitude=ring.amplitude,
                 background=ring.background,
@@ -316,42 +318,43 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, smoothed_noise: fl
     tolerance = np.array([0.01, 0.01, 0.01, 2e-4, 2e-4, 2e-4, 0.01, 0.01, 0.005, 0.005])
     fit = least_squares(residuals, start, low=low, high=high, tolerance=tolerance)
     ring = ring_at(fit.parameters)
-    explained = _explained(fit.sum_of_squares, values, noise)
     if ring.amplitude <= 0:
         return None
-    centers, amplitudes, sd = _own_centers(regions, ring, noise * _blob(voxel_mm3, ring.sigma_mm))
-    order, confidence = _order(volume, ring, smoothed_noise)
+    blob_voxels = _blob(voxel_mm3, ring.sigma_mm) ** 2
+    centers, amplitudes, deviations = _own_centers(all_regions, ring, noise * math.sqrt(blob_voxels))
     return RingFit(
         ring=ring,
         centers_lps_mm=centers,
         amplitudes=amplitudes,
-        amplitude_sd=sd,
-        explained=explained,
-        residual_mm=float(np.sqrt(np.mean(np.sum((centers - ring.places_lps_mm) ** 2, axis=1)))),
-        order_confidence=confidence,
-        best_order=order,
+        amplitude_sd=deviations,
+        explained=_explained(fit.sum_of_squares, values, noise),
+        residual_mm=float(np.sqrt(np.mean(np.sum((centers - ring.places_lps_mm)[used] ** 2, axis=1)))),
+        order=sphere_order.likeliest(
+            volume,
+            ring.places_lps_mm,
+            axis=ring.frame[:, 2],
+            clear_of_axis_mm=_LUNG_KEEPOUT_MM,
+            noise=noise,
+            blob_voxels=blob_voxels,
+        ),
     )
 
 
-def background_noise(volume: PetVolume, ring: Ring) -> tuple[float, float]:
-    """Return the standard deviation of a background voxel, and of the background smoothed as `_order` does.
+def background_noise(volume: PetVolume, ring: Ring) -> float | None:
+    """Return the standard deviation of a background voxel; None where too little background is in the image.
 
-    Taken at twelve to twenty-four places over and under the ring, 40 mm from its plane, between lung and outline.
+    The median over twelve to twenty-four places over and under the ring, 40 mm from its plane, between insert and
+    outline: it bears places that hang out of the phantom or over an artefact.
     """
-    spots = []
+    deviations = []
     for offset_mm in (-40.0, 40.0):
         for turn in np.arange(12) * (math.pi / 6.0):
             way = math.cos(turn) * ring.frame[:, 0] + math.sin(turn) * ring.frame[:, 1]
             place = ring.center_lps_mm + RING_RADIUS_MM * way + offset_mm * ring.frame[:, 2]
             region = region_within(volume, place, 2.0 * _SMOOTHING_MM)
             if len(region.values) >= 8:
-                spots.append((_smoothed(region, place), float(region.values.std(ddof=1))))
-    if len(spots) < 6:
-        return math.inf, math.inf
-    means, deviations = np.array(spots).T
-    # The middle half bears a spot that hangs out of the phantom or over an artefact.
-    low, high = np.percentile(means, [25.0, 75.0])
-    return float(np.median(deviations)), float(high - low) / 1.349
+                deviations.append(float(region.values.std(ddof=1)))
+    return float(np.median(deviations)) if len(deviations) >= 6 else None
 
 
 def filled_extent(smooth: PetVolume, ring: Ring) -> tuple[tuple[float, float], tuple[bool, bool]]:
@@ -476,46 +479,6 @@ def _own_centers(
         amplitudes.append(fit.parameters[3] * ring.amplitude)
         deviations.append(math.sqrt(max(fit.inverse_hessian[3, 3], 0.0)) * ring.amplitude * own_noise)
     return np.array(centers), np.array(amplitudes), np.array(deviations)
-
-
-def _order(volume: PetVolume, ring: Ring, smoothed_noise: float) -> tuple[tuple[int, int], float]:
-    """Return the likeliest of the twelve orders and the probability of the one that the ring has.
-
-    Compares the six smoothed heights with those that each size would have. A tenth of a height is allowed for what
-    the model does not know (wall, misfill), and no sphere speaks louder than five standard deviations.
-    """
-    heights, expected = np.zeros(6), np.zeros((6, 6))
-    for i, place in enumerate(ring.places_lps_mm):
-        region = region_within(volume, place, 2.0 * _SMOOTHING_MM)
-        if not len(region.values):
-            return (0, 1), 0.0
-        weights = _weights(region, place)
-        heights[i] = weights @ region.values - ring.background
-        distance = np.linalg.norm(region.lps_mm - place, axis=1)
-        expected[i] = [weights @ blurred_sphere(distance, radius, ring.sigma_mm) for radius in RADII_MM]
-    orders = [(start, way) for start in range(6) for way in (1, -1)]
-    misfit = np.empty(12)
-    for row, (start, way) in enumerate(orders):
-        place_of_size = [(start + way * j) % 6 for j in range(6)]
-        shape = np.empty(6)
-        shape[place_of_size] = expected[place_of_size, range(6)]
-        deviation = np.hypot(smoothed_noise, 0.1 * ring.amplitude * shape)
-        height = float(np.sum(heights * shape / deviation**2) / np.sum(shape**2 / deviation**2))
-        misfit[row] = np.sum(np.minimum(((heights - height * shape) / deviation) ** 2, 25.0))
-        misfit[row] += 2.0 * np.sum(np.log(deviation))
-    likelihood = np.exp(-0.5 * (misfit - misfit.min()))
-    likelihood /= likelihood.sum()
-    return orders[int(np.argmax(likelihood))], float(likelihood[orders.index((0, 1))])
-
-
-def _weights(region: Region, place: NDArray[np.float64]) -> NDArray[np.float64]:
-    distance2 = np.sum((region.lps_mm - place) ** 2, axis=1)
-    weights = np.exp(-0.5 * distance2 / _SMOOTHING_MM**2)
-    return np.asarray(weights / weights.sum())
-
-
-def _smoothed(region: Region, place: NDArray[np.float64]) -> float:
-    return float(_weights(region, place) @ region.values)
 
 
 def _explained(sum_of_squares: float, values: NDArray[np.float64], noise: float) -> float:

@@ -1,0 +1,687 @@
+"""The NEMA image-quality phantom: recovery, contrast, background variability, lung residual (method ``nema_iq``).
+
+Steps: find the phantom (`phantoms.localise`); place twelve background regions and take them on five planes
+(`phantoms.background_rois`); on every sphere the hottest voxel, the 50 % background-adapted isocontour (A50), the
+1 mL peak and NEMA's disc; with the activity sheet the recoveries and contrasts that hang on true concentrations; the
+cold insert slice by slice; the blur from the sphere profiles (`phantoms.resolution`).
+
+Regions lie in the phantom's own planes. Up to 3 degrees of tilt a plane is the nearest slice; above, a disc is split
+between the slices on either side of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from phantoms import background_rois, resolution, rois, sphere_ring
+from phantoms.errors import AnalysisRefused
+from phantoms.localise import NemaPose, find_nema_iq
+from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
+from phantoms.spheres import DIAMETERS_MM
+from phantoms.standards import Standard, judge
+from phantoms.volume import PetVolume
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from phantoms.sheet import Sheet
+
+PLANE_OFFSETS_MM = (-20.0, -10.0, 0.0, 10.0, 20.0)
+LUNG_ROI_DIAMETER_MM = 30.0
+#: How near to the insert's ends a slice may lie, by edition of NEMA NU 2.
+LUNG_EXCLUSION_MM = {"nu2_2018": 30.0, "nu2_2012": 10.0}
+PEAK_RADIUS_MM = (3000.0 / (4.0 * math.pi)) ** (1.0 / 3.0)  # a sphere of 1 mL
+
+_SEARCH_SKIN_MM = 6.0  # the hottest voxel of a sphere is looked for up to here outside it
+_PEAK_STEP_MM = 1.0  # the peak's centre is sought on a grid not coarser than this
+_PEAK_CANDIDATES = 12
+_STEEP_TILT_DEG = 3.0
+_SAME_FACTOR_PCT = 5.0  # spheres and background off by one factor: their biases differ by less than a fill error
+_SAME_BLUR = 0.15  # spheres fit one blur where each width lies this near, as a fraction, to the median
+_COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
+
+
+@dataclass(frozen=True)
+class SphereResult:
+    """What was measured on one sphere.
+
+    ``a50``, ``max``, ``peak`` and ``disc_mean`` are in the image's unit; ``rc_*`` are measured over true sphere
+    concentration; ``relative_rc_*`` are the same with the measured background in the place of the calibration, so a
+    calibration error drops out; ``crc_*`` and ``qh_pct`` are contrast over true contrast. None where what it needs is
+    missing.
+    """
+
+    diameter_mm: int
+    center_lps_mm: NDArray[np.float64]
+    a50: float
+    max: float
+    peak: float | None
+    disc_mean: float | None
+    is_whole: bool
+    n_pct: float | None
+    fwhm_mm: float | None
+    qh_pct: float | None = None
+    rc_a50: float | None = None
+    rc_max: float | None = None
+    rc_peak: float | None = None
+    relative_rc_a50: float | None = None
+    relative_rc_max: float | None = None
+    crc_a50: float | None = None
+    crc_max: float | None = None
+
+
+@dataclass(frozen=True)
+class NemaIqResult:
+    """The whole measurement; positions in LPS millimetres, concentrations in the image's unit unless named.
+
+    Attributes
+    ----------
+    measurements, findings
+        As the offline contract names them; nothing is judged yet, see `phantoms.standards.judge` and `diagnose`.
+    pose : NemaPose
+    spheres : tuple of SphereResult
+        The largest first.
+    background_rois : tuple of (center_lps_mm, radius_mm)
+        The twelve circles of the sphere plane.
+    background_mean, background_cov_pct : float
+        Mean of the 60 region means of 37 mm; standard deviation of all voxels in the 60 regions over that mean.
+    lung_profile_z_mm, lung_profile_pct : ndarray, shape (n,)
+        Distance of each slice from the sphere plane along the axis, and the cold insert there in per cent of the
+        background; empty where there is no insert.
+    true_sphere_bqml, true_background_bqml, activity_ratio : float or None
+        From the sheet at the image's decay reference time.
+    fwhm_mm : float or None
+        Median blur of the spheres of 17 mm and more.
+    sphere_filling : float or None
+        Concentration inside the large spheres as their profiles give it, freed of the blur.
+    """
+
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+    pose: NemaPose
+    spheres: tuple[SphereResult, ...]
+    background_rois: tuple[tuple[NDArray[np.float64], float], ...]
+    background_mean: float
+    background_cov_pct: float
+    lung_profile_z_mm: NDArray[np.float64]
+    lung_profile_pct: NDArray[np.float64]
+    true_sphere_bqml: float | None
+    true_background_bqml: float | None
+    activity_ratio: float | None
+    fwhm_mm: float | None
+    sphere_filling: float | None
+
+
+def measure(
+    volume: PetVolume,
+    *,
+    reference_time: datetime | None,
+    sheet: Sheet | None,
+    suv_factor: float | None = None,
+    edition: str = "nu2_2018",
+    pose: NemaPose | None = None,
+) -> NemaIqResult:
+    """Measure a NEMA image-quality phantom.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image. In ``Bq/mL`` recoveries are absolute; without a unit the raw values are taken for Bq/mL and every
+        number that rests on it carries ``NO_UNITS``; in ``g/mL`` recoveries are not given.
+    reference_time : datetime or None
+        The image's decay reference time, local wall clock.
+    sheet : Sheet or None
+        The site's activity sheet.
+    suv_factor : float or None
+        Taken for the sake of one signature for all phantom methods; no number of this one is an SUV.
+    edition : str
+        ``nu2_2018`` or ``nu2_2012``: decides which slices of the insert count.
+    pose : NemaPose, optional
+        Where the phantom lies, where that is known already.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``PHA-NOT-FOUND``; ``PHA-EDITION`` for an edition that is not known.
+
+    Notes
+    -----
+    Sources: NEMA NU 2-2018 section 7 for Q_H, N and the insert; EARL for A50 (26-connected from the hottest voxel, at
+    half way between it and the background) and recovery. Differs: the hottest voxel is a single voxel.
+    """
+    del suv_factor
+    if edition not in LUNG_EXCLUSION_MM:
+        raise AnalysisRefused(
+            "PHA-EDITION",
+            f"Edition {edition} of NEMA NU 2 is not known.",
+            next_step=f"Choose {' or '.join(LUNG_EXCLUSION_MM)}.",
+        )
+    volume = sphere_ring.along_patient_axes(volume)
+    pose = pose or find_nema_iq(volume)
+    layout = background_rois.place(volume, pose)
+    background = _measure_background(volume, pose, layout)
+    fits = resolution.fit_spheres(volume, pose)
+    kernels = _peak_kernels(volume)
+    truth = _truth(sheet, reference_time, volume.unit)
+    spheres = tuple(
+        _measure_sphere(volume, pose, diameter, background, truth, kernels, fits[diameter].fwhm_mm)
+        for diameter in DIAMETERS_MM
+    )
+    lung = _measure_lung(volume, pose, background.mean, LUNG_EXCLUSION_MM[edition])
+    fwhm_mm = resolution.common_fwhm_mm(fits)
+    return NemaIqResult(
+        measurements=tuple(_measurements(volume, pose, layout, background, spheres, lung, truth, fwhm_mm)),
+        findings=tuple(_findings(pose, layout)),
+        pose=pose,
+        spheres=spheres,
+        background_rois=tuple((center, background_rois.DIAMETER_MM / 2.0) for center in layout.centers_lps_mm),
+        background_mean=background.mean,
+        background_cov_pct=background.cov_pct,
+        lung_profile_z_mm=lung.position_mm,
+        lung_profile_pct=lung.residual_pct,
+        true_sphere_bqml=truth.sphere_bqml,
+        true_background_bqml=truth.background_bqml,
+        activity_ratio=truth.ratio,
+        fwhm_mm=fwhm_mm,
+        sphere_filling=resolution.common_filling(fits),
+    )
+
+
+# --- background -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Background:
+    """The region means on the planes that lie in the image, by diameter: ``means[diameter][plane, roi]``."""
+
+    means: dict[int, NDArray[np.float64]]
+    mean: float
+    standard_error: float
+    cov_pct: float
+    roughness_pct: float
+    is_complete: bool
+
+    def of_size(self, diameter: int) -> float:
+        return float(self.means[diameter].mean())
+
+    def variability_pct(self, diameter: int) -> float:
+        """N: standard deviation of the region means over their mean, per cent."""
+        means = self.means[diameter]
+        return 100.0 * float(means.std(ddof=1)) / float(means.mean())
+
+
+def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_rois.BackgroundRois) -> _Background:
+    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    last_slice = volume.image.shape[0] - 1
+    planes: list[list[dict[int, float]]] = []
+    variances: list[float] = []
+    for offset_mm in PLANE_OFFSETS_MM:
+        plane: list[dict[int, float]] = []
+        for center in layout.centers_lps_mm + offset_mm * pose.axis:
+            height = float(volume.to_index_zyx(center)[0])
+            largest = rois.circle(volume, center, background_rois.DIAMETER_MM / 2.0, normal)
+            if not (-0.5 <= height <= last_slice + 0.5 and largest.is_complete):
+                break
+            mean, variance = _moments(volume, largest)
+            variances.append(variance)
+            means = {int(background_rois.DIAMETER_MM): mean}
+            for diameter in DIAMETERS_MM:
+                if diameter not in means:
+                    means[diameter] = rois.circle(volume, center, diameter / 2.0, normal).mean(volume.image)
+            plane.append(means)
+        else:
+            planes.append(plane)
+    if not planes:
+        raise AnalysisRefused(
+            "PHA-NOT-FOUND",
+            "The image cuts the phantom through its background: no plane holds all twelve regions.",
+            next_step="Check that the whole phantom is in the field.",
+        )
+    means_by_size = {d: np.array([[roi[d] for roi in plane] for plane in planes]) for d in DIAMETERS_MM}
+    largest_means = means_by_size[int(background_rois.DIAMETER_MM)]
+    mean = float(largest_means.mean())
+    # The same place on neighbouring planes shares its noise and its unevenness: twelve columns, not sixty regions.
+    columns = largest_means.mean(axis=0)
+    within = float(np.mean(variances))
+    return _Background(
+        means=means_by_size,
+        mean=mean,
+        standard_error=float(columns.std(ddof=1)) / math.sqrt(len(columns)),
+        cov_pct=100.0 * math.sqrt(within + float(largest_means.var())) / mean,
+        roughness_pct=100.0 * math.sqrt(within) / mean,
+        is_complete=len(planes) == len(PLANE_OFFSETS_MM),
+    )
+
+
+def _moments(volume: PetVolume, roi: rois.Roi) -> tuple[float, float]:
+    """Return mean and variance of the voxels in a region; a voxel counts as much as it lies inside."""
+    weights = roi.weights.ravel()
+    values = roi.values(volume.image).ravel().astype(np.float64)
+    total = float(weights.sum())
+    mean = float(weights @ values) / total
+    unbiased = total - float(weights @ weights) / total
+    return mean, float(weights @ (values - mean) ** 2) / unbiased
+
+
+# --- spheres ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """True concentrations, Bq/mL, with the flags that say where they come from or why they are missing."""
+
+    sphere_bqml: float | None
+    sphere_flags: QualityFlag
+    background_bqml: float | None
+    background_flags: QualityFlag
+    ratio: float | None
+    ratio_flags: QualityFlag
+    unit_flags: QualityFlag  # what a number in the image's unit carries
+    has_concentrations: bool  # whether the image's values can be compared with Bq/mL
+
+
+def _truth(sheet: Sheet | None, reference_time: datetime | None, unit: str) -> _Truth:
+    unit_flags = QualityFlag.NO_UNITS if unit == "1" else QualityFlag.NONE
+    has_concentrations = unit in {"Bq/mL", "1"}
+    if sheet is None:
+        missing = QualityFlag.NO_SHEET
+        return _Truth(None, missing, None, missing, None, missing, unit_flags, has_concentrations)
+    sphere, sphere_flags = sheet.concentration_bqml("spheres", reference_time)
+    background, background_flags = sheet.concentration_bqml("background", reference_time)
+    ratio, ratio_flags = sheet.activity_ratio(reference_time)
+    return _Truth(
+        sphere, sphere_flags, background, background_flags, ratio, ratio_flags, unit_flags, has_concentrations
+    )
+
+
+def _measure_sphere(
+    volume: PetVolume,
+    pose: NemaPose,
+    diameter: int,
+    background: _Background,
+    truth: _Truth,
+    kernels: _PeakKernels,
+    fwhm_mm: float | None,
+) -> SphereResult:
+    center = pose.spheres[diameter]
+    box = _search_box(volume, pose, diameter)
+    hottest, a50 = isocontour(box.values, box.inside, background.mean)
+    peak = _peak(volume, center, diameter / 2.0, kernels)
+    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    disc = rois.circle(volume, center, diameter / 2.0, normal)
+    disc_mean = disc.mean(volume.image) if disc.is_complete else None
+
+    sphere = truth.sphere_bqml if truth.has_concentrations else None
+    contrast = truth.ratio - 1.0 if truth.ratio is not None and truth.ratio > 1.0 else None
+
+    def over(value: float | None, whole: float | None) -> float | None:
+        return value / whole if value is not None and whole is not None else None
+
+    qh = over(disc_mean / background.of_size(diameter) - 1.0, contrast) if disc_mean is not None else None
+    return SphereResult(
+        diameter_mm=diameter,
+        center_lps_mm=center,
+        a50=a50,
+        max=hottest,
+        peak=peak,
+        disc_mean=disc_mean,
+        is_whole=box.is_whole,
+        n_pct=background.variability_pct(diameter),
+        fwhm_mm=fwhm_mm,
+        qh_pct=None if qh is None else 100.0 * qh,
+        rc_a50=over(a50, sphere),
+        rc_max=over(hottest, sphere),
+        rc_peak=over(peak, sphere),
+        relative_rc_a50=over(a50 / background.mean, truth.ratio),
+        relative_rc_max=over(hottest / background.mean, truth.ratio),
+        crc_a50=over(a50 / background.mean - 1.0, contrast),
+        crc_max=over(hottest / background.mean - 1.0, contrast),
+    )
+
+
+@dataclass(frozen=True)
+class _Box:
+    """The part of the image that holds one sphere: ``values[z, y, x]`` and which of them may belong to it."""
+
+    values: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+    is_whole: bool
+
+
+def _search_box(volume: PetVolume, pose: NemaPose, diameter: int) -> _Box:
+    """Cut out the voxels within 6 mm of the sphere's surface that no other sphere's centre is nearer to."""
+    center = pose.spheres[diameter]
+    reach_mm = diameter / 2.0 + _SEARCH_SKIN_MM
+    inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
+    middle = volume.to_index_zyx(center)
+    half = reach_mm * np.linalg.norm(inverse, axis=1)[::-1]
+    shape = np.array(volume.image.shape)
+    low, high = np.ceil(middle - half).astype(int), np.floor(middle + half).astype(int) + 1
+    is_whole = bool(np.all(low >= 0) and np.all(high <= shape))
+    low, high = np.clip(low, 0, shape), np.clip(high, 0, shape)
+    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
+    lps_mm = volume.to_lps_mm(grid.astype(np.float64))
+    distance = np.linalg.norm(lps_mm - center, axis=-1)
+    inside = distance <= reach_mm
+    for other, place in pose.spheres.items():
+        if other != diameter and np.linalg.norm(place - center) < 2.0 * reach_mm:
+            inside &= distance <= np.linalg.norm(lps_mm - place, axis=-1)
+    values = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    return _Box(values, inside, is_whole)
+
+
+def isocontour(values: NDArray[np.float32], inside: NDArray[np.bool_], background: float) -> tuple[float, float]:
+    """Return the hottest voxel and the mean of the 50 % background-adapted isocontour about it (A50).
+
+    Parameters
+    ----------
+    values : ndarray, shape (z, y, x)
+        The voxels about one sphere.
+    inside : ndarray of bool, same shape
+        Where the hottest voxel is looked for, and what the isocontour may not leave.
+    background : float
+        Mean of the background, in the image's unit.
+
+    Returns
+    -------
+    hottest : float
+        The single hottest voxel.
+    a50 : float
+        Mean of the voxels at or above ``(hottest + background) / 2`` that hang together with it over faces, edges or
+        corners.
+    """
+    candidates = np.where(inside, values, -np.inf)
+    at = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
+    hottest = float(values[at])
+    above = candidates >= (hottest + background) / 2.0
+    labels, _ = ndimage.label(above, structure=np.ones((3, 3, 3), dtype=bool))
+    region = labels == labels[at]
+    return hottest, float(values[region].mean(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class _PeakKernels:
+    """The 1 mL sphere on this grid: weights for the centre of a voxel, and for a grid of places within a voxel.
+
+    ``shifts[k]`` is the place in voxels (z, y, x) off the voxel's centre that ``shifted[k]`` holds the weights for.
+    """
+
+    half: NDArray[np.intp]
+    central: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    shifted: NDArray[np.float64]
+
+
+def _peak_kernels(volume: PetVolume) -> _PeakKernels:
+    spacing = np.array(volume.spacing_zyx_mm)
+    half = np.ceil(PEAK_RADIUS_MM / spacing + 0.5).astype(int)
+    counts = np.maximum(np.ceil(spacing / _PEAK_STEP_MM).astype(int), 1)
+    shifts = np.stack(np.meshgrid(*((np.arange(n) - (n - 1) / 2.0) / n for n in counts), indexing="ij"), axis=-1)
+    shifts = shifts.reshape(-1, 3)
+    balls = np.stack([_ball_on_grid(volume, shift, half).ravel() for shift in shifts])
+    return _PeakKernels(half, _ball_on_grid(volume, np.zeros(3), half), shifts, balls)
+
+
+def _ball_on_grid(volume: PetVolume, shift: NDArray[np.float64], half: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the 1 mL sphere's voxel weights, sum 1, centred ``shift`` voxels off the middle of a box."""
+    box = PetVolume(np.zeros(2 * half + 1, np.float32), volume.affine_lps_mm, volume.unit)
+    ball = rois.sphere(box, box.to_lps_mm(half + shift), PEAK_RADIUS_MM)
+    weights = np.zeros(box.image.shape)
+    weights[ball.slices] = ball.weights
+    return np.asarray(weights / weights.sum())
+
+
+def _peak(volume: PetVolume, center: NDArray[np.float64], radius_mm: float, kernels: _PeakKernels) -> float | None:
+    """Return the highest mean of a 1 mL sphere whose centre lies inside the sphere; None where the image cuts it.
+
+    Every voxel inside is tried as the centre, then the best dozen on a grid of 1 mm or finer within half a voxel.
+    """
+    spacing = np.array(volume.spacing_zyx_mm)
+    middle = volume.to_index_zyx(center)
+    reach = np.ceil(radius_mm / spacing).astype(int)
+    around = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    places = np.rint(middle).astype(int) + around
+    # Voxels may be larger than the sphere: the nearest to its centre is always one of the places.
+    places = places[np.linalg.norm((places - middle) * spacing, axis=1) <= max(radius_mm, float(spacing.max()))]
+    low, high = places.min(axis=0) - kernels.half, places.max(axis=0) + kernels.half + 1
+    if np.any(low < 0) or np.any(high > np.array(volume.image.shape)):
+        return None
+    crop = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]].astype(np.float64)
+    at = places - low
+    means = ndimage.correlate(crop, kernels.central, mode="nearest")[tuple(at.T)]
+    best = at[np.argsort(means)[::-1][:_PEAK_CANDIDATES]]
+    windows = np.lib.stride_tricks.sliding_window_view(crop, kernels.central.shape)[tuple((best - kernels.half).T)]
+    refined = windows.reshape(len(best), -1) @ kernels.shifted.T
+    off = np.linalg.norm((best[:, None] + low + kernels.shifts - middle) * spacing, axis=2)
+    refined[off > radius_mm] = -np.inf
+    return float(max(means.max(), refined.max()))
+
+
+# --- lung insert ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Lung:
+    position_mm: NDArray[np.float64]
+    residual_pct: NDArray[np.float64]
+    flags: QualityFlag
+
+
+def _measure_lung(volume: PetVolume, pose: NemaPose, background: float, exclusion_mm: float) -> _Lung:
+    """Measure the cold insert on every slice that lies deep enough inside it."""
+    if pose.lung_center_lps_mm is None:
+        return _Lung(np.empty(0), np.empty(0), QualityFlag.NOT_LOCALISED)
+    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    foot = volume.to_index_zyx(pose.lung_center_lps_mm)
+    step = (np.linalg.inv(volume.affine_lps_mm[:3, :3]) @ pose.axis)[::-1]
+    positions, residuals = [], []
+    for k in range(volume.image.shape[0]):
+        position_mm = float((k - foot[0]) / step[0])
+        if not pose.filled_mm[0] + exclusion_mm <= position_mm <= pose.filled_mm[1] - exclusion_mm:
+            continue
+        roi = rois.circle(volume, pose.lung_center_lps_mm + position_mm * pose.axis, LUNG_ROI_DIAMETER_MM / 2.0, normal)
+        if roi.is_complete:
+            positions.append(position_mm)
+            residuals.append(100.0 * roi.mean(volume.image) / background)
+    flags = QualityFlag.OUTSIDE_IMAGE if any(pose.is_cut) or not positions else QualityFlag.NONE
+    return _Lung(np.array(positions), np.array(residuals), flags)
+
+
+# --- what is reported -------------------------------------------------------------------------
+
+
+def _measurements(
+    volume: PetVolume,
+    pose: NemaPose,
+    layout: background_rois.BackgroundRois,
+    background: _Background,
+    spheres: tuple[SphereResult, ...],
+    lung: _Lung,
+    truth: _Truth,
+    fwhm_mm: float | None,
+) -> Iterator[Measurement]:
+    planes = QualityFlag.NONE if background.is_complete else QualityFlag.OUTSIDE_IMAGE
+    for sphere in spheres:
+        yield from _sphere_measurements(volume, sphere, planes, truth)
+    yield Measurement(
+        name="background_mean",
+        value=background.mean,
+        unit=volume.unit,
+        uncertainty=background.standard_error,
+        flags=planes | truth.unit_flags,
+    )
+    yield Measurement(name="background_cov_pct", value=background.cov_pct, unit="%", flags=planes)
+    yield Measurement(name="background_roughness_pct", value=background.roughness_pct, unit="%", flags=planes)
+    has_lung = lung.residual_pct.size > 0
+    for name, value in (("lung_residual_pct", np.mean), ("lung_residual_max_pct", np.max)):
+        yield Measurement(
+            name=name, value=float(value(lung.residual_pct)) if has_lung else None, unit="%", flags=lung.flags
+        )
+    yield Measurement(name="activity_ratio", value=truth.ratio, unit="1", flags=truth.ratio_flags)
+    yield Measurement(name="resolution_fwhm_mm", value=fwhm_mm, unit="mm", flags=_unless(fwhm_mm, QualityFlag.NO_FIT))
+    for name, millimetres in (
+        ("background_edge_margin_mm", layout.edge_margin_mm),
+        ("background_sphere_margin_mm", layout.sphere_margin_mm),
+        ("localisation_residual_mm", pose.residual_mm),
+    ):
+        yield Measurement(name=name, value=millimetres, unit="mm")
+    yield Measurement(name="phantom_tilt_deg", value=pose.tilt_deg, unit="deg")
+
+
+def _sphere_measurements(
+    volume: PetVolume, sphere: SphereResult, planes: QualityFlag, truth: _Truth
+) -> Iterator[Measurement]:
+    prefix = f"sphere_{sphere.diameter_mm}mm"
+    cut = QualityFlag.NONE if sphere.is_whole else QualityFlag.OUTSIDE_IMAGE
+    recovery = cut | truth.unit_flags | truth.sphere_flags
+    if not truth.has_concentrations:
+        recovery |= QualityFlag.NO_UNITS
+    contrast = cut | truth.ratio_flags
+    if truth.ratio is not None and truth.ratio <= 1.0:
+        contrast |= QualityFlag.NO_SHEET
+    for axis, value in zip("xyz", sphere.center_lps_mm, strict=True):
+        yield Measurement(name=f"{prefix}_center_{axis}_mm", value=float(value), unit="mm")
+    rows: tuple[tuple[str, float | None, str, QualityFlag], ...] = (
+        ("qh_pct", sphere.qh_pct, "%", contrast | planes),
+        ("n_pct", sphere.n_pct, "%", planes),
+        ("a50", sphere.a50, volume.unit, cut | truth.unit_flags),
+        ("max", sphere.max, volume.unit, cut | truth.unit_flags),
+        ("peak", sphere.peak, volume.unit, cut | truth.unit_flags),
+        ("rc_a50", sphere.rc_a50, "1", recovery),
+        ("rc_max", sphere.rc_max, "1", recovery),
+        ("rc_peak", sphere.rc_peak, "1", recovery),
+        ("relative_rc_a50", sphere.relative_rc_a50, "1", contrast),
+        ("relative_rc_max", sphere.relative_rc_max, "1", contrast),
+        ("crc_a50", sphere.crc_a50, "1", contrast),
+        ("crc_max", sphere.crc_max, "1", contrast),
+        ("fwhm_mm", sphere.fwhm_mm, "mm", cut | _unless(sphere.fwhm_mm, QualityFlag.NO_FIT)),
+    )
+    for what, number, unit, flags in rows:
+        missing = QualityFlag.OUTSIDE_IMAGE if number is None and flags is QualityFlag.NONE else QualityFlag.NONE
+        yield Measurement(name=f"{prefix}_{what}", value=number, unit=unit, flags=flags | missing)
+
+
+def _unless(value: float | None, flag: QualityFlag) -> QualityFlag:
+    return flag if value is None else QualityFlag.NONE
+
+
+def _findings(pose: NemaPose, layout: background_rois.BackgroundRois) -> Iterator[Finding]:
+    """Say how the phantom was found; none of this decides."""
+    steep = pose.tilt_deg > _STEEP_TILT_DEG
+    yield Finding(
+        id="PHA-POSE",
+        outcome=Outcome.WARN if steep else Outcome.PASS,
+        severity="info",
+        message=f"The phantom lies {pose.tilt_deg:.1f}° off the scanner's axis"
+        + (f"; up to {_STEEP_TILT_DEG:.0f}° is usual." if steep else "."),
+        observed=f"{pose.tilt_deg:.1f}°",
+        expected=f"up to {_STEEP_TILT_DEG:.0f}°",
+        next_step="Align the phantom with the lasers next time; the regions follow its own axis." if steep else "",
+        owner=Owner.SITE if steep else Owner.NOBODY,
+        evidence={"order_confidence": pose.order_confidence, "residual_mm": pose.residual_mm},
+    )
+    narrow = layout.sphere_margin_mm < background_rois.MARGIN_MM
+    yield Finding(
+        id="PHA-MARGIN",
+        outcome=Outcome.PASS,
+        severity="info",
+        message=f"The twelve background regions keep {layout.edge_margin_mm:.0f} mm from the edge and "
+        f"{layout.sphere_margin_mm:.0f} mm from the spheres"
+        + (f"; {background_rois.MARGIN_MM:.0f} mm from both do not fit into this phantom." if narrow else "."),
+        observed=f"{layout.edge_margin_mm:.1f} mm, {layout.sphere_margin_mm:.1f} mm",
+        expected=f"{background_rois.MARGIN_MM:.0f} mm",
+        source="NEMA NU 2 section 7",
+    )
+
+
+def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
+    """Say why a phantom fails one standard, where one cause explains it.
+
+    Only where a recovery coefficient fails. A calibration error lifts or lowers the spheres' filling and the background
+    alike; a blur outside the range in which the bands hold is a matter of the reconstruction, whatever the calibration.
+
+    Parameters
+    ----------
+    result : NemaIqResult
+    standard : Standard
+        The edition that decides.
+
+    Returns
+    -------
+    tuple of Finding
+        ``PHA-CALIBRATION``, ``PHA-FILTER``, both or none.
+    """
+    judged = judge(result.measurements, standard)
+    failed = [one for one in judged if "mm_rc_" in one.name and one.verdict is Outcome.FAIL]
+    if not failed:
+        return ()
+    found = (_calibration(result, standard), _filter(result, standard, failed))
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _calibration(result: NemaIqResult, standard: Standard) -> Finding | None:
+    limit = standard.limits.get("cylinder_bias_pct")
+    filling = result.sphere_filling
+    if limit is None or filling is None or result.true_sphere_bqml is None or result.true_background_bqml is None:
+        return None
+    background_pct = 100.0 * (result.background_mean / result.true_background_bqml - 1.0)
+    spheres_pct = 100.0 * (filling / result.true_sphere_bqml - 1.0)
+    bias_pct = (background_pct + spheres_pct) / 2.0
+    margin = limit.margin(bias_pct)
+    if abs(background_pct - spheres_pct) > _SAME_FACTOR_PCT or margin is None or margin >= 0:
+        return None
+    return Finding(
+        id="PHA-CALIBRATION",
+        outcome=Outcome.FAIL,
+        severity="query",
+        message=f"All spheres and the background read {abs(bias_pct):.0f} % {'high' if bias_pct > 0 else 'low'}.",
+        observed=f"spheres {spheres_pct:+.1f} %, background {background_pct:+.1f} %",
+        expected=f"{limit.low:+g} to {limit.high:+g} %",
+        next_step="Check the calibrator and scanner calibration, then repeat the cylinder. Do not change the filter.",
+        owner=Owner.SITE,
+        source=limit.source,
+        evidence={"spheres_pct": spheres_pct, "background_pct": background_pct},
+    )
+
+
+def _filter(result: NemaIqResult, standard: Standard, failed: list[Measurement]) -> Finding | None:
+    limit = standard.limits.get("resolution_fwhm_mm")
+    if limit is None or limit.low is None or limit.high is None or result.fwhm_mm is None:
+        return None
+    fwhm_mm = result.fwhm_mm
+    if limit.low <= fwhm_mm <= limit.high:
+        return None
+    too_smooth = fwhm_mm > limit.high
+    widths = [sphere.fwhm_mm for sphere in result.spheres if sphere.fwhm_mm is not None]
+    agree = sum(abs(width / fwhm_mm - 1.0) <= _SAME_BLUR for width in widths)
+    how_many = "All six fit" if agree == len(result.spheres) else f"{_COUNT_WORDS[agree]} of six fit"
+    reads, image, bound = ("low", "smoother", limit.high) if too_smooth else ("high", "sharper", limit.low)
+    narrower = "narrower" if too_smooth else "wider"
+    as_expected = any(
+        one.value is not None
+        and (one.value < (one.limit_low or 0.0) if too_smooth else one.value > (one.limit_high or math.inf))
+        for one in failed
+    )
+    opening = f"Small spheres read {reads}: the" if as_expected else "The"
+    return Finding(
+        id="PHA-FILTER",
+        outcome=Outcome.FAIL,
+        severity="query",
+        message=f"{opening} image is {image} than {standard.title} allows "
+        f"({fwhm_mm:.1f} mm, limit {bound:g}). {how_many} one blur of {fwhm_mm:.1f} mm; "
+        f"the band allows {limit.low:g} to {limit.high:g}.",
+        observed=f"{fwhm_mm:.2f} mm",
+        expected=f"{limit.low:g} to {limit.high:g} mm",
+        next_step=f"Reconstruct the same data with a {narrower} post-filter and send that series.",
+        owner=Owner.SITE,
+        source=limit.source,
+        evidence={"fwhm_mm": {str(sphere.diameter_mm): sphere.fwhm_mm for sphere in result.spheres}},
+    )

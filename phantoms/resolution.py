@@ -1,0 +1,145 @@
+"""Resolution of an image from the profiles of hot spheres.
+
+The profile of a sphere that a Gaussian has blurred is known in closed form (`phantoms.spheres`); the width of the
+Gaussian that fits the voxels best is the image's resolution where the sphere lies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms.spheres import FWHM_PER_SIGMA, Region, least_squares, region_within, sphere_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from phantoms.localise import NemaPose
+    from phantoms.volume import PetVolume
+
+SMALLEST_FREE_MM = 17  # under it a broad blur looks like a low filling: the filling comes from the large spheres
+FILLING_FROM_MM = 22
+_SKIN_MM = 9.0
+_LUNG_KEEPOUT_MM = 33.0
+_MIN_FWHM_MM, _MAX_FWHM_MM = 1.5, 20.0
+
+
+@dataclass(frozen=True)
+class SphereFit:
+    """The blurred-sphere model that fits one sphere best.
+
+    Attributes
+    ----------
+    fwhm_mm : float or None
+        Width of the blur at half its height; None where the fit ran into a bound or found no minimum.
+    concentration, background : float
+        Fitted true concentration inside and around the sphere, in the image's unit.
+    misfit : float
+        Root mean square residual over the sphere's height above the background.
+    """
+
+    fwhm_mm: float | None
+    concentration: float
+    background: float
+    misfit: float
+
+
+def fit_spheres(volume: PetVolume, pose: NemaPose) -> dict[int, SphereFit]:
+    """Fit the blur of every sphere of a NEMA image-quality phantom.
+
+    Free are the width, the sphere's centre, its concentration and the background round it. Spheres under 17 mm get the
+    median concentration that the spheres of 22 mm and more have. The wall is taken as thin: a cold wall
+    of 1 mm at 10:1 makes the median width 0.1 mm too small, at 4:1 0.3 mm.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image.
+    pose : NemaPose
+        Where the spheres lie.
+
+    Returns
+    -------
+    dict of int to SphereFit
+        By inner diameter in mm, in the order of ``pose.spheres``.
+
+    Notes
+    -----
+    Source: the sphere convolved with an isotropic Gaussian, as in pymirc; voxels are taken as point samples, so the
+    width includes the averaging over a voxel. Voxels nearer than 33 mm to the axis see the cold insert and are left
+    out.
+    """
+    fits: dict[int, SphereFit] = {}
+    filling: float | None = None
+    for diameter, center in sorted(pose.spheres.items(), reverse=True):
+        if diameter < SMALLEST_FREE_MM and filling is None:
+            filling = common_filling(fits)
+        fixed = filling if diameter < SMALLEST_FREE_MM else None
+        region = _clear_of_insert(region_within(volume, center, diameter / 2.0 + _SKIN_MM), pose)
+        fits[diameter] = _fit(region, center, diameter / 2.0, pose, fixed)
+    return {diameter: fits[diameter] for diameter in pose.spheres}
+
+
+def common_fwhm_mm(fits: Mapping[int, SphereFit]) -> float | None:
+    """Return the median width over the spheres of 17 mm and more; None where none of them could be fitted."""
+    widths = [fit.fwhm_mm for diameter, fit in fits.items() if diameter >= SMALLEST_FREE_MM and fit.fwhm_mm]
+    return float(np.median(widths)) if widths else None
+
+
+def common_filling(fits: Mapping[int, SphereFit]) -> float | None:
+    """Return the median fitted concentration of the spheres of 22 mm and more, in the image's unit."""
+    large = [fit.concentration for diameter, fit in fits.items() if diameter >= FILLING_FROM_MM and fit.fwhm_mm]
+    return float(np.median(large)) if large else None
+
+
+def _fit(
+    region: Region, center: NDArray[np.float64], radius_mm: float, pose: NemaPose, filling: float | None
+) -> SphereFit:
+    scale = pose.background
+    height = pose.contrast - 1.0
+
+    def residuals(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        amplitude = p[5] * scale if filling is None else filling - p[4] * scale
+        model = sphere_model(
+            region.lps_mm,
+            center_lps_mm=center + p[:3],
+            radius_mm=radius_mm,
+            sigma_mm=float(p[3]),
+            amplitude=float(amplitude),
+            background=float(p[4] * scale),
+        )
+        jacobian = np.empty((len(region.values), 6))
+        jacobian[:, :3] = model.by_center
+        jacobian[:, 3] = model.by_sigma
+        # With the filling fixed the height above the background falls as the background rises.
+        jacobian[:, 4] = scale * (1.0 if filling is None else 1.0 - model.profile)
+        jacobian[:, 5] = scale * model.profile
+        count = 6 if filling is None else 5
+        return model.values - region.values, jacobian[:, :count]
+
+    count = 6 if filling is None else 5
+    start = np.array([0.0, 0.0, 0.0, pose.fwhm_mm / FWHM_PER_SIGMA, 1.0, height])[:count]
+    low = np.array([-4.0, -4.0, -4.0, _MIN_FWHM_MM / FWHM_PER_SIGMA, -10.0, -10.0])[:count]
+    high = np.array([4.0, 4.0, 4.0, _MAX_FWHM_MM / FWHM_PER_SIGMA, 100.0, 1000.0])[:count]
+    tolerance = np.array([0.005, 0.005, 0.005, 0.002, 0.002, 0.005])[:count]
+    fit = least_squares(residuals, start, low=low, high=high, tolerance=tolerance)
+    p = fit.parameters
+    background = float(p[4] * scale)
+    concentration = background + float(p[5] * scale) if filling is None else filling
+    is_inside = bool(low[3] < p[3] < high[3]) and bool(np.all(np.abs(p[:3]) < 4.0))
+    return SphereFit(
+        fwhm_mm=float(p[3]) * FWHM_PER_SIGMA if fit.converged and is_inside else None,
+        concentration=concentration,
+        background=background,
+        misfit=math.sqrt(fit.sum_of_squares / max(len(region.values), 1)) / max(abs(concentration - background), 1e-30),
+    )
+
+
+def _clear_of_insert(region: Region, pose: NemaPose) -> Region:
+    sideways = np.cross(region.lps_mm - pose.center_lps_mm, pose.axis)
+    clear = np.einsum("ni,ni->n", sideways, sideways) > _LUNG_KEEPOUT_MM**2
+    return Region(region.lps_mm[clear], region.values[clear])

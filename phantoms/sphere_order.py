@@ -1,0 +1,143 @@
+"""Which of six spheres on a ring is which: twelve orders, judged by the spheres' radial profiles.
+
+The profile about each place is compared with that of every size, for every blur, under one common height for all six.
+A sphere that no size fits (empty, misfilled, a bubble) counts only so much, so that it does not turn the other five.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA, blurred_sphere, region_within
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from phantoms.volume import PetVolume
+
+ORDERS = tuple((start, way) for start in range(6) for way in (1, -1))
+
+_PROFILE_MM = 28.0  # about half way to the neighbours; beyond the largest sphere and its blur
+_BACKGROUND_FROM_MM = 22.0
+_BLURS_MM = np.arange(3.0, 14.5, 1.0)  # FWHM tried
+_MODEL_ERROR = 0.1  # of the height: wall, misfill and a place that is a millimetre off
+_LOUDEST = 16.0  # misfit above which a sphere is taken for odd and counts no more
+
+
+@dataclass(frozen=True)
+class Order:
+    """The likeliest order of six places.
+
+    Attributes
+    ----------
+    start, way : int
+        The largest sphere is at place ``start`` and the sizes fall in the direction ``way`` (±1) of the places.
+    probability : float
+        Of this order among the twelve.
+    odd : frozenset of int
+        Spheres, counted from the largest (0), whose profile fits none of what this order expects there.
+    """
+
+    start: int
+    way: int
+    probability: float
+    odd: frozenset[int]
+
+
+def likeliest(
+    volume: PetVolume,
+    places_lps_mm: NDArray[np.float64],
+    *,
+    axis: NDArray[np.float64],
+    clear_of_axis_mm: float,
+    noise: float,
+    blob_voxels: float,
+) -> Order:
+    """Judge the twelve orders of six places.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image.
+    places_lps_mm : ndarray, shape (6, 3)
+        The places round the ring, in turn.
+    axis : ndarray, shape (3,)
+        Direction of the ring's axis.
+    clear_of_axis_mm : float
+        Voxels nearer to the axis than this are left out.
+    noise : float
+        Standard deviation of a background voxel.
+    blob_voxels : float
+        How many voxels repeat each other in the noise.
+    """
+    edges = np.arange(0.0, _PROFILE_MM + 1.0, max(1.0, max(volume.spacing_zyx_mm) / 2.0))
+    profiles = np.zeros((6, len(edges) - 1))
+    counts = np.zeros_like(profiles)
+    middle = places_lps_mm.mean(axis=0)
+    for i, place in enumerate(places_lps_mm):
+        region = region_within(volume, place, float(edges[-1]) - 1e-6)
+        sideways = np.cross(region.lps_mm - middle, axis)
+        clear = np.einsum("ni,ni->n", sideways, sideways) > clear_of_axis_mm**2
+        distance = np.linalg.norm(region.lps_mm[clear] - place, axis=1)
+        ring = np.digitize(distance, edges) - 1
+        counts[i] = np.bincount(ring, minlength=len(edges) - 1)
+        total = np.bincount(ring, weights=region.values[clear], minlength=len(edges) - 1)
+        profiles[i] = total / np.maximum(counts[i], 1)
+    distance_mm = (edges[1:] + edges[:-1]) / 2.0
+    outer = distance_mm >= _BACKGROUND_FROM_MM
+    seen = [np.average(p[outer], weights=c[outer]) for p, c in zip(profiles, counts, strict=True) if c[outer].any()]
+    if not seen:
+        return Order(0, 1, 0.0, frozenset())
+    heights = profiles - float(np.median(seen))
+    shapes = np.array(
+        [[blurred_sphere(distance_mm, d / 2.0, blur / FWHM_PER_SIGMA) for d in DIAMETERS_MM] for blur in _BLURS_MM]
+    )  # [blur, size, r]
+    # Bins closer than the noise is broad tell the same thing twice.
+    step_mm = float(edges[1] - edges[0])
+    spread_mm = (blob_voxels * abs(float(np.linalg.det(volume.affine_lps_mm[:3, :3])))) ** (1.0 / 3.0)
+    share = min(1.0, step_mm / spread_mm)
+    variance = noise**2 * np.maximum(blob_voxels / np.maximum(counts, 1e-9), 1.0)
+
+    best = [(math.inf, np.zeros(6))] * len(ORDERS)
+    for row, (start, way) in enumerate(ORDERS):
+        at = [(start + way * j) % 6 for j in range(6)]
+        for shape in shapes:
+            misfit = _misfit(heights[at], counts[at], shape, variance[at], share)
+            total_misfit = float(np.minimum(misfit, _LOUDEST).sum())
+            if total_misfit < best[row][0]:
+                best[row] = (total_misfit, misfit)
+    totals = np.array([total for total, _ in best])
+    if not np.isfinite(totals).any():
+        return Order(0, 1, 0.0, frozenset())
+    likelihood = np.exp(-0.5 * (totals - totals.min()))
+    winner = int(np.argmin(totals))
+    odd = frozenset(int(j) for j in np.flatnonzero(best[winner][1] >= _LOUDEST))
+    return Order(*ORDERS[winner], float(likelihood[winner] / likelihood.sum()), odd)
+
+
+def _misfit(
+    heights: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    shape: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    share: float,
+) -> NDArray[np.float64]:
+    """Return each sphere's misfit, shape (6,), under the common height that most of them ask for; all ``[size, r]``."""
+    power = np.sum(counts * shape**2, axis=1)
+    asked = np.sum(counts * heights * shape, axis=1) / np.maximum(power, 1e-12)
+    common = _weighted_median(asked, np.sqrt(power))
+    if common <= 0:
+        return np.full(6, math.inf)
+    deviation2 = variance + (_MODEL_ERROR * common) ** 2
+    residual2 = np.where(counts > 0, (heights - common * shape) ** 2, 0.0)
+    return np.asarray(share * np.sum(residual2 / deviation2, axis=1))
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    rank = np.argsort(values)
+    below = np.cumsum(weights[rank])
+    return float(values[rank[int(np.searchsorted(below, below[-1] / 2.0))]])
