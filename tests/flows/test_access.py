@@ -1,0 +1,354 @@
+"""Every named URL × every role × two sites and two trials: who gets in, and that strangers see nothing.
+
+A URL without a row fails the walk. Absent and forbidden are the same 404, so one expectation serves both; a person
+who is not signed in is sent to the sign-in page, whatever the address.
+"""
+
+from __future__ import annotations
+
+import datetime
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from corelab import audit, services, storage
+from corelab.models import Membership, Role
+from qc.models import Figure, Report, Run, Upload
+from qc.states import SubmissionState as S
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+SITE = {"site_a"}
+OTHER_SITE = {"site_b"}
+TECHNICIAN, PHYSICIST, APPROVER = {"technician"}, {"physicist"}, {"approver"}
+LAB = TECHNICIAN | PHYSICIST | APPROVER
+AUDITOR, ADMINISTRATOR = {"auditor"}, {"administrator"}
+OVERSIGHT = AUDITOR | ADMINISTRATOR
+TRIAL = {"manager_1", "monitor_1"}
+OTHER_TRIAL = {"manager_2", "monitor_2"}
+NO_ROLE = {"nobody", "ended"}
+SIGNED_IN = SITE | OTHER_SITE | LAB | OVERSIGHT | TRIAL | OTHER_TRIAL | NO_ROLE
+STAFF_VIEW = LAB | OVERSIGHT
+ANYBODY = SIGNED_IN | {"anonymous"}
+NONE: set[str] = set()
+
+#: Words that stand on pages of site A and trial 1 alone; a stranger's page that shows one has leaked.
+SECRETS = ("Site Alpha", "SERIAL-ALPHA", "alpha-trial", "SUBJ-ALPHA")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One URL: how to call it, and who gets in."""
+
+    allowed: set[str]
+    args: Callable[[SimpleNamespace], list[Any]] = lambda world: []
+    method: str = "get"
+    data: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    signed_out: str = "login"  # or "open"
+
+
+def draft(w: SimpleNamespace) -> list[Any]:
+    return [w.draft.number]
+
+
+def waiting(w: SimpleNamespace) -> list[Any]:
+    return [w.waiting.number]
+
+
+def in_review(w: SimpleNamespace) -> list[Any]:
+    return [w.in_review.number]
+
+
+def released(w: SimpleNamespace) -> list[Any]:
+    return [w.released.number]
+
+
+def run(w: SimpleNamespace) -> list[Any]:
+    return [w.run.number]
+
+
+def person(w: SimpleNamespace) -> list[Any]:
+    return [w.people["site_b"].pk]
+
+
+REASON = {"reason": "asked by the site"}
+
+ROWS: dict[str, Row] = {
+    # --- corelab ---------------------------------------------------------------------------
+    "corelab:home-show": Row(SIGNED_IN),
+    "corelab:work-list": Row(STAFF_VIEW - OVERSIGHT),
+    "corelab:work-news": Row(STAFF_VIEW - OVERSIGHT),
+    "corelab:search-show": Row(SIGNED_IN),
+    "corelab:help-show": Row(ANYBODY, signed_out="open"),
+    "corelab:help-topic": Row(ANYBODY, lambda w: ["verdicts"], signed_out="open"),
+    "corelab:site-list": Row(SIGNED_IN),
+    "corelab:site-add": Row(ADMINISTRATOR),
+    "corelab:site-detail": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.site_a.code]),
+    "corelab:site-edit": Row(ADMINISTRATOR, lambda w: [w.site_a.code]),
+    "corelab:scanner-add": Row(ADMINISTRATOR, lambda w: [w.site_a.code]),
+    "corelab:scanner-detail": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.scanner_a.pk]),
+    "corelab:scanner-edit": Row(ADMINISTRATOR, lambda w: [w.scanner_a.pk]),
+    "corelab:reconstruction-add": Row(ADMINISTRATOR, lambda w: [w.scanner_a.pk]),
+    "corelab:reconstruction-edit": Row(ADMINISTRATOR, lambda w: [w.scanner_a.reconstructions.get().pk]),
+    "corelab:calibrator-add": Row(ADMINISTRATOR, lambda w: [w.site_a.code]),
+    "corelab:calibrator-edit": Row(ADMINISTRATOR, lambda w: [w.calibrator_a.pk]),
+    "corelab:trial-list": Row(SIGNED_IN),
+    "corelab:trial-add": Row(ADMINISTRATOR),
+    "corelab:trial-detail": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.trial_1.code]),
+    "corelab:trial-edit": Row(ADMINISTRATOR, lambda w: [w.trial_1.code]),
+    "corelab:person-list": Row(OVERSIGHT),
+    "corelab:person-invite": Row(ADMINISTRATOR),
+    "corelab:person-detail": Row(OVERSIGHT, person),
+    "corelab:person-link": Row(ADMINISTRATOR, person, method="post"),
+    "corelab:person-end": Row(ADMINISTRATOR, person),
+    "corelab:person-open": Row(ADMINISTRATOR, person),
+    "corelab:membership-grant": Row(ADMINISTRATOR, person),
+    "corelab:membership-end": Row(ADMINISTRATOR, lambda w: [w.membership.pk]),
+    "corelab:invitation-accept": Row(ANYBODY, lambda w: w.invitation, signed_out="open"),
+    "corelab:account-edit": Row(SIGNED_IN),
+    "corelab:session-stay": Row(SIGNED_IN, method="post"),
+    "corelab:audit-list": Row(OVERSIGHT),
+    "corelab:audit-verify": Row(OVERSIGHT, method="post"),
+    "corelab:audit-export": Row(OVERSIGHT),
+    # --- qc --------------------------------------------------------------------------------
+    "qc:submission-start": Row(SITE | OTHER_SITE),
+    "qc:submission-place": Row(SITE, draft),
+    "qc:submission-sheet": Row(SITE, draft),
+    "qc:submission-sheet-print": Row(SITE, draft),
+    "qc:submission-files": Row(SITE, draft),
+    "qc:submission-file-list": Row(SITE, draft),
+    "qc:submission-check": Row(SITE, draft),
+    "qc:submission-receipt": Row(SITE | STAFF_VIEW | TRIAL, released),
+    "qc:upload-create": Row(
+        SITE,
+        method="post",
+        headers={"Tus-Resumable": "1.0.0", "Upload-Length": "4"},
+    ),
+    "qc:upload-patch": Row(SITE, lambda w: [w.upload.pk], method="head", headers={"Tus-Resumable": "1.0.0"}),
+    "qc:submission-list": Row(SIGNED_IN),
+    "qc:submission-detail": Row(SITE | STAFF_VIEW | TRIAL, released),
+    "qc:submission-progress": Row(SITE | STAFF_VIEW, waiting),
+    "qc:submission-withdraw": Row(SITE, waiting, method="post", data=REASON),
+    "qc:submission-replace": Row(SITE, waiting, method="post", data=REASON),
+    "qc:submission-repeat": Row(TECHNICIAN | PHYSICIST, waiting, method="post", data=REASON),
+    "qc:submission-recheck": Row(TECHNICIAN | PHYSICIST, lambda w: [w.held.number], method="post", data=REASON),
+    "qc:submission-claim": Row(PHYSICIST, waiting, method="post"),
+    "qc:submission-unclaim": Row(PHYSICIST, in_review, method="post"),
+    "qc:submission-review": Row(PHYSICIST, in_review),
+    "qc:submission-sign": Row(PHYSICIST, in_review),
+    "qc:checklist-answer": Row(PHYSICIST, in_review, method="post", data={"item": "rings", "is_seen": "no"}),
+    "qc:run-detail": Row(SITE | STAFF_VIEW | TRIAL, run),
+    "qc:report-show": Row(SITE | STAFF_VIEW | TRIAL, run),
+    "qc:report-download": Row(STAFF_VIEW, run),
+    "qc:figure-show": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.run.number, "central_slice"]),
+    # --- the doors -------------------------------------------------------------------------
+    "account_login": Row(ANYBODY, signed_out="open"),
+    "account_logout": Row(SIGNED_IN, signed_out="open"),
+    "account_change_password": Row(SIGNED_IN),
+    "account_reauthenticate": Row(SIGNED_IN),
+}
+
+#: Doors that allauth looks up by name and that are closed to everybody.
+CLOSED = {"account_signup", "account_reset_password", "account_inactive", "account_email", "account_set_password"}
+
+
+def named_urls() -> Iterator[str]:
+    """Yield every named URL with its namespace."""
+
+    def walk(patterns: list[Any], namespace: str) -> Iterator[str]:
+        for entry in patterns:
+            if isinstance(entry, URLResolver):
+                inner = f"{namespace}{entry.namespace}:" if entry.namespace else namespace
+                yield from walk(entry.url_patterns, inner)
+            elif isinstance(entry, URLPattern) and entry.name:
+                yield f"{namespace}{entry.name}"
+
+    yield from walk(get_resolver().url_patterns, "")
+
+
+def test_walk_when_a_url_has_no_row_then_it_fails():
+    names = set(named_urls())
+    assert names - CLOSED == set(ROWS), "every URL needs a row that says who gets in"
+    assert {name.split(":")[0] for name in names if ":" in name} >= {"corelab", "qc"}
+
+
+@pytest.fixture
+def world(settings, tmp_path) -> SimpleNamespace:
+    """Return two sites, two trials, a person for each role, and site A's submissions in several states."""
+    settings.OBJECT_STORE_DIR = tmp_path / "objects"
+    settings.UPLOAD_DIR = tmp_path / "uploads"
+    w = SimpleNamespace()
+    w.site_a, w.site_b = factories.site(code="alpha", name="Site Alpha"), factories.site(code="beta", name="Site Beta")
+    w.scanner_a = factories.scanner(w.site_a, serial="SERIAL-ALPHA")
+    w.scanner_b = factories.scanner(w.site_b)
+    w.calibrator_a = factories.calibrator(w.site_a)
+    w.trial_1 = factories.trial(w.site_a, code="alpha-trial", title="alpha-trial of tests")
+    w.trial_2 = factories.trial(w.site_b, code="beta-trial")
+    w.people = {
+        "site_a": factories.user(Role.SITE_USER, site=w.site_a),
+        "site_b": factories.user(Role.SITE_USER, site=w.site_b),
+        "technician": factories.user(Role.TECHNICIAN),
+        "physicist": factories.user(Role.PHYSICIST),
+        "approver": factories.user(Role.APPROVER),
+        "manager_1": factories.user(Role.TRIAL_MANAGER, trial=w.trial_1),
+        "monitor_1": factories.user(Role.MONITOR, trial=w.trial_1),
+        "manager_2": factories.user(Role.TRIAL_MANAGER, trial=w.trial_2),
+        "monitor_2": factories.user(Role.MONITOR, trial=w.trial_2),
+        "auditor": factories.user(Role.AUDITOR),
+        "administrator": factories.user(Role.ADMINISTRATOR),
+        "nobody": factories.user(),
+        "ended": factories.user(),
+    }
+    Membership.objects.create(
+        user=w.people["ended"],
+        role=Role.PHYSICIST,
+        from_on=datetime.date(2020, 1, 1),
+        until_on=timezone.now().date() - datetime.timedelta(days=2),
+    )
+    w.membership = w.people["site_b"].memberships.get()
+    sender = w.people["site_a"]
+    common = {
+        "of": w.site_a,
+        "kind": "patient",
+        "trial": w.trial_1,
+        "subject_code": "SUBJ-ALPHA",
+        "created_by": sender,
+    }
+    w.draft = factories.submission(**common)
+    w.held = factories.submission(state=S.HELD, sent_at=timezone.now(), sent_by=sender, **common)
+    w.waiting = factories.submission(state=S.AWAITING_REVIEW, sent_at=timezone.now(), sent_by=sender, **common)
+    w.in_review = factories.submission(
+        state=S.IN_REVIEW, sent_at=timezone.now(), sent_by=sender, reviewer=w.people["physicist"], **common
+    )
+    w.released = factories.submission(
+        state=S.RELEASED, sent_at=timezone.now(), sent_by=sender, verdict="PASS", proposed_verdict="PASS", **common
+    )
+    for submission in (w.waiting, w.in_review, w.released):
+        w.run = _run_of(submission)
+    w.upload = Upload.objects.create(submission=w.draft, created_by=sender, name_digest="1" * 64, length_bytes=4)
+    invited = factories.user()
+    with audit.acting(w.people["administrator"]):
+        w.invitation = list(services.invitation_make(actor=w.people["administrator"], person=invited))
+    return w
+
+
+def _run_of(submission) -> Run:
+    result = {
+        "method": "patient",
+        "method_version": 1,
+        "verdict": "PASS",
+        "input_digest": "sha256:" + "0" * 64,
+        "program": {"version": "0", "commit": "0", "libraries": {}},
+        "series": [],
+        "suv": {
+            "factor_g_per_bq": None,
+            "body_weight_factors": None,
+            "reference_time": None,
+            "administration_time": None,
+            "decayed_activity_bq": None,
+            "candidates": [],
+            "trace": [],
+            "warnings": [],
+            "refused": None,
+        },
+        "measurements": [],
+        "findings": [],
+        "refused": None,
+        "ignored": [],
+    }
+    run = Run.objects.create(
+        number=submission.number + 5000,
+        submission=submission,
+        method="patient",
+        method_version=1,
+        input_digest="sha256:" + "0" * 64,
+        parameters={
+            "method": "patient",
+            "sheet": None,
+            "standards": ["earl1_18f"],
+            "edition": "nu2_2018",
+            "series_uid": None,
+        },
+        parameters_digest="0" * 64,
+        program_digest="0" * 64,
+        work_state="DONE",
+        result=result,
+        result_digest="0" * 64,
+        verdict="PASS",
+        headline="Pass – SUV can be worked out",
+    )
+    picture = storage.put_once([b"<svg xmlns='http://www.w3.org/2000/svg' width='9pt' height='9pt'/>"]).stored
+    Figure.objects.create(run=run, name="central_slice", alt="a slice", caption="a slice", stored=picture)
+    Report.objects.create(run=run, stored=storage.put_once([b"%PDF-1.7"]).stored, work_state="DONE")
+    submission.current_run = run
+    submission.save(update_fields=["current_run"])
+    return run
+
+
+def _ask(client: Client, name: str, row: Row, world: SimpleNamespace) -> Any:
+    url = reverse(name, args=row.args(world))
+    if name == "qc:upload-create":
+        name, number = (b64encode(text).decode() for text in (b"a", str(world.draft.number).encode()))
+        metadata = {"Upload-Metadata": f"filename {name},submission {number}"}
+        return client.generic("POST", url, headers=row.headers | metadata)
+    call = getattr(client, row.method)
+    return call(url, row.data, headers=row.headers)
+
+
+def _is_login(response: Any) -> bool:
+    return response.status_code == 302 and response["Location"].startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_walk_when_each_person_asks_then_only_those_of_the_row_get_in(name, world):
+    row = ROWS[name]
+    wrong = []
+    for who in sorted(ANYBODY):
+        client = Client(raise_request_exception=True)
+        if who != "anonymous":
+            client.force_login(world.people[who])
+        with transaction.atomic():
+            response = _ask(client, name, row, world)
+            status = response.status_code
+            if who == "anonymous":
+                good = status in (200, 302) if row.signed_out == "open" else _is_login(response) or status == 401
+            elif who in row.allowed:
+                good = status < 400 or status == 422
+                good = good and not _is_login(response)
+            else:
+                good = status == 404
+            if not good:
+                wrong.append(f"{who}: {status} {response.headers.get('Location', '')}")
+            if who in OTHER_SITE | OTHER_TRIAL | NO_ROLE and status == 200 and not response.streaming:
+                wrong += [f"{who} reads {secret!r}" for secret in SECRETS if secret in response.content.decode()]
+            response.close()
+            transaction.set_rollback(True)
+    assert not wrong, f"{name}: " + "; ".join(wrong)
+
+
+ONE_SUBMISSION = sorted(
+    name
+    for name in ROWS
+    if name.startswith("qc:submission-") and name not in ("qc:submission-start", "qc:submission-list")
+)
+
+
+@pytest.mark.parametrize("name", ONE_SUBMISSION)
+def test_walk_when_the_object_is_absent_then_the_answer_is_that_of_a_forbidden_one(name, world):
+    row = ROWS[name]
+    absent = reverse(name, args=[999_999])
+    client = Client()
+    client.force_login(world.people["site_b"])
+    forbidden = _ask(client, name, row, world)
+    missing = getattr(client, row.method)(absent, row.data)
+    assert (missing.status_code, forbidden.status_code) == (404, 404)
