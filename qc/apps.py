@@ -8,3 +8,9 @@ class QcConfig(AppConfig):
 
     name = "qc"
     verbose_name = "Quality control"
+
+    def ready(self) -> None:
+        """Put this package's rows and panels on the pages of the core app."""
+        from qc import panels
+
+        panels.register()

@@ -1,11 +1,67 @@
 """Pages of the quality-control app."""
 
-from django.urls import path
+from django.urls import path, register_converter
 
 from qc.receivers import http_upload
+from qc.views import reviews, runs, sending, submissions
+
+
+class ShortNumber:
+    """The number people use, ``S-1001`` in an address and 1001 in the program."""
+
+    prefix = ""
+
+    def to_python(self, value: str) -> int:
+        """Return the number behind the letter."""
+        return int(value.removeprefix(self.prefix))
+
+    def to_url(self, value: int | str) -> str:
+        """Return the number with its letter."""
+        return f"{self.prefix}{str(value).removeprefix(self.prefix)}"
+
+
+class SubmissionNumber(ShortNumber):
+    """``S-1001``."""
+
+    prefix, regex = "S-", "S-[0-9]{1,18}"
+
+
+class RunNumber(ShortNumber):
+    """``R-1003``."""
+
+    prefix, regex = "R-", "R-[0-9]{1,18}"
+
+
+register_converter(SubmissionNumber, "submission")
+register_converter(RunNumber, "run")
 
 app_name = "qc"
 urlpatterns = [
+    path("send/", sending.submission_start, name="submission-start"),
+    path("send/<submission:number>/place/", sending.submission_place, name="submission-place"),
+    path("send/<submission:number>/sheet/", sending.submission_sheet, name="submission-sheet"),
+    path("send/<submission:number>/sheet/print/", sending.submission_sheet_print, name="submission-sheet-print"),
+    path("send/<submission:number>/files/", sending.submission_files, name="submission-files"),
+    path("send/<submission:number>/files/list/", sending.submission_file_list, name="submission-file-list"),
+    path("send/<submission:number>/files/remove/", sending.series_remove, name="series-remove"),
+    path("send/<submission:number>/check/", sending.submission_check, name="submission-check"),
+    path("send/<submission:number>/receipt/", sending.submission_receipt, name="submission-receipt"),
     path("upload/", http_upload.upload_create, name="upload-create"),
     path("upload/<uuid:upload_id>/", http_upload.upload_patch, name="upload-patch"),
+    path("submissions/", submissions.submission_list, name="submission-list"),
+    path("submissions/<submission:number>/", submissions.submission_detail, name="submission-detail"),
+    path("submissions/<submission:number>/progress/", submissions.submission_progress, name="submission-progress"),
+    path("submissions/<submission:number>/withdraw/", submissions.submission_withdraw, name="submission-withdraw"),
+    path("submissions/<submission:number>/replace/", submissions.submission_replace, name="submission-replace"),
+    path("submissions/<submission:number>/repeat/", submissions.submission_repeat, name="submission-repeat"),
+    path("submissions/<submission:number>/recheck/", submissions.submission_recheck, name="submission-recheck"),
+    path("submissions/<submission:number>/claim/", reviews.submission_claim, name="submission-claim"),
+    path("submissions/<submission:number>/unclaim/", reviews.submission_unclaim, name="submission-unclaim"),
+    path("submissions/<submission:number>/review/", reviews.submission_review, name="submission-review"),
+    path("submissions/<submission:number>/checklist/", reviews.checklist_answer, name="checklist-answer"),
+    path("submissions/<submission:number>/sign/", reviews.submission_sign, name="submission-sign"),
+    path("runs/<run:number>/", runs.run_detail, name="run-detail"),
+    path("runs/<run:number>/report/", runs.report_show, name="report-show"),
+    path("runs/<run:number>/report.pdf", runs.report_download, name="report-download"),
+    path("runs/<run:number>/figures/<slug:name>.svg", runs.figure_show, name="figure-show"),
 ]

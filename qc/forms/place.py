@@ -79,12 +79,18 @@ class PlaceForm(forms.Form):
         What the person may choose from; the view takes them from selectors.
     """
 
-    kind = forms.ChoiceField(label="What are you sending?", choices=KINDS, widget=forms.RadioSelect)
+    kind = forms.ChoiceField(
+        label="What are you sending?",
+        choices=KINDS,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what you are sending."},
+    )
     scanner = GroupedModelChoiceField(
         label="Scanner",
         queryset=None,
         group="site",
         empty_label="Choose a scanner",
+        error_messages={"required": "Choose the scanner."},
         widget=forms.Select(attrs={"class": "form-select w-m"}),
     )
     reconstruction = GroupedModelChoiceField(
@@ -152,7 +158,10 @@ class PlaceForm(forms.Form):
         ):
             self.fields[name].queryset = queryset
         self.fields["standard"].choices = standard_choices()
-        self.kind_hints = KIND_HINTS
+
+    def kind_choices(self) -> list[tuple[Any, str]]:
+        """Return the kinds as radio buttons, each with its hint."""
+        return [(radio, KIND_HINTS[str(radio.data["value"])]) for radio in self["kind"]]
 
     def clean(self) -> dict[str, Any]:
         """Check what belongs together: reconstruction and calibrator to the scanner, trial and code to a patient."""

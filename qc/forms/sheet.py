@@ -132,7 +132,7 @@ class SheetForm(EntryForm):
             )
             self.fields[f"{what}-residual_time"] = ClockField(label=f"{title}: left measured at")
             self.fields[f"{what}-residual_next_day"] = forms.BooleanField(
-                label="on the next day", required=False, widget=forms.CheckboxInput(attrs={"class": "form-check-input"})
+                label="on the next day", required=False, widget=forms.CheckboxInput
             )
             self.fields[f"{what}-volume"] = WrittenNumberField(label=VOLUME_LABELS[what], unit="mL", up_to=50_000)
 

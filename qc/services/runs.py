@@ -36,7 +36,7 @@ audit.catalogue(
 #: Files that are measured: also those that came before, if the site sends them for another purpose.
 MEASURED = (ReceivedFile.Status.KEPT, ReceivedFile.Status.REPEATED)
 #: Keys of the stored sheet that are no part of the contract's ``sheet.json``.
-_OTHER_KEYS = frozenset({"patient"})
+_OTHER_KEYS = frozenset({"patient", "entry"})
 
 
 def sheet_of(submission: Submission) -> dict[str, Any] | None:

@@ -127,16 +127,11 @@
     }
   }
 
-  async function isZip(file) {
-    const start = new Uint8Array(await file.slice(0, 4).arrayBuffer());
-    return start.length === 4 && start[0] === 0x50 && start[1] === 0x4b && start[2] === 3 && start[3] === 4;
-  }
-
   async function create(transfer) {
     const metadata = [
       `submission ${base64(submission)}`,
       `filename ${base64(transfer.path)}`,
-      `is_zip ${base64((await isZip(transfer.file)) ? "1" : "0")}`,
+      `modified ${base64(String(transfer.file.lastModified))}`,
     ];
     const headers = { "Upload-Length": String(transfer.size), "Upload-Metadata": metadata.join(",") };
     let body;

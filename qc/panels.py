@@ -1,0 +1,275 @@
+"""What this package puts on the pages of `corelab`: worklist rows, tasks, what was sent, what was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from corelab import access, panels
+from corelab.panels import Panel, SearchGroup, SearchHit, Sent, Task, WorkPage, WorkQuery, WorkRow
+from qc import selectors
+from qc.forms.place import KINDS
+from qc.states import SubmissionState as S
+from qc.status import SELECTOR_VIEW, is_own, sentence_of, shown_verdict, status_for_lab, status_for_site
+
+SENT_LINES = 8
+PANEL_ROWS = 8
+TASKS = 20
+_NUMBER = re.compile(r"([SR])-?(\d{1,18})", re.IGNORECASE)
+
+
+def register() -> None:
+    """Fill the places; called once when the app is ready."""
+    for place, provider in (
+        ("work", work),
+        ("tasks", tasks),
+        ("sent", sent),
+        ("nav", counts),
+        ("search", search),
+        ("jump", jump),
+        ("scanner", of_scanner),
+        ("trial", of_trial),
+        ("trials", of_trials),
+    ):
+        panels.register(place, provider)
+
+
+def detail_url(submission: Any) -> str:
+    """Return the address of a submission."""
+    return reverse("qc:submission-detail", args=[submission.number])
+
+
+def what(submission: Any) -> str:
+    """Return in a few words what was sent."""
+    parts = [submission.get_kind_display()]
+    if submission.subject_code:
+        parts.append(f"subject {submission.subject_code}")
+    if submission.visit:
+        parts.append(submission.visit)
+    return ", ".join(parts)
+
+
+# --- the lab's worklist ---------------------------------------------------------------------------
+
+
+def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
+    """Return the worklist's rows of one view, and how many each view has."""
+    narrow = Q()
+    for name, value in (("site__code", query.site), ("trial__code", query.trial), ("kind", query.kind)):
+        if value:
+            narrow &= Q(**{name: value})
+    if query.verdict:
+        narrow &= Q(verdict=query.verdict) | Q(verdict="", proposed_verdict=query.verdict)
+    rows = _view(request.user, query.view).filter(narrow)[: query.limit]
+    found = {
+        view: _view(request.user, view).filter(narrow).count() if narrow or view not in SELECTOR_VIEW else None
+        for view in panels.WORK_VIEWS
+    }
+    plain = {} if narrow else selectors.worklist_counts(request.user)
+    return WorkPage(
+        rows=[_work_row(submission, request.user, query.view) for submission in rows],
+        counts={view: plain[SELECTOR_VIEW[view]] if count is None else count for view, count in found.items()},
+        kinds=dict(KINDS),
+    )
+
+
+def _view(user: Any, view: str) -> QuerySet[Any]:
+    if view in SELECTOR_VIEW:
+        return selectors.worklist_for(user, SELECTOR_VIEW[view])
+    signed = selectors.submissions_visible_to(user).filter(state=S.RELEASED)
+    return signed.order_by("due_on", "number")
+
+
+def _work_row(submission: Any, user: Any, view: str) -> WorkRow:
+    verdict, is_proposed = shown_verdict(submission, sees_proposed=True)
+    status = status_for_lab(submission, is_mine=_needs(submission, user))
+    return WorkRow(
+        number=str(submission),
+        url=f"{detail_url(submission)}?from={view}",
+        what=what(submission),
+        site=str(submission.site),
+        trial=str(submission.trial or ""),
+        due_on=submission.due_on,
+        verdict=verdict,
+        is_proposed=is_proposed,
+        headline=sentence_of(submission.headline) if is_proposed else "",
+        next_step="" if submission.state == S.RELEASED else status.words,
+        state=status.chip,
+        with_whom=_with_whom(submission, user),
+        waits_since=submission.sent_at,
+    )
+
+
+def _needs(submission: Any, user: Any) -> bool:
+    roles = access.lab_roles_of(user)
+    if submission.state == S.AWAITING_REVIEW:
+        return "physicist" in roles and not is_own(submission, user)
+    if submission.state == S.IN_REVIEW:
+        return bool(submission.reviewer_id == user.pk)
+    return submission.state == S.HELD and bool(roles & {"physicist", "technician"})
+
+
+def _with_whom(submission: Any, user: Any) -> str:
+    if submission.reviewer_id:
+        return "you" if submission.reviewer_id == user.pk else str(submission.reviewer)
+    return "system" if submission.state in {S.CHECKING, S.SENT, S.ANALYSING} else ""
+
+
+def counts(request: HttpRequest) -> dict[str, int]:
+    """Return how much waits for this person, for the bar."""
+    if not access.is_lab_staff(request.user):
+        return {}
+    return {"corelab:work-list": selectors.worklist_counts(request.user)["needs-me"]}
+
+
+# --- the site's home ------------------------------------------------------------------------------
+
+
+def tasks(request: HttpRequest) -> Iterator[Task]:
+    """Yield what a site has to do: answer what came back, finish its drafts, send again what failed."""
+    mine = selectors.submissions_visible_to(request.user).filter(site_id__in=access.site_ids_of(request.user))
+    drafts = list(mine.filter(state=S.DRAFT).order_by("-changed_at")[:TASKS])
+    for draft in sorted(drafts, key=lambda one: not one.check_findings):
+        came_back = bool(draft.check_findings)
+        yield Task(
+            text=f"{'Put right' if came_back else 'Finish'} {draft} {what(draft)}",
+            url=detail_url(draft),
+            hint=draft.check_findings[0]["message"] if came_back else f"{draft.scanner}, draft",
+            state="needs-you" if came_back else "in-progress",
+        )
+    failed = mine.filter(state=S.RELEASED, verdict__in=("FAIL", "NOT_EVALUABLE"), is_dry_run=False)
+    for submission in failed.order_by("-released_at")[:TASKS]:
+        if not _was_followed(submission, mine):
+            yield Task(
+                text=f"Send {submission} again",
+                url=detail_url(submission),
+                hint=f"{what(submission)}, {submission.scanner}: read what to do",
+                state="needs-you",
+            )
+
+
+def _was_followed(submission: Any, mine: QuerySet[Any]) -> bool:
+    """Say whether the site sent the same again since it got the result."""
+    later = mine.filter(
+        scanner_id=submission.scanner_id, kind=submission.kind, is_dry_run=False, sent_at__gt=submission.released_at
+    )
+    return later.exclude(state__in=(S.DRAFT, S.WITHDRAWN)).exists()
+
+
+def sent(request: HttpRequest) -> Iterator[Sent]:
+    """Yield what a site sent lately, newest first."""
+    mine = selectors.submissions_visible_to(request.user).filter(site_id__in=access.site_ids_of(request.user))
+    for submission in mine.exclude(state=S.DRAFT).order_by("-number")[:SENT_LINES]:
+        verdict, is_proposed = shown_verdict(submission, sees_proposed=False)
+        status = status_for_site(submission)
+        yield Sent(
+            number=str(submission),
+            url=detail_url(submission),
+            what=what(submission),
+            sent_at=submission.sent_at,
+            zone=submission.site.time_zone,
+            verdict=verdict,
+            is_proposed=is_proposed,
+            state=status.chip,
+            state_text=status.words,
+        )
+
+
+# --- panels of register pages ---------------------------------------------------------------------
+
+
+def of_scanner(request: HttpRequest, scanner: Any) -> Iterator[Panel]:
+    """Yield the submissions of one scanner."""
+    rows = selectors.submissions_visible_to(request.user).filter(scanner=scanner)
+    yield _panel(request, rows, "Submissions of this scanner", f"scanner={scanner.pk}")
+
+
+def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
+    """Yield the submissions of one trial."""
+    rows = selectors.submissions_visible_to(request.user).filter(trial=trial)
+    yield _panel(request, rows, "Scans", f"trial={trial.code}")
+
+
+def of_trials(request: HttpRequest) -> Iterator[Panel]:
+    """Yield what was released in the trials of a trial manager."""
+    rows = selectors.submissions_visible_to(request.user).filter(
+        trial_id__in=access.trial_ids_of(request.user), state=S.RELEASED
+    )
+    yield _panel(request, rows, "Released scans", "state=signed")
+
+
+def _panel(request: HttpRequest, rows: QuerySet[Any], title: str, narrowed: str) -> Panel:
+    sees_proposed = access.sees_everything(request.user)
+    listed = []
+    for submission in rows[:PANEL_ROWS]:
+        verdict, is_proposed = shown_verdict(submission, sees_proposed=sees_proposed)
+        status = status_for_lab(submission) if sees_proposed else status_for_site(submission)
+        listed.append(
+            {
+                "submission": submission,
+                "what": what(submission),
+                "verdict": verdict,
+                "is_proposed": is_proposed,
+                "status": status,
+            }
+        )
+    context = {
+        "title": title,
+        "rows": listed,
+        "total": rows.count() if len(listed) == PANEL_ROWS else len(listed),
+        "all_url": f"{reverse('qc:submission-list')}?{narrowed}",
+    }
+    return Panel(template="qc/_panel_submissions.html", context=context)
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+def search(request: HttpRequest, text: str, limit: int) -> Iterator[SearchGroup]:
+    """Yield the submissions that fit: by number, subject code, scanner or site."""
+    wanted = Q(subject_code__icontains=text) | Q(scanner__serial__icontains=text) | Q(site__name__icontains=text)
+    digits = text.upper().removeprefix("S-")
+    if digits.isdecimal() and len(digits) <= 18:
+        wanted |= Q(number=int(digits))
+    rows = selectors.submissions_visible_to(request.user).filter(wanted)
+    found = list(rows[: limit + 1])
+    if not found:
+        return
+    sees_proposed = access.sees_everything(request.user)
+    hits = []
+    for submission in found[:limit]:
+        verdict, is_proposed = shown_verdict(submission, sees_proposed=sees_proposed)
+        hint = f"{submission.site} · {submission.scanner}"
+        hits.append(
+            SearchHit(
+                text=f"{submission} {what(submission)}",
+                url=detail_url(submission),
+                hint=hint,
+                verdict=verdict,
+                is_proposed=is_proposed,
+            )
+        )
+    yield SearchGroup(
+        title="Submissions",
+        hits=hits,
+        total=len(found) if len(found) <= limit else rows.count(),
+        all_url=reverse("qc:submission-list"),
+    )
+
+
+def jump(request: HttpRequest, text: str) -> str:
+    """Return the address of exactly this submission or run, if the person may see it."""
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
+        return ""
+    number = int(match[2])
+    if match[1].upper() == "S":
+        seen = selectors.submissions_visible_to(request.user).filter(number=number).exists()
+        return reverse("qc:submission-detail", args=[number]) if seen else ""
+    seen = selectors.runs_visible_to(request.user).filter(number=number).exists()
+    return reverse("qc:run-detail", args=[number]) if seen else ""

@@ -1,0 +1,1 @@
+"""Pages of the quality-control app, one module a noun."""

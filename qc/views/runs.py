@@ -1,0 +1,104 @@
+"""Runs looked at: their numbers, their report as a page and as a file, their pictures."""
+
+from __future__ import annotations
+
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from corelab import access, storage
+from corelab.errors import NotFound
+from qc import selectors
+from qc.reports import build_context
+from qc.reports.activity import suv_blocks
+from qc.services.reports import report_figures, report_meta
+from qc.status import sentence_of
+from qc.views import results
+from qc.views.submissions import report_of
+
+#: A picture is a document of its own: it may carry its own styles and nothing else.
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+#: A run never changes, so neither do its pictures; they stay with the person's browser.
+KEPT_FOR_GOOD = "private, max-age=31536000, immutable"
+
+
+@require_safe
+def run_detail(request: HttpRequest, number: int) -> HttpResponse:
+    """Show one unchangeable run: what went in, what came out, with which program."""
+    run = selectors.run_for(request.user, number)
+    submission = run.submission
+    against = results.tabs(run.result, submission.standard, request.GET.get("against", ""))
+    current = next((tab.key for tab in against if tab.is_current), "")
+    figures = list(selectors.figures_visible_to(request.user).filter(run=run))
+    first, others = results.split_pictures(figures, run.method)
+    report = report_of(request.user, run)
+    context = {
+        "run": run,
+        "submission": submission,
+        "is_current": submission.current_run_id == run.pk,
+        "sentence": sentence_of(run.headline),
+        "against": against,
+        "table": results.numbers(run.result, current) if current else None,
+        "pictures": [*first, *others],
+        "found": results.sort_findings(run.result.get("findings", [])),
+        "has_report": report is not None,
+        "suv_blocks": suv_blocks(run.result, report_meta(report)) if report is not None and run.result else [],
+        "is_staff": access.sees_everything(request.user),
+    }
+    return render(request, "qc/run_detail.html", context)
+
+
+@require_safe
+def report_show(request: HttpRequest, number: int) -> HttpResponse:
+    """Show the report as a page; it says the same as the PDF, from the same context."""
+    run = selectors.run_for(request.user, number)
+    report = report_of(request.user, run)
+    if report is None or not run.result:
+        raise NotFound("There is no report of this run yet. It usually takes a few seconds.")
+
+    def figure_url(name: str) -> str:
+        return reverse("qc:figure-show", args=[run.number, name])
+
+    submission = run.submission
+    context = {
+        "report": build_context(run.result, report_meta(report), report_figures(run), figure_url),
+        "crumbs": [
+            (str(submission.site), f"{reverse('qc:submission-list')}?site={submission.site.code}"),
+            (str(submission), reverse("qc:submission-detail", args=[submission.number])),
+        ],
+        "download_url": reverse("qc:report-download", args=[run.number]) if report.stored_id else "",
+    }
+    return render(request, "qc/report_show.html", context)
+
+
+@require_safe
+def report_download(request: HttpRequest, number: int) -> HttpResponse:
+    """Serve the stored PDF: the signed one where there is one, or the one that is about to be signed."""
+    run = selectors.run_for(request.user, number)
+    reports = selectors.reports_visible_to(request.user).filter(run=run, stored__isnull=False)
+    if request.GET.get("unsigned"):
+        reports = reports.filter(review__isnull=True)
+    report = min(reports, key=lambda one: one.review_id is None, default=None)
+    if report is None:
+        raise NotFound("The report is not made yet. It usually takes a few seconds.")
+    name = f"{run.submission.short_number}_{run.short_number}{'_signed' if report.review_id else ''}.pdf"
+    response = FileResponse(
+        storage.open_object(report.stored.sha256), content_type="application/pdf", as_attachment=True, filename=name
+    )
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+@require_safe
+def figure_show(request: HttpRequest, number: int, name: str) -> HttpResponse:
+    """Serve one picture of a run, under a policy in which nothing of it can act."""
+    run = selectors.run_for(request.user, number)
+    figure = selectors.figures_visible_to(request.user).filter(run=run, name=name).first()
+    if figure is None:
+        raise NotFound("There is no such picture.")
+    with storage.open_object(figure.stored.sha256) as file:
+        response = HttpResponse(file.read(), content_type="image/svg+xml")
+    response.headers["Content-Security-Policy"] = PICTURE_POLICY
+    response.headers["Cache-Control"] = KEPT_FOR_GOOD
+    return response
