@@ -30,7 +30,7 @@ MONO_FACE = ("IBM Plex Mono", "fontpkg_ibm_plex_mono", "files/IBMPlexMono-Regula
 STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-3a"]
 SUBSTITUTE = "□"  # stands for a character that none of the faces can draw
 NEVER_DRAWN = frozenset({"Cc", "Cs", "Co", "Cn"})  # PDF/A and XML forbid them, whether a face has a glyph or not
-SILENT = frozenset({"Cc", "Cs", "Cf"})  # nothing is seen of them, so nothing is missed
+SILENT = frozenset({"Cc", "Cs", "Cf", "Lo"})  # nothing is seen of them, so nothing is missed
 ALWAYS_DRAWABLE = frozenset(map(chr, range(0x20, 0x7F))) | frozenset("\n\u00a0\u202f±²³·×–—−‘’“”…µ≤≥→")
 
 
@@ -100,7 +100,7 @@ def _compile(
         "data.json": json.dumps(given, ensure_ascii=False, allow_nan=False, sort_keys=True).encode(),
     }
     pdf: bytes = typst.compile(  # type: ignore[call-overload]  # its stubs know no dict of files
-        world, font_paths=_fonts(), pdf_standards=STANDARDS, timestamp=timestamp
+        world, font_paths=_fonts(), pdf_standards=STANDARDS, timestamp=timestamp.replace(microsecond=0)
     )
     return pdf
 
