@@ -20,8 +20,9 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from corelab import audit, services, storage
-from corelab.models import Membership, Role
-from qc.models import Figure, Report, Run, Upload
+from corelab.models import Membership, Role, Signature, User
+from phantoms.figure_svg import FigureSvg
+from qc.models import Figure, Report, Review, Run, Upload
 from qc.states import SubmissionState as S
 from tests import factories
 
@@ -149,7 +150,7 @@ ROWS: dict[str, Row] = {
     "qc:checklist-answer": Row(PHYSICIST, in_review, method="post", data={"item": "rings", "is_seen": "no"}),
     "qc:run-detail": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:report-show": Row(SITE | STAFF_VIEW | TRIAL, run),
-    "qc:report-download": Row(STAFF_VIEW, run),
+    "qc:report-download": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:figure-show": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.run.number, "central_slice"]),
     # --- the doors -------------------------------------------------------------------------
     "account_login": Row(ANYBODY, signed_out="open"),
@@ -235,6 +236,7 @@ def world(settings, tmp_path) -> SimpleNamespace:
     )
     for submission in (w.waiting, w.in_review, w.released):
         w.run = _run_of(submission)
+    _sign(w.run, w.people["physicist"])
     w.upload = Upload.objects.create(submission=w.draft, created_by=sender, name_digest="1" * 64, length_bytes=4)
     invited = factories.user()
     with audit.acting(w.people["administrator"]):
@@ -287,12 +289,31 @@ def _run_of(submission) -> Run:
         verdict="PASS",
         headline="Pass – SUV can be worked out",
     )
-    picture = storage.put_once([b"<svg xmlns='http://www.w3.org/2000/svg' width='9pt' height='9pt'/>"]).stored
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="9pt"></svg>'
+    picture = storage.put_once([FigureSvg.with_words(svg, "a slice", "a slice").svg]).stored
     Figure.objects.create(run=run, name="central_slice", alt="a slice", caption="a slice", stored=picture)
     Report.objects.create(run=run, stored=storage.put_once([b"%PDF-1.7"]).stored, work_state="DONE")
     submission.current_run = run
     submission.save(update_fields=["current_run"])
     return run
+
+
+def _sign(run: Run, physicist: User) -> None:
+    signature = Signature.objects.create(
+        user=physicist,
+        printed_name=physicist.name,
+        role="Physicist",
+        meaning="review",
+        statement="I have reviewed this run.",
+        method="password",
+        signed_at=timezone.now(),
+        digest="0" * 64,
+        object_type="qc.run",
+        object_id=str(run.pk),
+    )
+    review = Review.objects.create(run=run, proposed_verdict="PASS", verdict="PASS", signature=signature)
+    signed = storage.put_once([b"%PDF-1.7 signed"]).stored
+    Report.objects.create(run=run, review=review, stored=signed, work_state="DONE")
 
 
 def _ask(client: Client, name: str, row: Row, world: SimpleNamespace) -> Any:
