@@ -121,7 +121,8 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
     Notes
     -----
     Largest connected body above half the bright level of the smoothed image; axis by a line through the centroids of
-    the slices that it fills to the rim; radius by their area; ends where the core's profile falls to half.
+    the slices that it fills to the rim; radius and ends where the mean profiles across and along the axis fall to
+    half the level.
     """
     body = _body(volume)
     spacing = body.volume.spacing_zyx_mm
@@ -143,10 +144,8 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
     if whole.sum() >= 3:
         full = whole
         point, axis = _line(body, full)
-        radius_mm = math.sqrt(float(np.mean(area_mm2[full])) * float(axis[2]) / math.pi)
-        low, high = _ends(body, point, axis, radius_mm)
-    # A smoothed circle's half level lies inside its edge by sigma^2 / 2R.
-    radius_mm += _SMOOTHING_MM**2 / (2 * radius_mm)
+    radius_mm = _radius_mm(body, full, point, axis) or radius_mm
+    low, high = _ends(body, point, axis, radius_mm)
     pose = CylinderPose(
         center_lps_mm=point + axis * (low + high) / 2,
         axis=axis,
@@ -248,36 +247,56 @@ def _ends(
     """Return where the core's profile along the axis falls to half level, or where the image ends."""
     along, squared = body.cylindrical(point, axis)
     core = squared < (_CORE * radius_mm) ** 2
-    step = body.volume.spacing_zyx_mm[0]
-    # Each voxel counts for the two nearest places of the profile, by its distance to them.
-    place = along[core] / step
-    origin = math.floor(float(place.min()))
-    lower = np.floor(place).astype(np.intp) - origin
-    share = place - np.floor(place)
-    values = body.volume.image[core].astype(np.float64)
-    size = int(lower.max()) + 2
-    weight = np.bincount(lower, 1 - share, size) + np.bincount(lower + 1, share, size)
-    total = np.bincount(lower, (1 - share) * values, size) + np.bincount(lower + 1, share * values, size)
-    seen = np.flatnonzero(weight > 0)
-    profile = total[seen] / weight[seen]
-    at = (seen + origin) * step
+    at, profile = _profile(along[core], body.volume.image[core], body.volume.spacing_zyx_mm[0])
     bright = np.flatnonzero(profile > body.half_level)
     if not bright.size:
         raise _not_found("it has no core")
-    # The run of bright places about the middle one.
-    start = stop = int(bright[len(bright) // 2])
-    while start > 0 and profile[start - 1] > body.half_level:
-        start -= 1
-    while stop < len(profile) - 1 and profile[stop + 1] > body.half_level:
-        stop += 1
+    middle = int(bright[len(bright) // 2])
     heights = slice_heights_mm(body.volume, point, axis)
-    half_step = abs(float(heights[1] - heights[0])) / 2 if len(heights) > 1 else step / 2
-    low, high = float(heights.min()) - half_step, float(heights.max()) + half_step
-    if start > 0:
-        low = float(np.interp(body.half_level, profile[start - 1 : start + 1], at[start - 1 : start + 1]))
-    if stop < len(profile) - 1:
-        high = float(np.interp(-body.half_level, -profile[stop : stop + 2], at[stop : stop + 2]))
-    return low, high
+    half_step = abs(float(heights[-1] - heights[0])) / (2 * max(len(heights) - 1, 1))
+    low = _falls_to(body.half_level, at[middle::-1], profile[middle::-1])
+    high = _falls_to(body.half_level, at[middle:], profile[middle:])
+    return (
+        float(heights.min()) - half_step if low is None else low,
+        float(heights.max()) + half_step if high is None else high,
+    )
+
+
+def _radius_mm(
+    body: _Outline, slices: NDArray[np.bool_], point: NDArray[np.float64], axis: NDArray[np.float64]
+) -> float | None:
+    """Return where the profile across the axis falls to half level; None where it does not."""
+    squared = body.cylindrical(point, axis)[1][slices]
+    step = min(body.volume.spacing_zyx_mm[1:]) / 2
+    at, profile = _profile(np.sqrt(squared).ravel(), body.volume.image[slices].ravel(), step)
+    inside_mm = _falls_to(body.half_level, at, profile)
+    # The half level of a disc smoothed by sigma lies inside its edge by sigma^2 / 2R.
+    return None if inside_mm is None else inside_mm + _SMOOTHING_MM**2 / (2 * inside_mm)
+
+
+def _profile(
+    place_mm: NDArray[np.float64], values: NDArray[np.float32], step_mm: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return places a step apart and the mean value at each; a value counts for both of its neighbours, by distance."""
+    place = place_mm / step_mm
+    origin = math.floor(float(place.min()))
+    lower = np.floor(place).astype(np.intp) - origin
+    share = place - np.floor(place)
+    size = int(lower.max()) + 2
+    weight = np.bincount(lower, 1 - share, size) + np.bincount(lower + 1, share, size)
+    total = np.bincount(lower, (1 - share) * values, size) + np.bincount(lower + 1, share * values, size)
+    seen = np.flatnonzero(weight > 1e-6)
+    return np.asarray((seen + origin) * step_mm), np.asarray(total[seen] / weight[seen], dtype=np.float64)
+
+
+def _falls_to(level: float, at: NDArray[np.float64], profile: NDArray[np.float64]) -> float | None:
+    """Return where a profile, going outwards, first falls to a level; None where it ends above it."""
+    below = np.flatnonzero(profile <= level)
+    if not below.size or below[0] == 0:
+        return None
+    k = int(below[0])
+    share = (profile[k - 1] - level) / (profile[k - 1] - profile[k])
+    return float(at[k - 1] + share * (at[k] - at[k - 1]))
 
 
 def _residual_mm(

@@ -1,0 +1,541 @@
+"""Uniform cylinder, ``cylinder@1``: calibration against the activity sheet, and uniformity.
+
+Steps: find the cylinder (`phantoms.cylinder_pose`); measured region = radius less 20 mm, ends less 20 mm, in slices
+that lie wholly within; bias = mean of the region over the sheet's concentration at the image's decay reference time;
+slice means, their slope and largest deviation; 10 mm tiles for integral uniformity; 10 mm rings for cupping; standard
+deviation of the voxels. Sources: EARL calibration QC (bias), NEMA NU 2-1994 and IAEA Human Health Series 1 (tiles).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms import rois
+from phantoms.cylinder_pose import CylinderPose, cylindrical, find_cylinder, slice_heights_mm
+from phantoms.errors import AnalysisRefused
+from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
+from phantoms.sphere_ring import along_patient_axes
+from phantoms.standards import judge
+from phantoms.volume import PetVolume
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from phantoms.sheet import Budget, Sheet
+    from phantoms.standards import Standard
+
+METHOD_VERSION = 1
+
+EDGE_MARGIN_MM = 20.0  # EARL: at least 1.5 to 2 FWHM and not less than 20 mm from the wall and the ends
+TILE_SIZE_MM = 10.0  # NEMA NU 2-1994: squares wholly inside a circle of nine tenths of the cylinder
+TILE_CIRCLE = 0.9
+RING_WIDTH_MM = 10.0
+CENTRE_RADIUS_MM = 20.0  # cupping compares this circle with the outermost ring of the region
+MAX_CORRELATION_MM = 20.0
+_MIN_CORRELATION = 0.05
+
+# The lab's rules (no confirmed source); they warn and never fail a scan.
+STEEP_TILT_DEG = 3.0
+SLOPE_WARN_PCT_PER_CM = 1.0
+SLICE_WARN_PCT = 5.0
+CUPPING_WARN_PCT = 5.0
+VOLUME_WARN_PCT = 10.0
+REPEAT_BELOW_PCT = 12.0  # a fill is known to 3 or 4 %, so a bias just outside its limit is first repeated
+_LAB_RULE = "the lab's rule"
+
+
+@dataclass(frozen=True)
+class CylinderResult:
+    """All that was measured of one cylinder, with what the figures draw.
+
+    Slices are in the order of +z (head). Arrays hold NaN where there is nothing to show.
+
+    Attributes
+    ----------
+    measurements, findings : tuple
+        The numbers, not yet judged, and what the images show.
+    pose : CylinderPose
+        Where the cylinder lies.
+    axis_position_mm : ndarray, shape (n,)
+        Where the middle of each slice cuts the axis, from the cylinder's middle.
+    slice_mean, slice_cov_pct : ndarray, shape (n,)
+        Mean of the region in each slice, in the image's unit, and SD of its voxels over that mean.
+    slice_used : ndarray of bool, shape (n,)
+        Whether the slice lies in the measured region.
+    radial_r_mm, radial_ratio : ndarray, shape (m,)
+        Middle of each 10 mm ring and its mean over the region's.
+    tile_deviation_pct : ndarray, shape (rows, columns)
+        Tile means of the central slice over their mean, less 1; rows towards posterior, columns towards left.
+    mean_bqml, expected_bqml : float or None
+        Mean of the region (in the image's unit) and the sheet's concentration.
+    roi_radius_mm : float
+        Radius of the region.
+    budget : Budget or None
+        What the sheet's concentration may be off by.
+    """
+
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+    pose: CylinderPose
+    axis_position_mm: NDArray[np.float64]
+    slice_mean: NDArray[np.float64]
+    slice_cov_pct: NDArray[np.float64]
+    slice_used: NDArray[np.bool_]
+    radial_r_mm: NDArray[np.float64]
+    radial_ratio: NDArray[np.float64]
+    tile_deviation_pct: NDArray[np.float64]
+    mean_bqml: float
+    expected_bqml: float | None
+    roi_radius_mm: float
+    budget: Budget | None = None
+    tile_size_mm: float = TILE_SIZE_MM
+
+
+def measure(
+    volume: PetVolume, *, reference_time: datetime | None, sheet: Sheet | None, suv_factor: float | None
+) -> CylinderResult:
+    """Measure a uniform cylinder.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image.
+    reference_time : datetime or None
+        The image's decay reference time on the scanner's clock, without zone.
+    sheet : Sheet or None
+        What the site wrote down; without it the expected concentration and the bias are missing.
+    suv_factor : float or None
+        Factor from the image's values to SUVbw (g/mL).
+
+    Raises
+    ------
+    AnalysisRefused
+        ``PHA-NOT-FOUND`` where the image holds no uniform cylinder, or one too short to measure.
+    """
+    oriented = along_patient_axes(volume)
+    pose = find_cylinder(oriented)
+    region = _Region(oriented, pose)
+    expected, expected_flags = (
+        sheet.concentration_bqml("cylinder", reference_time) if sheet else (None, QualityFlag.NO_SHEET)
+    )
+    budget = sheet.uncertainty_budget("cylinder") if sheet and expected is not None else None
+    tiles, noise = _Tiles(region), _Noise(region)
+    measurements = (
+        *_concentrations(volume.unit, region, noise.mean_sd(), expected, expected_flags, budget, suv_factor),
+        *_uniformity(region, tiles, noise),
+        Measurement(name="cylinder_diameter_mm", value=2 * pose.radius_mm, unit="mm"),
+        Measurement(name="cylinder_tilt_deg", value=pose.tilt_deg, unit="deg"),
+    )
+    ring_mm, ring_ratio = region.rings()
+    return CylinderResult(
+        measurements=measurements,
+        findings=tuple(_findings(region, {one.name: one for one in measurements}, sheet)),
+        pose=pose,
+        axis_position_mm=region.height_mm,
+        slice_mean=region.slice_mean,
+        slice_cov_pct=region.slice_cov_pct,
+        slice_used=region.used,
+        radial_r_mm=ring_mm,
+        radial_ratio=ring_ratio,
+        tile_deviation_pct=tiles.central_deviation_pct(),
+        mean_bqml=region.mean,
+        expected_bqml=expected,
+        roi_radius_mm=region.radius_mm,
+        budget=budget,
+    )
+
+
+def diagnose(result: CylinderResult, standard: Standard) -> tuple[Finding, ...]:
+    """Say why a cylinder fails one standard.
+
+    Parameters
+    ----------
+    result : CylinderResult
+    standard : Standard
+        The edition that decides.
+
+    Returns
+    -------
+    tuple of Finding
+        ``PHA-CALIBRATION`` or none.
+    """
+    judged = judge(result.measurements, standard)
+    bias = next((one for one in judged if one.name == "cylinder_bias_pct" and one.verdict is Outcome.FAIL), None)
+    if bias is None or bias.value is None:
+        return ()
+    step = "Check the calibrator and scanner calibration, then repeat the cylinder."
+    if abs(bias.value) < REPEAT_BELOW_PCT and result.budget is not None:
+        step = (
+            f"The fill itself is known to {result.budget.total_pct:.0f} %: fill and scan again "
+            "before anything is recalibrated."
+        )
+    return (
+        Finding(
+            id="PHA-CALIBRATION",
+            outcome=Outcome.FAIL,
+            severity="query",
+            message=f"The cylinder reads {abs(bias.value):.0f} % {'high' if bias.value > 0 else 'low'}.",
+            observed=f"{bias.value:+.1f} %",
+            expected=f"{bias.limit_low:+g} to {bias.limit_high:+g} %",
+            next_step=step,
+            owner=Owner.SITE,
+            source=bias.source,
+        ),
+    )
+
+
+class _Region:
+    """The measured region and its sums, slice by slice, in a box round the cylinder."""
+
+    def __init__(self, volume: PetVolume, pose: CylinderPose) -> None:
+        self.pose = pose
+        self.radius_mm = pose.radius_mm - EDGE_MARGIN_MM
+        self.volume = _box_round(volume, pose)
+        self.height_mm = slice_heights_mm(volume, pose.center_lps_mm, pose.axis)
+        # A tilted slice reaches further along the axis at its rim than at its middle.
+        reach_mm = np.abs(self.height_mm) + self.radius_mm * math.tan(math.radians(pose.tilt_deg))
+        self.used = reach_mm <= pose.length_mm / 2 - EDGE_MARGIN_MM
+        if self.used.sum() < 3:
+            raise AnalysisRefused(
+                "PHA-NOT-FOUND",
+                f"The cylinder is too short to measure: {pose.length_mm:.0f} mm of it lie in the image, "
+                f"and {EDGE_MARGIN_MM:.0f} mm at each end are left out.",
+                next_step="Scan the whole phantom.",
+            )
+        self.step_mm = float(np.median(np.diff(self.height_mm)))
+        count = len(self.height_mm)
+        self.slice_mean, self.slice_cov_pct = np.full(count, np.nan), np.full(count, np.nan)
+        self.is_complete = True
+        total = weight = squares = voxels = 0.0
+        for k in range(count):
+            roi = rois.section(self.volume, k, pose.center_lps_mm, pose.axis, self.radius_mm)
+            values = roi.values(self.volume.image).astype(np.float64)
+            inside = values[roi.weights >= 0.5]
+            if inside.size < 2 or not roi.is_complete:
+                self.is_complete &= not self.used[k]
+                continue
+            mean = roi.mean(self.volume.image)
+            self.slice_mean[k] = mean
+            if mean > 0:
+                self.slice_cov_pct[k] = 100 * float(inside.std(ddof=1)) / mean
+            if self.used[k]:
+                total += float((roi.weights * values).sum())
+                weight += float(roi.weights.sum())
+                squares += float((inside**2).sum())
+                voxels += inside.size
+        self.mean = total / weight
+        variance = max(squares / voxels - self.mean**2, 0.0) * voxels / (voxels - 1)
+        self.cov_pct = 100 * math.sqrt(variance) / self.mean
+
+    @property
+    def deviation(self) -> NDArray[np.float64]:
+        """Each slice's mean over the region's, less 1."""
+        return np.asarray(self.slice_mean / self.mean - 1, dtype=np.float64)
+
+    def slope_pct_per_cm(self) -> float:
+        """Return the slope of a straight line through the slice means."""
+        slope, _ = np.polyfit(self.height_mm[self.used], self.slice_mean[self.used], 1)
+        return 1000 / self.mean * float(slope)
+
+    def rings(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the middle of each 10 mm ring out to the wall, and its mean in the used slices over the region's."""
+        count = int(self.pose.radius_mm // RING_WIDTH_MM)
+        _, squared = cylindrical(self.volume, self.pose.center_lps_mm, self.pose.axis)
+        ring = np.minimum(np.sqrt(squared[self.used]) // RING_WIDTH_MM, count).astype(np.intp).ravel()
+        values = self.volume.image[self.used].ravel()
+        number = np.bincount(ring, minlength=count + 1)[:count]
+        sums = np.bincount(ring, weights=values, minlength=count + 1)[:count]
+        ratio: NDArray[np.float64] = np.where(number > 0, sums / np.maximum(number, 1) / self.mean, np.nan)
+        middle = (np.arange(count, dtype=np.float64) + 0.5) * RING_WIDTH_MM
+        return middle, ratio
+
+    def cupping_pct(self) -> float:
+        """Return (centre - edge) / mean."""
+        _, squared = cylindrical(self.volume, self.pose.center_lps_mm, self.pose.axis)
+        image, squared = self.volume.image[self.used], squared[self.used]
+        centre = image[squared < CENTRE_RADIUS_MM**2].mean(dtype=float)
+        edge_mm = self.radius_mm - RING_WIDTH_MM
+        edge = image[(squared < self.radius_mm**2) & (squared >= edge_mm**2)].mean(dtype=float)
+        return float(100 * (centre - edge) / self.mean)
+
+
+class _Noise:
+    """How the region's means scatter, from the voxels' own variance and correlation.
+
+    With the autocorrelation r along an axis, a mean over a length L has the variance of one voxel times l / L, where
+    l is the sum of r over all lags, times the voxel's width; over an area or a volume the axes multiply. The variance
+    itself scatters the same way with r squared. Taken from the largest box inside the region, each slice less its
+    mean; lags end where r falls below 0.05, or at 20 mm, so shading does not count as noise.
+    """
+
+    def __init__(self, region: _Region) -> None:
+        self.region = region
+        middle = region.volume.to_index_zyx(region.pose.center_lps_mm)
+        half = region.radius_mm / math.sqrt(2) / np.array(region.volume.spacing_zyx_mm)
+        rows, columns = (
+            slice(max(0, math.ceil(middle[axis] - half[axis])), math.floor(middle[axis] + half[axis]) + 1)
+            for axis in (1, 2)
+        )
+        values = region.volume.image[region.used, rows, columns].astype(np.float64)
+        values -= values.mean(axis=(1, 2), keepdims=True)
+        self.variance = float((values**2).mean())
+        lengths = [self._lengths(values, axis) for axis in range(3)]
+        self.length_mm = [length for length, _ in lengths]
+        self.squared_length_mm = [squared for _, squared in lengths]
+        self.section_mm2 = math.pi * region.radius_mm**2
+        self.depth_mm = float(region.used.sum()) * region.step_mm
+
+    def _lengths(self, values: NDArray[np.float64], axis: int) -> tuple[float, float]:
+        step = self.region.volume.spacing_zyx_mm[axis]
+        moved = np.moveaxis(values, axis, 0)
+        length = squared = 1.0
+        for lag in range(1, min(len(moved) // 2, round(MAX_CORRELATION_MM / step)) + 1):
+            ratio = float((moved[lag:] * moved[:-lag]).mean()) / self.variance if self.variance > 0 else 0.0
+            if ratio < _MIN_CORRELATION:
+                break
+            length += 2 * ratio
+            squared += 2 * ratio**2
+        return length * step, squared * step
+
+    def mean_sd(self) -> float:
+        """Return the SD of the region's mean."""
+        return math.sqrt(self.variance * math.prod(self.length_mm) / (self.section_mm2 * self.depth_mm))
+
+    def slice_mean_sd(self) -> float:
+        """Return the SD of one slice's mean."""
+        return math.sqrt(self.variance * self.length_mm[1] * self.length_mm[2] / self.section_mm2)
+
+    def slope_sd_pct_per_cm(self) -> float:
+        """Return the SD of the slope of the slice means."""
+        height = self.region.height_mm[self.region.used]
+        spread = float(((height - height.mean()) ** 2).sum()) * self.region.step_mm / self.length_mm[0]
+        return 1000 / self.region.mean * self.slice_mean_sd() / math.sqrt(spread)
+
+    def cupping_sd_pct(self) -> float:
+        """Return the SD of the difference of centre and edge."""
+        edge_mm2 = math.pi * (self.region.radius_mm**2 - (self.region.radius_mm - RING_WIDTH_MM) ** 2)
+        per_mm2 = 1 / (math.pi * CENTRE_RADIUS_MM**2) + 1 / edge_mm2
+        variance = self.variance * math.prod(self.length_mm) / self.depth_mm * per_mm2
+        return 100 / self.region.mean * math.sqrt(variance)
+
+    def cov_sd_pct(self) -> float:
+        """Return the SD of the coefficient of variation."""
+        share = math.prod(self.squared_length_mm) / (self.section_mm2 * self.depth_mm)
+        return self.region.cov_pct * math.sqrt(share / 2)
+
+
+class _Tiles:
+    """Means of 10 mm squares, centred on the axis, of the used slices: ``means[slice, row, column]``."""
+
+    def __init__(self, region: _Region) -> None:
+        self.region = region
+        volume, pose = region.volume, region.pose
+        half = round(TILE_CIRCLE * pose.radius_mm / TILE_SIZE_MM)
+        edges_mm = np.arange(-half, half + 1) * TILE_SIZE_MM
+        far = np.maximum(np.abs(edges_mm[1:]), np.abs(edges_mm[:-1]))
+        self.inside = np.hypot(far[:, None], far[None, :]) <= TILE_CIRCLE * pose.radius_mm
+        self.index = np.flatnonzero(region.used)
+        axis_points = volume.to_index_zyx(pose.center_lps_mm + region.height_mm[self.index, None] * pose.axis)
+        _, step_y, step_x = volume.spacing_zyx_mm
+        self.means = np.empty((len(self.index), 2 * half, 2 * half))
+        for row, (k, (_, y, x)) in enumerate(zip(self.index, axis_points, strict=True)):
+            along_y = _overlap(edges_mm / step_y + y, volume.image.shape[1])
+            along_x = _overlap(edges_mm / step_x + x, volume.image.shape[2])
+            self.means[row] = along_y @ volume.image[k] @ along_x.T
+
+    def nu_pct(self) -> float:
+        """Return the larger of (maximum - mean) and (mean - minimum) of all tiles, over their mean."""
+        values = self.means[:, self.inside]
+        mean = float(values.mean())
+        return 100 * max(float(values.max()) - mean, mean - float(values.min())) / mean
+
+    def central_deviation_pct(self) -> NDArray[np.float64]:
+        """Return the tiles of the slice nearest to the middle against their mean; NaN outside the circle."""
+        row = int(np.argmin(np.abs(self.region.height_mm[self.index])))
+        values = np.where(self.inside, self.means[row], np.nan)
+        return np.asarray(100 * (values / np.nanmean(values) - 1), dtype=np.float64)
+
+
+def _box_round(volume: PetVolume, pose: CylinderPose) -> PetVolume:
+    """Cut the columns out that the cylinder may touch; all slices stay."""
+    ends = pose.center_lps_mm + np.array([[-0.5], [0.5]]) * pose.length_mm * pose.axis
+    index = volume.to_index_zyx(ends)
+    reach = (pose.radius_mm + EDGE_MARGIN_MM) / np.array(volume.spacing_zyx_mm)
+    low = np.clip(np.floor(index.min(axis=0) - reach), 0, None).astype(int)
+    high = np.ceil(index.max(axis=0) + reach).astype(int) + 1
+    affine = volume.affine_lps_mm.copy()
+    affine[:3, 3] = volume.to_lps_mm(np.array([0.0, low[1], low[2]]))
+    return PetVolume(volume.image[:, low[1] : high[1], low[2] : high[2]], affine, volume.unit)
+
+
+def _overlap(edges: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the share of each voxel in the mean of each interval, ``[interval, voxel]``; edges in voxel indices."""
+    voxel = np.arange(count)
+    upper = np.minimum(edges[1:, None], voxel + 0.5)
+    lower = np.maximum(edges[:-1, None], voxel - 0.5)
+    return np.asarray(np.clip(upper - lower, 0.0, None) / np.diff(edges)[:, None])
+
+
+def _concentrations(
+    unit: str,
+    region: _Region,
+    noise_sd: float,
+    expected: float | None,
+    expected_flags: QualityFlag,
+    budget: Budget | None,
+    suv_factor: float | None,
+) -> Iterator[Measurement]:
+    cut = QualityFlag.NONE if region.is_complete else QualityFlag.OUTSIDE_IMAGE
+    is_bqml = unit == "Bq/mL"
+    units = QualityFlag.NONE if is_bqml else QualityFlag.NO_UNITS
+    # An SUV image has no Bq/mL; an image without a unit still has raw values.
+    yield Measurement(
+        name="cylinder_mean_bqml",
+        value=None if unit == "g/mL" else region.mean,
+        unit="Bq/mL" if unit == "g/mL" else unit,
+        uncertainty=noise_sd,
+        flags=cut | units,
+    )
+    yield Measurement(
+        name="cylinder_expected_bqml",
+        value=expected,
+        unit="Bq/mL",
+        uncertainty=expected * budget.total_pct / 100 if expected is not None and budget else None,
+        flags=expected_flags,
+    )
+    ratio = region.mean / expected if expected is not None and is_bqml else None
+    yield Measurement(
+        name="cylinder_bias_pct",
+        value=None if ratio is None else 100 * (ratio - 1),
+        unit="%",
+        uncertainty=_bias_sd_pct(ratio, budget, noise_sd, region.mean),
+        flags=cut | units | expected_flags,
+    )
+    yield Measurement(
+        name="cylinder_suv_mean",
+        value=None if suv_factor is None else region.mean * suv_factor,
+        unit="g/mL",
+        flags=cut | (QualityFlag.NO_SUV if suv_factor is None else QualityFlag.NONE),
+    )
+
+
+def _bias_sd_pct(ratio: float | None, budget: Budget | None, noise_sd: float, mean: float) -> float | None:
+    """Return the SD of the bias: the fill's budget and the image's noise, independent of each other."""
+    if ratio is None or budget is None:
+        return None
+    return ratio * math.hypot(budget.total_pct, 100 * noise_sd / mean)
+
+
+def _uniformity(region: _Region, tiles: _Tiles, noise: _Noise) -> Iterator[Measurement]:
+    cut = QualityFlag.NONE if region.is_complete else QualityFlag.OUTSIDE_IMAGE
+    rows = (
+        (
+            "cylinder_slice_deviation_max_pct",
+            100 * float(np.nanmax(np.abs(region.deviation[region.used]))),
+            "%",
+            100 * noise.slice_mean_sd() / region.mean,
+        ),
+        ("cylinder_axial_slope_pct_per_cm", region.slope_pct_per_cm(), "%/cm", noise.slope_sd_pct_per_cm()),
+        ("cylinder_cupping_pct", region.cupping_pct(), "%", noise.cupping_sd_pct()),
+        # The extreme of many noisy tiles has no SD that the tiles themselves could tell.
+        ("cylinder_nu_pct", tiles.nu_pct(), "%", None),
+        ("cylinder_cov_pct", region.cov_pct, "%", noise.cov_sd_pct()),
+    )
+    for name, value, unit, uncertainty in rows:
+        yield Measurement(name=name, value=value, unit=unit, uncertainty=uncertainty, flags=cut)
+
+
+def _findings(region: _Region, measured: dict[str, Measurement], sheet: Sheet | None) -> Iterator[Finding]:
+    """Say how the cylinder lies and what its uniformity shows; limits of a standard are `diagnose`'s matter."""
+    pose = region.pose
+    steep = pose.tilt_deg > STEEP_TILT_DEG
+    yield Finding(
+        id="PHA-POSE",
+        outcome=Outcome.WARN if steep else Outcome.PASS,
+        severity="info",
+        message=f"The phantom lies {pose.tilt_deg:.1f}° off the scanner's axis"
+        + (f"; up to {STEEP_TILT_DEG:.0f}° is usual." if steep else "."),
+        observed=f"{pose.tilt_deg:.1f}°",
+        expected=f"up to {STEEP_TILT_DEG:.0f}°",
+        next_step="Align the phantom with the lasers next time; the regions follow its own axis." if steep else "",
+        owner=Owner.SITE if steep else Owner.NOBODY,
+        source=_LAB_RULE,
+        evidence={"residual_mm": pose.residual_mm},
+    )
+    if any(pose.is_cut):
+        ends = " and ".join(name for name, cut in zip(("foot", "head"), pose.is_cut, strict=True) if cut)
+        yield Finding(
+            id="PHA-CUT",
+            outcome=Outcome.PASS,
+            severity="info",
+            message=f"The image ends before the cylinder does ({ends} end); {pose.length_mm:.0f} mm of it are seen.",
+            observed=f"{pose.length_mm:.0f} mm",
+        )
+    slope = measured["cylinder_axial_slope_pct_per_cm"].value or 0.0
+    if abs(slope) > SLOPE_WARN_PCT_PER_CM:
+        yield _warning(
+            "PHA-SLOPE",
+            f"The reading {'rises' if slope > 0 else 'falls'} by {abs(slope):.1f} % per cm towards the head.",
+            f"{slope:+.2f} %/cm",
+            f"up to {SLOPE_WARN_PCT_PER_CM:g} %/cm",
+            "Check the scanner's normalisation and that the cylinder was mixed, then repeat it.",
+        )
+    deviation = measured["cylinder_slice_deviation_max_pct"].value or 0.0
+    if deviation > SLICE_WARN_PCT:
+        worst_mm = float(region.height_mm[np.nanargmax(np.where(region.used, np.abs(region.deviation), np.nan))])
+        yield _warning(
+            "PHA-SLICE",
+            f"The slice {abs(worst_mm):.0f} mm {'above' if worst_mm > 0 else 'below'} the middle is "
+            f"{deviation:.1f} % off the mean of all.",
+            f"{deviation:.1f} %",
+            f"up to {SLICE_WARN_PCT:g} %",
+            "Look at the slice profile for a saw-tooth at bed joins or one bad slice.",
+        )
+    cupping = measured["cylinder_cupping_pct"].value or 0.0
+    if abs(cupping) > CUPPING_WARN_PCT:
+        yield _warning(
+            "PHA-CUPPING",
+            f"The middle reads {abs(cupping):.1f} % {'higher' if cupping > 0 else 'lower'} than the edge.",
+            f"{cupping:+.1f} %",
+            f"within {CUPPING_WARN_PCT:g} %",
+            "Check scatter and attenuation correction, and that the CT shows the whole phantom.",
+        )
+    yield from _volume_finding(pose, sheet)
+
+
+def _volume_finding(pose: CylinderPose, sheet: Sheet | None) -> Iterator[Finding]:
+    """Compare the sheet's volume with the cylinder's in the image, where both of its ends are seen."""
+    fill = sheet.fill("cylinder") if sheet else None
+    if fill is None or fill.volume_ml is None or any(pose.is_cut):
+        return
+    seen_ml = math.pi * pose.radius_mm**2 * pose.length_mm / 1000
+    off_pct = 100 * (fill.volume_ml / seen_ml - 1)
+    if abs(off_pct) > VOLUME_WARN_PCT:
+        yield _warning(
+            "PHA-VOLUME",
+            f"The sheet says {fill.volume_ml:.0f} mL; the cylinder in the image holds about {seen_ml:.0f} mL.",
+            f"{fill.volume_ml:.0f} mL",
+            f"{seen_ml:.0f} mL within {VOLUME_WARN_PCT:g} %",
+            "Check the volume on the sheet.",
+        )
+
+
+def _warning(code: str, message: str, observed: str, expected: str, next_step: str) -> Finding:
+    return Finding(
+        id=code,
+        outcome=Outcome.WARN,
+        severity="query",
+        message=message,
+        observed=observed,
+        expected=expected,
+        next_step=next_step,
+        owner=Owner.SITE,
+        source=_LAB_RULE,
+    )
