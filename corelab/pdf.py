@@ -30,7 +30,7 @@ MONO_FACE = ("IBM Plex Mono", "fontpkg_ibm_plex_mono", "files/IBMPlexMono-Regula
 STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-3a"]
 SUBSTITUTE = "□"  # stands for a character that none of the faces can draw
 NEVER_DRAWN = frozenset({"Cc", "Cs", "Co", "Cn"})  # PDF/A and XML forbid them, whether a face has a glyph or not
-SILENT = frozenset({"Cc", "Cs", "Cf", "Lo"})  # nothing is seen of them, so nothing is missed
+SILENT = frozenset({"Cc", "Cs", "Cf"})  # nothing is seen of them, so nothing is missed
 ALWAYS_DRAWABLE = frozenset(map(chr, range(0x20, 0x7F))) | frozenset("\n\u00a0\u202f±²³·×–—−‘’“”…µ≤≥→")
 
 

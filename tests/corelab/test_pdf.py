@@ -157,3 +157,8 @@ def test_font_when_its_package_is_absent_then_the_lab_is_told() -> None:
     with pytest.raises(Misconfigured) as raised:
         pdf.font_file("fontpkg_that_nobody_made", "files/Font.ttf")
     assert raised.value.code == "PDF-FONT"
+
+
+def test_pdf_when_its_moment_has_parts_of_a_second_then_the_whole_second_dates_it(template: Path) -> None:
+    late = pdf.render(template, {"name": "Site"}, {"dot.svg": SVG}, MADE_AT.replace(microsecond=123456))
+    assert late == rendered(template, "Site")
