@@ -15,6 +15,8 @@ from corelab.models import DoseCalibrator, ReconstructionProfile, Role, Scanner,
 from corelab.services import seen_of
 from corelab.services.people import SITE_ROLES, TRIAL_ROLES
 
+#: Words that stand in addresses where a code would.
+TAKEN_BY_PAGES = frozenset({"add"})
 REASON_HELP = "Kept in the audit log beside what was changed."
 
 
@@ -48,6 +50,13 @@ class RegisterForm(forms.ModelForm):
         if "is_active" in self.fields:
             self.fields["is_active"].label = "In use"
             self.fields["is_active"].help_text = "Take the tick away to hide it from new submissions; nothing is lost."
+
+    def clean_code(self) -> str:
+        """Refuse a code that is a page's own address."""
+        code: str = self.cleaned_data["code"]
+        if code.lower() in TAKEN_BY_PAGES:
+            raise ValidationError("Choose another code: this word is the address of a page.")
+        return code
 
     def values(self) -> dict[str, Any]:
         """Return the arguments of the service."""

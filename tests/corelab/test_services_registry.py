@@ -1,0 +1,114 @@
+"""The register: only administrators write, every write is recorded with before and after."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from corelab import audit, services
+from corelab.errors import NotAllowed, Refused, StaleState
+from corelab.models import AuditEvent, Site, Trial
+
+NOT_ADMINISTRATORS = (
+    "site_user",
+    "technician",
+    "physicist",
+    "approver",
+    "trial_manager",
+    "monitor",
+    "auditor",
+    "nobody",
+)
+
+
+def _adds(house, actor):
+    """Return one call of every service of the register."""
+    return {
+        "site.add": lambda: services.site_add(actor=actor, code="site-new", name="Site New"),
+        "site.edit": lambda: services.site_edit(actor=actor, site=house.north, city="York"),
+        "scanner.add": lambda: services.scanner_add(
+            actor=actor, site=house.north, manufacturer="Digital", model="Phantom 2", serial="N-1"
+        ),
+        "scanner.edit": lambda: services.scanner_edit(actor=actor, scanner=house.scanner, software="VG85A"),
+        "reconstruction.add": lambda: services.reconstruction_add(actor=actor, scanner=house.scanner, name="PSF 2 mm"),
+        "reconstruction.edit": lambda: services.reconstruction_edit(
+            actor=actor,
+            reconstruction=house.scanner.reconstructions.get(name="OSEM 3i24s 4 mm"),
+            filter_fwhm_mm=Decimal("2.0"),
+        ),
+        "calibrator.add": lambda: services.calibrator_add(
+            actor=actor, site=house.north, manufacturer="Digital", model="Well", serial="W-2"
+        ),
+        "calibrator.edit": lambda: services.calibrator_edit(actor=actor, calibrator=house.calibrator, model="Well 2"),
+        "trial.add": lambda: services.trial_add(actor=actor, code="GAMMA", title="Trial Gamma", sites=[house.north]),
+        "trial.edit": lambda: services.trial_edit(actor=actor, trial=house.alpha, sites=[house.north, house.south]),
+    }
+
+
+@pytest.mark.parametrize("who", NOT_ADMINISTRATORS)
+def test_register_when_no_administrator_writes_then_every_service_refuses_and_nothing_is_recorded(house, who):
+    actor = house.people[who]
+    with audit.acting(actor):
+        for write in _adds(house, actor).values():
+            with pytest.raises(NotAllowed):
+                write()
+    assert not AuditEvent.objects.exists()
+    assert not Site.objects.filter(code="site-new").exists()
+
+
+def test_register_when_the_administrator_writes_then_each_write_is_recorded_once(house, acting_administrator):
+    for action, write in _adds(house, acting_administrator).items():
+        write()
+        assert list(AuditEvent.objects.filter(action=action).values_list("actor", flat=True)) == [
+            acting_administrator.pk
+        ]
+    assert AuditEvent.objects.count() == 10
+    assert audit.verify().intact
+
+
+def test_site_edit_when_one_value_changes_then_before_and_after_hold_only_that(house, acting_administrator):
+    services.site_edit(actor=acting_administrator, site=house.north, city="York", name="Site North", reason="It moved.")
+    event = AuditEvent.objects.get()
+    assert (event.before, event.after, event.reason) == ({"city": "Leeds"}, {"city": "York"}, "It moved.")
+    assert event.site_id == house.north.pk
+
+
+def test_site_edit_when_nothing_changes_then_nothing_is_recorded(house, acting_administrator):
+    services.site_edit(actor=acting_administrator, site=house.north, city="Leeds")
+    assert not AuditEvent.objects.exists()
+
+
+def test_site_edit_when_someone_was_faster_then_it_is_refused_and_the_first_change_stays(house, acting_administrator):
+    seen = services.seen_of(house.north)
+    services.site_edit(actor=acting_administrator, site=house.north, seen=seen, city="York")
+    with pytest.raises(StaleState):
+        services.site_edit(actor=acting_administrator, site=house.north, seen=seen, city="Hull")
+    assert Site.objects.get(pk=house.north.pk).city == "York"
+
+
+def test_trial_edit_when_sites_change_then_the_codes_are_recorded(house, acting_administrator):
+    services.trial_edit(actor=acting_administrator, trial=house.alpha, sites=[house.south])
+    event = AuditEvent.objects.get()
+    assert (event.before, event.after) == ({"sites": ["site-north"]}, {"sites": ["site-south"]})
+    assert list(Trial.objects.get(code="ALPHA").sites.all()) == [house.south]
+
+
+@pytest.mark.parametrize(
+    "values", [{"code": "site-north", "name": "Twice"}, {"code": "x", "name": "X", "time_zone": "Europe/Nowhere"}]
+)
+def test_site_add_when_a_value_is_not_fit_then_it_is_refused(house, acting_administrator, values):
+    with pytest.raises(Refused):
+        services.site_add(actor=acting_administrator, **values)
+
+
+def test_scanner_add_when_the_maker_has_this_serial_already_then_it_is_refused(house, acting_administrator):
+    with pytest.raises(Refused):
+        services.scanner_add(
+            actor=acting_administrator, site=house.south, manufacturer="Digital", model="Other", serial="60421"
+        )
+
+
+def test_site_edit_when_a_field_is_unknown_then_it_is_a_mistake_of_the_program(house, acting_administrator):
+    with pytest.raises(TypeError, match="colour"):
+        services.site_edit(actor=acting_administrator, site=house.north, colour="blue")
