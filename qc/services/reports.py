@@ -58,6 +58,7 @@ def report_meta(report: Report) -> ReportMeta:
     site = submission.site
     signed = review.signature if review else None
     newer = run.superseded_by
+    made_at = signed.signed_at if signed else (run.finished_at or run.created_at)
     return ReportMeta(
         lab_name=settings.SITE_NAME,
         submission_number=submission.short_number,
@@ -70,7 +71,7 @@ def report_meta(report: Report) -> ReportMeta:
         received_at=submission.sent_at or submission.created_at,
         scanned_at=submission.scanned_at,
         time_zone=site.time_zone,
-        made_at=signed.signed_at if signed else (run.finished_at or run.created_at),
+        made_at=made_at.replace(microsecond=0),  # a document's date knows no smaller part
         is_dry_run=submission.is_dry_run,
         sheet=runs.sheet_of(submission),
         signatures=(
