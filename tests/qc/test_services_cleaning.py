@@ -1,0 +1,125 @@
+"""What the beat deletes, and what it must leave."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from corelab import storage
+from corelab.models import AuditEvent, StoredObject
+from qc import services
+from qc.models import Figure, ReceivedFile, Report, Run, Submission, Upload
+from qc.services import reports
+from qc.services.uploads import part_path
+from qc.states import SubmissionState as S
+from tests import factories
+from tests.qc.kit import SHEET, call, receive, slices, work
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def dry_run(draft, measured, monkeypatch, settings):
+    """A dry run that was measured, with its report."""
+    monkeypatch.setattr(reports, "render_pdf", lambda context, figures: b"%PDF- of a dry run")
+    draft.is_dry_run, draft.sheet = True, SHEET
+    draft.save()
+    receive(draft, *slices())
+    call(services.submission_send, actor=draft.created_by, submission_id=draft.pk)
+    work(services.submission_check, submission_id=draft.pk)
+    work(services.run_analyse, run_id=Run.objects.get().pk)
+    work(services.report_make, report_id=Report.objects.get().pk)
+    draft.refresh_from_db()
+    assert draft.state == S.PREVIEWED
+    return draft
+
+
+def age(days, **where):
+    Submission.objects.filter(**where).update(changed_at=timezone.now() - timedelta(days=days))
+
+
+def test_dry_run_when_it_is_31_days_old_then_everything_of_it_goes_and_the_log_says_so(dry_run, settings):
+    age(31)
+    paths = [storage.path_of(one.sha256) for one in StoredObject.objects.all()]
+    assert len(paths) == 5  # three slices, a picture, a report
+    assert work(services.dry_runs_delete_old) == 1
+    assert Submission.objects.count() == Run.objects.count() == Figure.objects.count() == Upload.objects.count() == 0
+    assert StoredObject.objects.count() == 0
+    assert not any(path.exists() for path in paths)
+    assert not list(settings.REPORT_DIR.iterdir())
+    row = AuditEvent.objects.get(action="submission.delete")
+    assert (row.object_label, row.before["state"]) == (dry_run.short_number, "PREVIEWED")
+
+
+def test_dry_run_when_it_is_29_days_old_then_it_stays(dry_run):
+    age(29)
+    assert work(services.dry_runs_delete_old) == 0
+
+
+def test_dry_run_when_a_real_submission_has_the_same_files_then_their_bytes_stay(dry_run, site):
+    real = factories.submission(of=site, created_by=dry_run.created_by)
+    receive(real, *slices())
+    age(31, pk=dry_run.pk)
+    work(services.dry_runs_delete_old)
+    assert ReceivedFile.objects.filter(submission=real).count() == 3
+    for row in ReceivedFile.objects.select_related("stored"):
+        assert storage.path_of(row.stored.sha256).exists()
+
+
+@pytest.mark.parametrize("state", list(S))
+def test_deletion_when_it_is_no_dry_run_then_it_is_never_touched(site, state):
+    factories.submission(of=site, state=state)
+    age(1000)
+    assert work(services.dry_runs_delete_old) == 0
+    assert Submission.objects.count() == 1
+
+
+@pytest.mark.parametrize("state", [S.CHECKING, S.SENT, S.ANALYSING])
+def test_dry_run_when_workers_have_it_then_it_is_left_alone(site, state):
+    factories.submission(of=site, state=state, is_dry_run=True)
+    age(1000)
+    assert work(services.dry_runs_delete_old) == 0
+
+
+def unfinished(draft, name, days_old, written_days_ago=None):
+    upload = call(
+        services.upload_create,
+        actor=draft.created_by,
+        submission_id=draft.pk,
+        length_bytes=10,
+        file_name=name,
+    )
+    Upload.objects.filter(pk=upload.pk).update(created_at=timezone.now() - timedelta(days=days_old))
+    path = part_path(upload.pk)
+    path.write_bytes(b"12345")
+    when = (timezone.now() - timedelta(days=days_old if written_days_ago is None else written_days_ago)).timestamp()
+    os.utime(path, (when, when))
+    return path
+
+
+def test_uploads_when_nobody_went_on_for_30_days_then_only_those_go(draft):
+    stale, resumed, young = (
+        unfinished(draft, "stale", 31),
+        unfinished(draft, "resumed", 31, 2),
+        unfinished(draft, "young", 29),
+    )
+    receive(draft, slices()[0])
+    Upload.objects.filter(is_complete=True).update(created_at=timezone.now() - timedelta(days=99))
+    assert work(services.uploads_delete_stale) == 1
+    assert (stale.exists(), resumed.exists(), young.exists()) == (False, True, True)
+    assert Upload.objects.count() == 3
+    assert ReceivedFile.objects.count() == 1
+    assert AuditEvent.objects.get(action="upload.expire").before == {"uploads": 1}
+
+
+def test_uploads_when_a_part_has_no_row_then_it_goes_after_a_day(settings):
+    old, new = settings.UPLOAD_DIR / "0", settings.UPLOAD_DIR / "1"
+    for path, hours in ((old, 25), (new, 1)):
+        path.write_bytes(b"x")
+        when = (timezone.now() - timedelta(hours=hours)).timestamp()
+        os.utime(path, (when, when))
+    work(services.uploads_delete_stale)
+    assert (old.exists(), new.exists()) == (False, True)
