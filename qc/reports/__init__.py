@@ -52,7 +52,8 @@ def build_context(
         ``document`` (title, header, footer), ``result`` (the first page) and ``sections``, each a list of blocks.
     """
     pictures = {key: figure_entry(key, figure, figure_url) for key, figure in (figures or {}).items()}
-    deciding = wording.deciding_standards(run, meta.standards)
+    is_phantom = run["method"] not in {"patient", "suv"}  # a submission names a standard whatever it turns out to be
+    deciding = wording.deciding_standards(run, meta.standards) if is_phantom else ()
     return {
         "document": document(run, meta, deciding),
         "result": result(run, meta, deciding, pictures),

@@ -264,6 +264,12 @@ def test_findings_when_listed_then_the_worst_comes_first_and_what_passed_is_a_li
     assert passed["paragraphs"] == ["2 passed: RUL-0, RUL-3"]
 
 
+def test_standard_when_the_scan_is_a_patients_then_none_is_said_to_judge_it() -> None:
+    context = reports.build_context(patient_run(), META)
+    assert ["Judged by", "no standard"] in context["result"]["facts"]
+    assert "EARL" not in context["document"]["footer"]
+
+
 def test_suv_when_refused_then_the_refusal_stands_in_its_place() -> None:
     context = reports.build_context(patient_run(), META)
     (section,) = [section for section in context["sections"] if section["key"] == "suv"]
