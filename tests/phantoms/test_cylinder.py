@@ -120,6 +120,18 @@ def test_bias_uncertainty_when_the_sheet_has_volumes_then_is_the_fill_and_the_no
     assert bias.uncertainty == pytest.approx(1.1 * result.budget.total_pct, rel=1e-3)
 
 
+def test_bias_uncertainty_when_the_image_is_noisy_then_adds_in_quadrature():
+    scan = digital.uniform_cylinder(cov=0.4, fwhm_mm=12.0, **TINY)
+    found = {one.name: one for one in measure(scan).measurements}
+    mean = found["cylinder_mean_bqml"]
+    noise_pct = 100 * mean.uncertainty / mean.value
+    assert noise_pct > 1.0
+    fill_pct = measure(scan).budget.total_pct
+    ratio = 1 + found["cylinder_bias_pct"].value / 100
+    expected = ratio * np.hypot(fill_pct, noise_pct)
+    assert found["cylinder_bias_pct"].uncertainty == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("slope", [1.5, -2.0])
 @pytest.mark.parametrize("axis", [None, 0, 1, 2])
 def test_axial_slope_when_the_reading_rises_towards_the_head_then_is_positive(slope, axis):

@@ -124,6 +124,13 @@ def lying_across():
     return PetVolume(np.ascontiguousarray(volume.image.transpose(1, 0, 2)), volume.affine_lps_mm, volume.unit)
 
 
+def oval():
+    """Return a tube of 200 by 160 mm, as uniform as the cylinder."""
+    z, y, x = ((np.arange(n) - (n - 1) / 2) * 4.0 for n in SMALL["shape_zyx"])
+    inside = (x / 100) ** 2 + ((y / 80) ** 2)[:, None] < 1
+    return filled_with(inside[None] * (np.abs(z) < 90)[:, None, None] * 5000.0)
+
+
 NOT_CYLINDERS = {
     "NEMA phantom": lambda: digital.nema_iq(**SMALL).volume,
     "NEMA phantom without contrast": lambda: digital.nema_iq(ratio=1.0, **SMALL).volume,
@@ -137,6 +144,7 @@ NOT_CYLINDERS = {
     "hot sphere": lambda: with_ball(4.0),
     "cold sphere": lambda: with_ball(0.0),
     "ball": ball,
+    "oval tube": oval,
     "cylinder across the scanner": lying_across,
 }
 
