@@ -400,6 +400,18 @@ def test_document_and_page_when_made_from_one_context_then_both_hold_every_word_
         assert squeezed(text) in page, (text, "page")
 
 
+@needs_poppler
+def test_document_when_identifiers_are_long_then_they_are_copied_without_hidden_characters(
+    uniform: Any, tmp_path: Path
+) -> None:
+    run, drawn, _ = uniform
+    uid = "2.25." + "7097404714795098270976894497834932528"
+    run = {**run, "series": [{**run["series"][0], "series_instance_uid": uid}]}
+    pages = pages_of(reports.render_pdf(reports.build_context(run, META, drawn), drawn), tmp_path)
+    assert not any("\u200b" in page for page in pages)
+    assert any(DIGEST in page for page in pages)
+
+
 def test_document_when_made_twice_then_the_bytes_are_the_same(uniform: Any) -> None:
     run, drawn, scan = uniform
     meta = replace(META, sheet=scan.sheet, signatures=(SIGNATURE,))
