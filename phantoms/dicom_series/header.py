@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import io
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from pydicom import config, dcmread
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.sequence import Sequence as DicomSequence
-from pydicom.tag import BaseTag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from phantoms.dicom_series.elements import PREFIX, Elements, Values, read_elements
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
 from phantoms.suv.header import parse_date, parse_datetime, parse_time
-
-# Odd values in headers are facts to judge, not something to print: a warning would carry them into logs.
-config.settings.reading_validation_mode = config.IGNORE
 
 PET_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
 ENHANCED_PET = frozenset({"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"})  # and Legacy Converted
@@ -38,7 +28,6 @@ LOSSY_SYNTAXES = frozenset(
 )
 # These two may hold either; without a word in the header a reader cannot tell.
 MAYBE_LOSSY_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
-FAST_SYNTAXES = frozenset({ExplicitVRLittleEndian, ImplicitVRLittleEndian})
 
 _MODALITY_WORDS = {
     "NM": "gamma-camera images (NM)",
@@ -131,77 +120,7 @@ def read_header(file: BinaryIO | Path) -> InstanceFacts:
         with Source.from_path(file).open() as opened:
             return read_header(opened)
     file.seek(0)
-    return _facts(_read_dataset(file), Values())
-
-
-class Values:
-    """Header values as pydicom reads them, each distinct encoding read once.
-
-    The slices of a series repeat most of their header, and decoding elements is what costs.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Any] = {}
-
-    def get(self, dataset: Dataset, tag: int) -> Any:
-        """Return the value, a sequence as a list of mappings by keyword; None where it is absent or unreadable."""
-        raw = dataset.get_item(BaseTag(tag))
-        if raw is None:
-            return None
-        if not isinstance(raw, RawDataElement):
-            return self._decode(dataset, tag)
-        charset = dataset.get_item(BaseTag(0x00080005))
-        key = (tag, raw.VR, raw.value, raw.is_implicit_VR, raw.is_little_endian, charset and charset.value)
-        try:
-            return self._known[key]
-        except KeyError:
-            value = self._known[key] = self._decode(dataset, tag)
-            return value
-        except TypeError:
-            return self._decode(dataset, tag)
-
-    def text(self, dataset: Dataset, tag: int) -> str:
-        """Return the value as text, several joined by a backslash; empty where there is none."""
-        value = self.get(dataset, tag)
-        return "\\".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value).strip()
-
-    def texts(self, dataset: Dataset, tag: int) -> tuple[str, ...]:
-        """Return the values as texts."""
-        value = self.get(dataset, tag)
-        return tuple(map(str, value if isinstance(value, tuple) else () if value is None else (value,)))
-
-    def numbers(self, dataset: Dataset, tag: int, count: int) -> tuple[float, ...]:
-        """Return `count` finite numbers, or nothing."""
-        value = self.get(dataset, tag)
-        try:
-            numbers = tuple(map(float, value if isinstance(value, tuple) else (value,)))
-        except (TypeError, ValueError):
-            return ()
-        return numbers if len(numbers) == count and np.isfinite(numbers).all() else ()
-
-    def number(self, dataset: Dataset, tag: int) -> float | None:
-        """Return one finite number, or None."""
-        numbers = self.numbers(dataset, tag, 1)
-        return numbers[0] if numbers else None
-
-    def integer(self, dataset: Dataset, tag: int) -> int | None:
-        """Return one number without its fraction, or None."""
-        number = self.number(dataset, tag)
-        return None if number is None else int(number)
-
-    def _decode(self, dataset: Dataset, tag: int) -> Any:
-        try:
-            return _plain(dataset[tag].value)
-        except Exception:  # noqa: BLE001 (pydicom raises whatever a broken value provokes; it counts as absent)
-            return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, DicomSequence):
-        return tuple({element.keyword: _plain(element.value) for element in item} for item in value)
-    if isinstance(value, str | int | float | bytes) or value is None:
-        return value
-    return tuple(value) if isinstance(value, Iterable) else str(value)
+    return facts_of(read_elements(file, WANTED, WANTED_GROUPS), Values())
 
 
 _HEADER_TAGS = {
@@ -239,55 +158,60 @@ _PRIVATE = (
 )
 
 
-def _read_dataset(file: BinaryIO) -> FileDataset:
-    """Read the header of a DICOM file; the file is left at the PixelData element, where there is one."""
-    head = file.read(132)
-    if head[128:] != b"DICM":
-        what = "The file is empty." if not head else "Not a DICOM file: it lacks the DICOM prefix."
-        raise AnalysisRefused("ING-01", what)
-    file.seek(0)
-    try:
-        return dcmread(file, stop_before_pixels=True)
-    except Exception as error:
-        raise AnalysisRefused("ING-01", "The DICOM header is broken or cut off, so it could not be read.") from error
+# What is read of a header; the walk of plain files keeps nothing else.
+WANTED = frozenset(_HEADER_TAGS.values()) | {
+    *(0x00080005, 0x00080016, 0x00080018, 0x00080060, 0x00081090),
+    *(0x00100010, 0x00100020, 0x00100030),
+    *(0x00180050, 0x00180088, 0x00181000, 0x00181020),
+    *(0x0020000D, 0x0020000E, 0x00200011, 0x00200013, 0x00200032, 0x00200037),
+    *(0x00280002, 0x00280008, 0x00280010, 0x00280011, 0x00280030, 0x00280100, 0x00280103, 0x00281053, 0x00282110),
+    *(0x00540101, 0x00541000, 0x00541103),
+}
+WANTED_GROUPS = frozenset(group for group, *_ in _PRIVATE)
 
 
-def _facts(dataset: FileDataset, values: Values) -> InstanceFacts:
-    meta = dataset.file_meta
-    sop_instance_uid = values.text(dataset, 0x00080018) or str(meta.get("MediaStorageSOPInstanceUID", ""))
+def facts_of(read: Elements, values: Values) -> InstanceFacts:
+    """Return the facts of a header.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``ING-01`` where it has no object in it.
+    """
+    syntax = read.syntax
+    sop_instance_uid = values.text(read, 0x00080018) or read.media_instance
     if not sop_instance_uid:
         raise AnalysisRefused("ING-01", "A DICOM file without an object in it: it has no identity (0008,0018).")
-    corrections = values.texts(dataset, 0x00280051)
-    syntax = str(meta.get("TransferSyntaxUID", ""))
-    lossy_word = values.text(dataset, 0x00282110)
-    position = values.numbers(dataset, 0x00200032, 3)
-    orientation = values.numbers(dataset, 0x00200037, 6)
-    clock = (values.text(dataset, 0x00080022), values.text(dataset, 0x00080032))
+    corrections = values.texts(read, 0x00280051)
+    lossy_word = values.text(read, 0x00282110)
+    position = values.numbers(read, 0x00200032, 3)
+    orientation = values.numbers(read, 0x00200037, 6)
+    clock = (values.text(read, 0x00080022), values.text(read, 0x00080032))
     if not all(clock):
-        clock = (values.text(dataset, 0x00080021), values.text(dataset, 0x00080031))
+        clock = (values.text(read, 0x00080021), values.text(read, 0x00080031))
     day, moment = parse_date(clock[0]), parse_time(clock[1])
-    scan_at = datetime.combine(day, moment) if day and moment else parse_datetime(values.text(dataset, 0x0008002A))
+    scan_at = datetime.combine(day, moment) if day and moment else parse_datetime(values.text(read, 0x0008002A))
     return InstanceFacts(
         sop_instance_uid=sop_instance_uid,
-        sop_class_uid=values.text(dataset, 0x00080016) or str(meta.get("MediaStorageSOPClassUID", "")),
-        series_instance_uid=values.text(dataset, 0x0020000E),
-        study_instance_uid=values.text(dataset, 0x0020000D),
-        modality=values.text(dataset, 0x00080060),
-        series_number=values.integer(dataset, 0x00200011),
-        instance_number=values.integer(dataset, 0x00200013),
+        sop_class_uid=values.text(read, 0x00080016) or read.media_class,
+        series_instance_uid=values.text(read, 0x0020000E),
+        study_instance_uid=values.text(read, 0x0020000D),
+        modality=values.text(read, 0x00080060),
+        series_number=values.integer(read, 0x00200011),
+        instance_number=values.integer(read, 0x00200013),
         position_mm=_along_normal(position, orientation),
         is_attenuation_corrected="ATTN" in corrections if corrections else None,
-        number_of_slices=values.integer(dataset, 0x00540081),
+        number_of_slices=values.integer(read, 0x00540081),
         transfer_syntax_uid=syntax,
         is_lossy=lossy_word == "01" or syntax in LOSSY_SYNTAXES or (syntax in MAYBE_LOSSY_SYNTAXES and not lossy_word),
-        patient_identity="\x1f".join(values.text(dataset, tag) for tag in (0x00100020, 0x00100010, 0x00100030)),
-        manufacturer=values.text(dataset, 0x00080070),
-        model=values.text(dataset, 0x00081090),
-        device_serial_number=values.text(dataset, 0x00181000),
-        software_versions=values.text(dataset, 0x00181020),
-        reconstruction_method=values.text(dataset, 0x00541103),
+        patient_identity="\x1f".join(values.text(read, tag) for tag in (0x00100020, 0x00100010, 0x00100030)),
+        manufacturer=values.text(read, 0x00080070),
+        model=values.text(read, 0x00081090),
+        device_serial_number=values.text(read, 0x00181000),
+        software_versions=values.text(read, 0x00181020),
+        reconstruction_method=values.text(read, 0x00541103),
         scan_at=scan_at,
-        image_type=values.texts(dataset, 0x00080008),
+        image_type=values.texts(read, 0x00080008),
     )
 
 
@@ -308,39 +232,43 @@ def read_instance(source: Source, values: Values) -> Instance:
         try:
             if source.path is None:  # a zip stream seeks slowly, so a DICOM member is unpacked once, into memory
                 head = file.read(132)
-                file = io.BytesIO(head + (file.read() if head[128:] == b"DICM" else b""))
+                file = io.BytesIO(head + (file.read() if head[128:] == PREFIX else b""))
             file_bytes = file.seek(0, io.SEEK_END)
             file.seek(0)
         except Exception as error:
             raise AnalysisRefused("ING-01", "The file is damaged, so it could not be read.") from error
-        dataset = _read_dataset(file)
-        facts = _facts(dataset, values)
-        _check_kind(facts)
-        has_pixels, offset, length = _pixel_place(dataset, file, facts.transfer_syntax_uid)
-    header = {keyword: values.get(dataset, tag) for keyword, tag in _HEADER_TAGS.items()}
-    header |= _private_values(dataset, values)
+        read = read_elements(file, WANTED, WANTED_GROUPS)
+    return instance_of(read, source, file_bytes, values)
+
+
+def instance_of(read: Elements, source: Source, file_bytes: int, values: Values) -> Instance:
+    """Return a header as a PET slice, or raise AnalysisRefused with why it is none."""
+    facts = facts_of(read, values)
+    _check_kind(facts)
+    header = {keyword: values.get(read, tag) for keyword, tag in _HEADER_TAGS.items()}
+    header |= _private_values(read, values)
     return Instance(
         source=source,
         facts=facts,
         header=header,
-        series_type=values.texts(dataset, 0x00541000),
-        time_slices=values.integer(dataset, 0x00540101),
-        position=values.numbers(dataset, 0x00200032, 3),
-        orientation=values.numbers(dataset, 0x00200037, 6),
-        pixel_spacing_mm=values.numbers(dataset, 0x00280030, 2),
-        slice_thickness_mm=values.number(dataset, 0x00180088) or values.number(dataset, 0x00180050),
-        rows=values.integer(dataset, 0x00280010) or 0,
-        columns=values.integer(dataset, 0x00280011) or 0,
-        frames=values.integer(dataset, 0x00280008) or 1,
-        samples=values.integer(dataset, 0x00280002) or 1,
-        bits_allocated=values.integer(dataset, 0x00280100) or 0,
-        is_signed=values.integer(dataset, 0x00280103) == 1,
-        slope=values.number(dataset, 0x00281053),
-        intercept=values.number(dataset, 0x00281052) or 0.0,
-        has_pixels=has_pixels,
+        series_type=values.texts(read, 0x00541000),
+        time_slices=values.integer(read, 0x00540101),
+        position=values.numbers(read, 0x00200032, 3),
+        orientation=values.numbers(read, 0x00200037, 6),
+        pixel_spacing_mm=values.numbers(read, 0x00280030, 2),
+        slice_thickness_mm=values.number(read, 0x00180088) or values.number(read, 0x00180050),
+        rows=values.integer(read, 0x00280010) or 0,
+        columns=values.integer(read, 0x00280011) or 0,
+        frames=values.integer(read, 0x00280008) or 1,
+        samples=values.integer(read, 0x00280002) or 1,
+        bits_allocated=values.integer(read, 0x00280100) or 0,
+        is_signed=values.integer(read, 0x00280103) == 1,
+        slope=values.number(read, 0x00281053),
+        intercept=values.number(read, 0x00281052) or 0.0,
+        has_pixels=read.has_pixels,
         file_bytes=file_bytes,
-        pixel_offset=offset,
-        pixel_bytes=length,
+        pixel_offset=read.pixel_offset,
+        pixel_bytes=read.pixel_bytes,
     )
 
 
@@ -361,22 +289,7 @@ def _check_kind(facts: InstanceFacts) -> None:
     raise AnalysisRefused("MODALITY-NOT-PET", f"These are {what}, not PET.")
 
 
-def _pixel_place(dataset: FileDataset, file: BinaryIO, syntax: str) -> tuple[bool, int | None, int | None]:
-    """Return whether pixels follow the header, and where an uncompressed little-endian value of them lies."""
-    if syntax not in FAST_SYNTAXES:
-        return True, None, None
-    explicit = syntax == ExplicitVRLittleEndian
-    start = file.tell()
-    head = file.read(12 if explicit else 8)
-    if len(head) < (12 if explicit else 8) or head[:4] != b"\xe0\x7f\x10\x00":
-        return False, None, None
-    length = struct.unpack("<I", head[8:12] if explicit else head[4:8])[0]
-    if length == 0xFFFFFFFF or (explicit and head[4:6] not in {b"OW", b"OB"}):
-        return True, None, None
-    return True, start + len(head), length
-
-
-def _private_values(dataset: Dataset, values: Values) -> dict[str, Any]:
+def _private_values(read: Elements, values: Values) -> dict[str, Any]:
     """Return vendors' elements by their name in SeriesHeader, found through their block's creator.
 
     Some exports drop the creator elements. An element that then stands at its customary place, 10xx, is returned
@@ -384,17 +297,17 @@ def _private_values(dataset: Dataset, values: Values) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     orphans: list[str] = []
-    tags = [tag for tag in dataset.keys() if tag >> 16 in {0x0009, 0x0071, 0x7053}]  # noqa: SIM118 (keys stay raw)
+    tags = [tag for tag in read.raw if tag >> 16 in WANTED_GROUPS]
     for group, creators, element, name in _PRIVATE if tags else ():
         blocks = [
             tag & 0xFF
             for tag in tags
-            if tag >> 16 == group and 0x10 <= tag & 0xFFFF <= 0xFF and values.text(dataset, tag) in creators
+            if tag >> 16 == group and 0x10 <= tag & 0xFFFF <= 0xFF and values.text(read, tag) in creators
         ]
         for block in blocks:
-            found.setdefault(name, values.get(dataset, group << 16 | block << 8 | element))
+            found.setdefault(name, values.get(read, group << 16 | block << 8 | element))
         customary = group << 16 | 0x1000 | element
         if found.get(name) is None and customary in tags and (group << 16 | 0x10) not in tags:
-            found[name] = values.get(dataset, customary)
+            found[name] = values.get(read, customary)
             orphans.append(name)
     return found | {"private_without_creator": tuple(orphans)}

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from phantoms.dicom_series.header import Instance, InstanceFacts, Values, read_instance
+from phantoms.dicom_series.elements import Values
+from phantoms.dicom_series.header import Instance, InstanceFacts, read_instance
 from phantoms.dicom_series.pixels import check_pixels, read_plane
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
 from phantoms.errors import AnalysisRefused

@@ -28,7 +28,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from phantoms.dicom_series import choose, digest_of, list_files, read_header, read_scan, write_series
+from phantoms.dicom_series import Source, choose, digest_of, list_files, read_header, read_scan, write_series
+from phantoms.dicom_series.elements import Values, read_by_pydicom, walk
+from phantoms.dicom_series.header import WANTED, WANTED_GROUPS, instance_of
 from phantoms.errors import AnalysisRefused
 from phantoms.suv import suv_factor
 from phantoms.volume import PetVolume
@@ -432,12 +434,12 @@ def test_load_when_compressed_data_are_broken_then_it_is_refused(tmp_path: Path)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_reading_when_bytes_are_mutated_then_it_never_raises_anything_but_a_refusal(tmp_path: Path, data) -> None:
+@given(mutations=st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 255)), max_size=6), cut=st.integers(0, 10**5))
+def test_reading_when_bytes_are_mutated_then_it_never_raises_anything_but_a_refusal(tmp_path, mutations, cut) -> None:
     raw = bytearray(written(tmp_path, volume((1, 3, 3)))[0].read_bytes())
-    for _ in range(data.draw(st.integers(1, 6))):
-        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    raw = raw[: data.draw(st.one_of(st.just(len(raw)), st.integers(0, len(raw))))]
+    for place, value in mutations:
+        raw[place % len(raw)] = value
+    raw = raw[:cut] if cut < len(raw) else raw
     (tmp_path / "IM0001.dcm").write_bytes(raw)
     scan = read_scan(list_files(tmp_path))
     assert sum(series.slices for series in scan.series) + len(scan.ignored) == 1
@@ -634,6 +636,87 @@ PREFIX = b"\0" * 128 + b"DICM"
 def test_read_header_when_it_is_no_dicom_object_then_it_is_refused(raw: bytes) -> None:
     with pytest.raises(AnalysisRefused, match="ING-01"):
         read_header(io.BytesIO(raw))
+
+
+# --- the fast walk and pydicom ------------------------------------------------------------------------------------
+
+
+def outcome(read) -> str:
+    """Return everything that is made of a header, or its refusal, as text."""
+    if read is None:
+        return "left to pydicom"
+    try:
+        made = instance_of(read, Source("x", io.BytesIO), 0, Values())
+    except AnalysisRefused as refused:
+        return str(refused)
+    return f"{made} {sorted(made.header.items())} {made.facts.patient_identity}"
+
+
+def by_pydicom(raw: bytes) -> str:
+    try:
+        return outcome(read_by_pydicom(io.BytesIO(raw)))
+    except AnalysisRefused as refused:
+        return str(refused)
+
+
+def by_walk(raw: bytes) -> str:
+    return outcome(walk(io.BytesIO(raw), WANTED, WANTED_GROUPS))
+
+
+@pytest.fixture(scope="module")
+def plain_files(tmp_path_factory) -> list[bytes]:
+    """Files with private blocks, nested sequences and long values, in both plain transfer syntaxes."""
+    folder = tmp_path_factory.mktemp("plain")
+    extra = {
+        (0x0009, "GEMS_PETD_01", 0x0D): ("DT", "20260302110000"),
+        (0x0029, "SIEMENS CSA HEADER", 0x10): ("OB", bytes(range(256)) * 300),
+        (0x7053, "", 0x00): ("DS", "0.0005"),
+        "PatientName": "Yamada^Tarou=山田^太郎",
+        "SpecificCharacterSet": "ISO_IR 192",
+        "Manufacturer": "Ünïted",
+        "FrameReferenceTime": 59936.8547,
+        "AcquisitionDateTime": "",
+    }
+    paths = write_series(folder / "explicit", volume((2, 3, 3)), ATTRIBUTES | extra)
+    implicit = write_series(folder / "implicit", volume((2, 3, 3)), ATTRIBUTES | extra, seed=1)
+    as_syntax(implicit, ImplicitVRLittleEndian)
+    undefined = write_series(folder / "undefined", volume((2, 3, 3)), ATTRIBUTES | extra, seed=2)
+    for path in undefined:
+        dataset = pydicom.dcmread(path)
+        dataset["RadiopharmaceuticalInformationSequence"].is_undefined_length = True
+        item = dataset.RadiopharmaceuticalInformationSequence[0]
+        item.is_undefined_length_sequence_item = True
+        item["RadionuclideCodeSequence"].is_undefined_length = True
+        dataset.save_as(path)
+    return [path.read_bytes() for path in (paths[0], implicit[0], undefined[0])]
+
+
+def test_walk_when_the_file_is_plain_then_it_reads_it_and_equals_pydicom(plain_files: list[bytes]) -> None:
+    for raw in plain_files:
+        assert by_walk(raw) == by_pydicom(raw)
+        assert "RadionuclideTotalDose" in by_walk(raw)
+
+
+def test_walk_when_the_file_is_cut_anywhere_then_it_equals_pydicom_or_leaves_it(plain_files: list[bytes]) -> None:
+    for raw in plain_files:
+        for end in range(132, len(raw), 997):
+            found = by_walk(raw[:end])
+            assert found in {"left to pydicom", by_pydicom(raw[:end])}
+
+
+MUTATIONS = st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(which=st.integers(0, 2), mutations=MUTATIONS)
+def test_walk_when_bytes_are_mutated_then_it_equals_pydicom_or_leaves_it(plain_files, which, mutations) -> None:
+    raw = bytearray(plain_files[which])
+    places = [*range(132, 2000), *range(len(raw) - 3000, len(raw))]  # the long private value lies between
+    for place, value in mutations:
+        raw[places[place % len(places)]] = value
+    found = by_walk(bytes(raw))
+    if found != "left to pydicom":
+        assert found == by_pydicom(bytes(raw))
 
 
 # --- zip ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from phantoms.dicom_series import Series, choose, list_files, read_header, read_
 from phantoms.errors import AnalysisRefused
 from phantoms.masks import read_mask
 from phantoms.suv import SeriesHeader, suv_factor
+from tests.phantoms.test_dicom_series import by_pydicom, by_walk
 from tests.phantoms.test_suv import candidate, codes, refusal
 
 DROS = (
@@ -197,3 +198,17 @@ def test_read_header_when_given_anything_then_it_gives_facts_or_refuses(shared_d
         except AnalysisRefused as refused:
             if refused.code != "ING-01":
                 raise
+
+
+@pytest.mark.parametrize(
+    "folder", ["patient_ge/STS_001_bqml", "patient_gml/STS_002", "nema_iq/recon_1", "ibsi_suv_dro", "bad_input"]
+)
+def test_walk_when_files_are_real_then_it_equals_pydicom_or_leaves_them(shared_data, folder: str) -> None:
+    files = sorted(path for path in (shared_data / folder).rglob("*") if path.is_file())
+    walked = 0
+    for path in files[:: max(1, len(files) // 40)]:
+        found = by_walk(path.read_bytes())
+        if found != "left to pydicom":
+            walked += 1
+            assert found == by_pydicom(path.read_bytes()), path
+    assert walked > 5
