@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -22,6 +23,7 @@ TOPICS: dict[str, tuple[str, str]] = {
 }
 
 
+@login_not_required
 @require_safe
 def help_show(request: HttpRequest, topic: str = "") -> HttpResponse:
     """Show the list of topics, or one."""
