@@ -108,7 +108,8 @@ class Stack:
     def __enter__(self) -> Stack:
         try:
             self._open.enter_context(_stop_signals_raise())
-            self._prepare_folders()
+            for folder in (self.run_dir, self.log_dir):
+                _private_folder(folder)
             self._open.enter_context(_only_one(self.run_dir))
             _keep_secret_key(self.var_dir)
             self._start_queue()
@@ -153,14 +154,6 @@ class Stack:
             self.check()
             time.sleep(0.2)
 
-    # --- what has to stand before the first process ------------------------------------
-
-    def _prepare_folders(self) -> None:
-        # The folder holds scans and keys: nobody else on the machine looks in.
-        self.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.run_dir, self.log_dir):
-            folder.mkdir(mode=0o700, exist_ok=True)
-
     # --- processes ------------------------------------------------------------------------
 
     def _spawn(self, name: str, command: list[str], *, pass_fds: tuple[int, ...] = ()) -> None:
@@ -200,7 +193,7 @@ class Stack:
         else:
             _own_folder(settings.EMBEDDED_SOCKET.parent)
             data = self.var_dir / "queue"
-            data.mkdir(mode=0o700, exist_ok=True)
+            _private_folder(data)
             client = redis.Redis(unix_socket_path=str(settings.EMBEDDED_SOCKET))
             self._spawn("queue", valkey_command(settings.EMBEDDED_SOCKET, data))
         with client:
@@ -241,9 +234,8 @@ def set_state_aside() -> Path | None:
             "A fresh state is made on the embedded database only: unset DATABASE_URL.", code="STACK-DATABASE"
         )
     var_dir = Path(settings.VAR_DIR)
-    run_dir = var_dir / "run"
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _only_one(run_dir):
+    _private_folder(var_dir / "run")
+    with _only_one(var_dir / "run"):
         found = [entry for entry in var_dir.iterdir() if entry.name not in {"earlier", "run", "static"}]
         if not found:
             return None
@@ -252,6 +244,12 @@ def set_state_aside() -> Path | None:
         for entry in found:
             entry.rename(aside / entry.name)
         return aside
+
+
+def _private_folder(folder: Path) -> None:
+    """Make a folder of the var folder, and that one: they hold scans and keys, and nobody else looks in."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextlib.contextmanager

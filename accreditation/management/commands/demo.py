@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 import zlib
 from argparse import ArgumentParser
@@ -28,7 +29,7 @@ from phantoms import dicom_series, digital
 from phantoms.errors import AnalysisRefused
 from qc import analysis, selectors, services
 
-#: How long one scan may take from its last byte to its report.
+#: How long the next verdict may let wait for itself.
 OUTCOME_WITHIN_S = 120.0
 SITE_USER = "north@example.org"
 PHYSICIST = "physicist@example.org"
@@ -99,6 +100,7 @@ class Command(BaseCommand):
 
     help = "Start the product and send five digital scans, or the folders given, as a site does in its browser."
     requires_system_checks: list[str] = []
+    is_serving = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -115,6 +117,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             self.stdout.write("\nEnded. What was made stays under var; the next start finds it.")
+            if not self.is_serving:
+                sys.exit(130)
 
     def _play(self, options: dict[str, Any]) -> None:
         sendings = list(self._planned(options))
@@ -139,6 +143,7 @@ class Command(BaseCommand):
                 return
             self.stdout.write(f"\nServing at {stack.url} . Ctrl-C ends it.")
             self.stdout.flush()
+            self.is_serving = True
             stack.watch()
 
     def _planned(self, options: dict[str, Any]) -> Iterator[Sending]:
@@ -232,18 +237,19 @@ class Command(BaseCommand):
 
     def _read_all(self, sendings: list[Sending]) -> None:
         browser = self._browser_of(PHYSICIST)
-        deadline = time.monotonic() + OUTCOME_WITHIN_S * len(sendings)
+        deadline = time.monotonic() + OUTCOME_WITHIN_S
         waiting = list(sendings)
         while waiting:
             self.stack.check()
             for sending in list(waiting):
                 sending.outcome = site.outcome(browser, sending.number)
-                if sending.outcome is not None:
+                if sending.outcome is not None and _report(sending).is_file():
                     waiting.remove(sending)
+                    deadline = time.monotonic() + OUTCOME_WITHIN_S
             self._say(f"measured and reported: {len(sendings) - len(waiting)} of {len(sendings)}", ends=not waiting)
             if waiting and time.monotonic() > deadline:
                 numbers = ", ".join(f"S-{sending.number}" for sending in waiting)
-                raise PageError(f"No outcome of {numbers}; see the logs in {settings.VAR_DIR}/log.")
+                raise PageError(f"No outcome or no report of {numbers}; see {settings.VAR_DIR}/log/worker.log.")
             if waiting:
                 time.sleep(0.3)
 
@@ -274,9 +280,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
             if sending is None or sending.outcome is None:
                 continue
-            report = Path(settings.REPORT_DIR) / f"S-{sending.number}_{sending.outcome.run}.pdf"
             indent = " " * (widths[0] + 2)
-            self.stdout.write(f"{indent}{report}")
+            self.stdout.write(f"{indent}{_report(sending)}")
             self.stdout.write(f"{indent}{sending.outcome.url}")
             if sending.scan is not None:
                 self.stdout.write(f"{indent}{_truth(sending)}")
@@ -297,6 +302,12 @@ def _write(scan: scans.DemoScan, folder: Path, key: str) -> None:
     if drawn.sheet is not None:
         (part / "sheet.json").write_text(json.dumps(drawn.sheet, indent=1))
     part.rename(folder)
+
+
+def _report(sending: Sending) -> Path:
+    """Return where the worker puts the plain PDF of a measured scan."""
+    run = sending.outcome.run if sending.outcome else ""
+    return Path(settings.REPORT_DIR) / f"S-{sending.number}_{run}.pdf"
 
 
 def _place(kind: str, serial: str) -> site.Place:
