@@ -163,7 +163,7 @@ def at_work(row: Work) -> Iterator[None]:
             connection.close()
 
     # A database in memory belongs to one connection; only unit tests have one, and they run nothing long.
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
         yield
         return
     thread = threading.Thread(target=beat, name=f"heartbeat-{row.pk}", daemon=True)
@@ -199,7 +199,7 @@ def give_up(row: Work, attempt: Attempt, error: BaseException) -> bool:
 
 
 def _release(row: Work, attempt: Attempt, outcome: str, detail: str, reference: str) -> bool:
-    last = row.attempts - row.attempts_before >= MAX_ATTEMPTS
+    last = bool(row.attempts - row.attempts_before >= MAX_ATTEMPTS)
     now = timezone.now()
     with transaction.atomic():
         moved = _still_mine(row).update(

@@ -82,7 +82,6 @@ class _Work:
     scan: Scan | None = None
     series: Series | None = None
     suv: SuvResult | None = None
-    volume: PetVolume | None = None
     method: str = ""
     measurements: list[Measurement] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -133,7 +132,7 @@ def unusable(code: str, detail: str, next_step: str, request: Request) -> Analys
 def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, with_figures: bool) -> None:
     from phantoms import dicom_series, suv
 
-    sheet = _parse_sheet(request)
+    _parse_sheet(request)  # an unusable sheet is said before anything is read
     work.scan = work.timed("read", lambda: dicom_series.read_scan(files))
     if not work.scan.series:
         work.is_unusable = not any(ignored.is_dicom for ignored in work.scan.ignored)
@@ -144,24 +143,22 @@ def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, wi
         work.findings += _suv_findings(work.suv)
         if work.refused is not None:
             return
-    series = work.series
-    work.volume = work.timed("read", series.load)
+    series, suv_result = work.series, work.suv
+    volume: PetVolume = work.timed("read", series.load)
     if request.method == "auto":
-        work.method = work.timed("localise", lambda: recognise(work.volume))
-    elif request.method == "suv":
-        work.method = "suv"
-    work.measurements += _image_measurements(work.volume, work.suv)
+        work.method = work.timed("localise", lambda: recognise(volume))
+    work.measurements += _image_measurements(volume, suv_result)
     if request.mask is not None:
-        work.measurements += _mask_measurements(work.volume, work.suv, request.mask)
+        work.measurements += _mask_measurements(volume, suv_result, request.mask)
     if work.method in JUDGED_METHODS:
-        _measure_phantom(work, request, sheet, with_figures)
+        _measure_phantom(work, request, volume, suv_result, with_figures=with_figures)
     elif work.method == "patient":
-        work.findings += _suv_findings(work.suv)
+        work.findings += _suv_findings(suv_result)
         if with_figures:
             from phantoms import figures
 
-            factor = work.suv.factor_g_per_bq
-            work.figures = work.timed("figures", lambda: figures.patient_figures(work.volume, factor))
+            factor = suv_result.factor_g_per_bq
+            work.figures = work.timed("figures", lambda: figures.patient_figures(volume, factor))
 
 
 def recognise(volume: PetVolume) -> str:
@@ -185,41 +182,38 @@ def _parse_sheet(request: Request) -> Sheet | None:
     return Sheet.parse(request.sheet)
 
 
-def _measure_phantom(work: _Work, request: Request, sheet: Sheet | None, with_figures: bool) -> None:
+def _measure_phantom(work: _Work, request: Request, volume: PetVolume, suv: SuvResult, *, with_figures: bool) -> None:
     from phantoms import standards
 
-    factor = work.suv.factor_g_per_bq if work.suv else None
-    time = work.suv.reference_time if work.suv else None
-    volume = work.volume
+    sheet = _parse_sheet(request)
+    known: dict[str, Any] = {
+        "reference_time": suv.reference_time,
+        "sheet": sheet,
+        "suv_factor": suv.factor_g_per_bq,
+    }
+    method: Any  # one of the two modules: they answer to the same two calls
     if work.method == "cylinder":
-        from phantoms import cylinder
-
-        result: Any = work.timed(
-            "measure", lambda: cylinder.measure(volume, reference_time=time, sheet=sheet, suv_factor=factor)
-        )
+        from phantoms import cylinder as method
     else:
-        from phantoms import nema_iq
+        from phantoms import nema_iq as method
 
-        result = work.timed(
-            "measure",
-            lambda: nema_iq.measure(
-                volume, reference_time=time, sheet=sheet, suv_factor=factor, edition=request.edition
-            ),
-        )
+        known["edition"] = request.edition
+    result = work.timed("measure", lambda: method.measure(volume, **known))
     work.measurements += result.measurements
     for standard_id in standards.available():
         work.measurements += standards.judge(result.measurements, standards.load(standard_id))
     work.findings += result.findings
+    deciding = [standards.load(standard_id) for standard_id in request.standards]
+    # Two editions may name the same cause; it is said once, in the words of the first that does.
+    causes = {cause.id: cause for standard in reversed(deciding) for cause in method.diagnose(result, standard)}
+    work.findings += causes.values()
     if sheet is not None:
         work.findings += sheet.check()
     if with_figures:
         from phantoms import figures
 
-        deciding = standards.load(request.standards[0])
-        if work.method == "cylinder":
-            work.figures = work.timed("figures", lambda: figures.cylinder_figures(volume, result))
-        else:
-            work.figures = work.timed("figures", lambda: figures.nema_iq_figures(volume, result, deciding))
+        draw: Any = figures.cylinder_figures if work.method == "cylinder" else figures.nema_iq_figures
+        work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0]))
 
 
 def _suv_findings(suv: SuvResult) -> list[Finding]:
