@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate, ndimage
 
 from phantoms import digital
+from phantoms.sheet import Sheet
 
 # Noise-free recovery at 10:1 without a wall (A50 and maximum): domain knowledge, not computed by this project.
 RECOVERY_A50 = {
@@ -46,6 +47,27 @@ def test_expected_recovery_when_noise_free_then_equals_the_table(fwhm_mm):
 def test_expected_recovery_when_noise_free_then_the_maximum_equals_the_table(fwhm_mm):
     maximum = [digital.expected_recovery(fwhm_mm, diameter)[1] for diameter in digital.SPHERE_DIAMETERS_MM]
     np.testing.assert_allclose(maximum, RECOVERY_MAX[fwhm_mm], atol=0.005)
+
+
+@pytest.mark.parametrize("diameter", [10, 17])
+def test_recovery_spread_when_noise_free_at_one_millimetre_then_is_the_expected_recovery(diameter):
+    a50, maximum = digital.expected_recovery(8.0, diameter)
+    spread = digital.recovery_spread(8.0, 0, diameter, spacing_zyx_mm=(1.0, 1.0, 1.0), draws=6)
+    assert spread.a50_mean == pytest.approx(a50, abs=0.01)
+    assert spread.max_mean == pytest.approx(maximum, abs=0.01)
+
+
+def test_recovery_spread_when_noise_doubles_then_so_does_the_spread_of_a_large_sphere():
+    # Without noise a 28 mm sphere's place between voxels hardly matters, so the spread is the noise's alone.
+    quiet, noisy = (digital.recovery_spread(8.0, cov, 28, draws=60) for cov in (0.05, 0.10))
+    assert noisy.max_sd / quiet.max_sd == pytest.approx(2.0, rel=4 / np.sqrt(60))
+    assert noisy.max_mean > quiet.max_mean > digital.expected_recovery(8.0, 28)[1]
+
+
+@pytest.mark.parametrize("make", [digital.uniform_cylinder, digital.nema_iq])
+def test_sheet_when_checked_against_the_scan_then_nothing_looks_wrong(make):
+    scan = make(**SMALL)
+    assert Sheet.parse(scan.sheet).check(scan.truth["reference_time"]) == ()
 
 
 def test_blurred_disc_when_integrated_by_brute_force_then_agrees():
