@@ -15,7 +15,7 @@ from corelab.panels import Panel, SearchGroup, SearchHit, Sent, Task, WorkPage, 
 from qc import selectors
 from qc.forms.place import KINDS
 from qc.states import SubmissionState as S
-from qc.status import SELECTOR_VIEW, is_own, sentence_of, shown_verdict, status_for_lab, status_for_site
+from qc.status import NOT_IN_LISTS, SELECTOR_VIEW, is_own, sentence_of, shown_verdict, status_for_lab, status_for_site
 
 SENT_LINES = 8
 PANEL_ROWS = 8
@@ -65,7 +65,7 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
             narrow &= Q(**{name: value})
     if query.verdict:
         narrow &= Q(verdict=query.verdict) | Q(verdict="", proposed_verdict=query.verdict)
-    rows = _view(request.user, query.view).filter(narrow)[: query.limit]
+    rows = _view(request.user, query.view).filter(narrow).defer(*NOT_IN_LISTS)[: query.limit]
     found = {
         view: _view(request.user, view).filter(narrow).count() if narrow or view not in SELECTOR_VIEW else None
         for view in panels.WORK_VIEWS
@@ -132,7 +132,7 @@ def counts(request: HttpRequest) -> dict[str, int]:
 
 def tasks(request: HttpRequest) -> Iterator[Task]:
     """Yield what a site has to do: answer what came back, finish its drafts, send again what failed."""
-    mine = selectors.submissions_visible_to(request.user).filter(site_id__in=access.site_ids_of(request.user))
+    mine = _of_own_sites(request)
     drafts = list(mine.filter(state=S.DRAFT).order_by("-changed_at")[:TASKS])
     for draft in sorted(drafts, key=lambda one: not one.check_findings):
         came_back = bool(draft.check_findings)
@@ -153,6 +153,11 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
             )
 
 
+def _of_own_sites(request: HttpRequest) -> QuerySet[Any]:
+    rows = selectors.submissions_visible_to(request.user).filter(site_id__in=access.site_ids_of(request.user))
+    return rows.defer(*NOT_IN_LISTS)
+
+
 def _was_followed(submission: Any, mine: QuerySet[Any]) -> bool:
     """Say whether the site sent the same again since it got the result."""
     later = mine.filter(
@@ -163,7 +168,7 @@ def _was_followed(submission: Any, mine: QuerySet[Any]) -> bool:
 
 def sent(request: HttpRequest) -> Iterator[Sent]:
     """Yield what a site sent lately, newest first."""
-    mine = selectors.submissions_visible_to(request.user).filter(site_id__in=access.site_ids_of(request.user))
+    mine = _of_own_sites(request)
     for submission in mine.exclude(state=S.DRAFT).order_by("-number")[:SENT_LINES]:
         verdict, is_proposed = shown_verdict(submission, sees_proposed=False)
         status = status_for_site(submission)
@@ -206,7 +211,7 @@ def of_trials(request: HttpRequest) -> Iterator[Panel]:
 def _panel(request: HttpRequest, rows: QuerySet[Any], title: str, narrowed: str) -> Panel:
     sees_proposed = access.sees_everything(request.user)
     listed = []
-    for submission in rows[:PANEL_ROWS]:
+    for submission in rows.defer(*NOT_IN_LISTS)[:PANEL_ROWS]:
         verdict, is_proposed = shown_verdict(submission, sees_proposed=sees_proposed)
         status = status_for_lab(submission) if sees_proposed else status_for_site(submission)
         listed.append(
@@ -237,7 +242,7 @@ def search(request: HttpRequest, text: str, limit: int) -> Iterator[SearchGroup]
     if digits.isdecimal() and len(digits) <= 18:
         wanted |= Q(number=int(digits))
     rows = selectors.submissions_visible_to(request.user).filter(wanted)
-    found = list(rows[: limit + 1])
+    found = list(rows.defer(*NOT_IN_LISTS)[: limit + 1])
     if not found:
         return
     sees_proposed = access.sees_everything(request.user)

@@ -22,6 +22,8 @@ SELECTOR_VIEW = {
     "our-errors": "our-errors",
     "open": "all-open",
 }
+#: Large columns that no list prints.
+NOT_IN_LISTS = ("sheet", "current_run__result", "current_run__parameters", "current_run__program")
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ def _chart(fills: Sequence[FillDecay]) -> SafeString | str:
     for index, (title, start, end) in enumerate(ends, start=1):
         (x1, y1), (x2, y2) = point(start), point(end)
         lines.append((f"chart-line-{index}", f"{x1:.1f},{y1:.1f} {x2:.1f},{y2:.1f}"))
-        labels.append((f"{x1:.1f}", f"{y1 - 6:.1f}", f"{title}, kBq/mL"))
+        # A line that begins on the right has its name end where the chart ends.
+        x, anchor = (x1, "start") if x1 < WIDTH_PX / 2 else (WIDTH_PX - RIGHT_PX, "end")
+        labels.append((f"{x:.1f}", f"{y1 - 6:.1f}", anchor, f"{title}, kBq/mL"))
         words.append(f"{title} from {start.concentration_kbqml:.2f} to {end.concentration_kbqml:.2f} kBq/mL")
     base = HEIGHT_PX - BOTTOM_PX
     return format_html(
@@ -125,7 +127,9 @@ def _chart(fills: Sequence[FillDecay]) -> SafeString | str:
         first=f"{first:%H:%M}",
         last=f"{last:%H:%M} scan",
         lines=format_html_join("", '<polyline class="{}" points="{}"/>', lines),
-        labels=format_html_join("", '<text class="chart-text" x="{}" y="{}" aria-hidden="true">{}</text>', labels),
+        labels=format_html_join(
+            "", '<text class="chart-text" x="{}" y="{}" text-anchor="{}" aria-hidden="true">{}</text>', labels
+        ),
     )
 
 

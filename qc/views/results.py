@@ -20,7 +20,7 @@ PLAIN = "plain"
 OWNERS = (("site", "Site"), ("core_lab", "Core lab"))
 #: The pictures that stand beside the verdict, by method; the rest follow below.
 FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
-    "cylinder": ("central_slice", "coronal", "slice_profile", "uniformity_map"),
+    "cylinder": ("central_slice", "coronal", "slice_profile", "uniformity_map", "radial_profile"),
     "nema_iq": ("central_slice", "coronal", "recovery_a50", "recovery_max"),
     "patient": ("mip_coronal", "mip_sagittal"),
 }

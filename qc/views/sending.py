@@ -91,6 +91,11 @@ def _with_draft(view: Callable[[HttpRequest, Any], HttpResponse]) -> Callable[[H
     return wrapped
 
 
+def _posted(request: HttpRequest) -> Any:
+    """Return what was posted, also where it is nothing; None for a page that is only opened."""
+    return request.POST if request.method == "POST" else None
+
+
 # --- 1 what and where -----------------------------------------------------------------------------
 
 
@@ -113,7 +118,7 @@ def submission_start(request: HttpRequest) -> HttpResponse:
     """Ask what is sent and where it was scanned; answering makes the draft."""
     if not access.site_ids_of(request.user):
         raise NotFound("There is nothing here, or it is not yours to see.")
-    form = _place_form(request, request.POST or None, initial=_start_initial(request))
+    form = _place_form(request, _posted(request), initial=_start_initial(request))
     if request.method == "POST" and form.is_valid():
         try:
             draft = services.submission_start(
@@ -172,7 +177,7 @@ def _show_refusal(form: Any, error: Refused) -> None:
 @_with_draft
 def submission_place(request: HttpRequest, draft: Any) -> HttpResponse:
     """Change what and where of a draft."""
-    form = _place_form(request, request.POST or None, initial=_place_of(draft))
+    form = _place_form(request, _posted(request), initial=_place_of(draft))
     if request.method == "POST" and form.is_valid():
         fields = {name: form.cleaned_data[name] for name in (*PLACE_FIELDS, "calibrator")}
         try:
@@ -312,7 +317,7 @@ def submission_sheet_print(request: HttpRequest, number: int) -> HttpResponse:
 @_with_draft
 def submission_files(request: HttpRequest, draft: Any) -> HttpResponse:
     """Take files: many by script, or one by a plain form."""
-    form = FileForm(request.POST or None, request.FILES or None)
+    form = FileForm(_posted(request), request.FILES)
     if request.method == "POST" and form.is_valid():
         try:
             _take_file(request, draft, form.cleaned_data["file"])

@@ -27,6 +27,7 @@ from qc.states import SUBMISSION
 from qc.states import SubmissionState as S
 from qc.status import (
     AT_WORK,
+    NOT_IN_LISTS,
     SELECTOR_VIEW,
     WITH_RESULT,
     is_own,
@@ -66,7 +67,7 @@ def submission_list(request: HttpRequest) -> HttpResponse:
     """List what the person may see, narrowed by the address."""
     user = request.user
     sees_proposed = access.sees_everything(user)
-    rows = selectors.submissions_visible_to(user)
+    rows = selectors.submissions_visible_to(user).defer(*NOT_IN_LISTS, "check_findings")
     chosen = {name: request.GET.get(name, "") for name in ("state", "kind", "site", "trial", "scanner", "verdict")}
     if chosen["state"] in STATE_GROUPS:
         rows = rows.filter(state__in=STATE_GROUPS[chosen["state"]][1])
@@ -220,6 +221,7 @@ def _staff_context(request: HttpRequest, submission: Any) -> dict[str, Any]:
         "series": selectors.received_series(submission) if is_staff else [],
         "arrival": selectors.arrival_of(submission) if is_staff else None,
         "history": _history(submission) if is_staff else [],
+        "checklist": [row for row in selectors.checklist_of(run) if row.answer] if is_staff and run else [],
         "runs": list(selectors.runs_visible_to(request.user).filter(submission=submission)),
         "earlier": _earlier(request, submission),
         "may": _moves_of(request.user, submission),
@@ -290,6 +292,7 @@ def _earlier(request: HttpRequest, submission: Any) -> list[Any]:
         selectors.submissions_visible_to(request.user)
         .filter(scanner_id=submission.scanner_id, kind=submission.kind, state=S.RELEASED)
         .exclude(pk=submission.pk)
+        .defer(*NOT_IN_LISTS)
         .order_by("-released_at")[:5]
     )
 
@@ -366,7 +369,7 @@ def _with_reason(
 ) -> HttpResponse:
     """Ask for the reason of a move on a page of its own, make the move, go back to the submission."""
     SUBMISSION.find(event, submission.state)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             act(form.cleaned_data["reason"])

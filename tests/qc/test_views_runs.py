@@ -1,0 +1,97 @@
+"""Runs, reports and pictures: what may be read, and how it is served."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from corelab.models import Role
+from tests import factories
+from tests.qc import scenes
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def released(draft, physicist):
+    return scenes.signed(draft, physicist, scenes.cylinder_result(14.0), comment_to_site="Scan again.")
+
+
+@pytest.fixture
+def waiting(draft):
+    return scenes.measured(draft)
+
+
+def at(name: str, run, *more: str) -> str:
+    return reverse(f"qc:{name}", args=[run.number, *more])
+
+
+def test_figure_when_served_then_nothing_of_it_can_act(client, physicist, waiting):
+    client.force_login(physicist)
+    answer = client.get(at("figure-show", waiting, "central_slice"))
+    assert answer["Content-Type"] == "image/svg+xml"
+    assert answer["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    assert answer["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert answer.content == scenes.picture("central_slice")
+
+
+def test_figure_when_there_is_none_of_that_name_then_is_not_there(client, physicist, waiting):
+    client.force_login(physicist)
+    assert client.get(at("figure-show", waiting, "mip_coronal")).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["run-detail", "report-show", "report-download"])
+def test_run_when_a_site_asks_before_release_then_is_not_there(client, sender, waiting, name):
+    client.force_login(sender)
+    assert client.get(at(name, waiting)).status_code == 404
+    assert client.get(at("figure-show", waiting, "central_slice")).status_code == 404
+
+
+def test_report_when_downloaded_then_has_a_neutral_name_and_is_the_signed_one(client, sender, released):
+    client.force_login(sender)
+    answer = client.get(at("report-download", released.run))
+    assert answer["Content-Type"] == "application/pdf"
+    number = released.run.submission.short_number
+    assert answer["Content-Disposition"] == f'attachment; filename="{number}_{released.run}_signed.pdf"'
+    assert b"".join(answer.streaming_content) == scenes.PDF + b", signed"
+
+
+def test_report_when_the_unsigned_one_is_asked_for_then_staff_get_what_is_signed(client, physicist, released, sender):
+    client.force_login(physicist)
+    answer = client.get(at("report-download", released.run), {"unsigned": "1"})
+    assert b"".join(answer.streaming_content) == scenes.PDF
+    client.force_login(sender)
+    assert client.get(at("report-download", released.run), {"unsigned": "1"}).status_code == 404
+
+
+def test_report_when_read_as_a_page_then_says_what_the_document_says(client, sender, released):
+    client.force_login(sender)
+    page = client.get(at("report-show", released.run)).content.decode()
+    assert "Scan again." in page
+    assert "for trial quality control, not for diagnosis" in page.lower()
+    assert at("figure-show", released.run, "central_slice") in page
+    assert at("report-download", released.run) in page
+
+
+def test_run_when_opened_then_names_inputs_parameters_and_program(client, physicist, waiting):
+    client.force_login(physicist)
+    page = client.get(at("run-detail", waiting)).content.decode()
+    assert waiting.input_digest in page
+    assert waiting.parameters_digest in page
+    assert "cylinder@1" in page
+    assert "numpy" in page
+    assert "SUV trace" in page
+
+
+def test_run_when_another_took_its_place_then_says_which(client, physicist, draft, waiting):
+    later = scenes.measured(draft)
+    waiting.superseded_by = later
+    waiting.save()
+    client.force_login(physicist)
+    page = client.get(at("run-detail", waiting)).content.decode()
+    assert at("run-detail", later) in page
+
+
+def test_report_when_a_monitor_of_another_trial_asks_then_is_not_there(client, released):
+    client.force_login(factories.user(Role.MONITOR, trial=factories.trial()))
+    assert client.get(at("report-download", released.run)).status_code == 404
