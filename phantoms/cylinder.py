@@ -209,6 +209,8 @@ class _Region:
                 f"and {EDGE_MARGIN_MM:.0f} mm at each end are left out.",
                 next_step="Scan the whole phantom.",
             )
+        #: Squared distance of the used slices' voxels from the axis.
+        self.squared_mm2 = cylindrical(self.volume, pose.center_lps_mm, pose.axis)[1][self.used]
         self.step_mm = float(np.median(np.diff(self.height_mm)))
         count = len(self.height_mm)
         self.slice_mean, self.slice_cov_pct = np.full(count, np.nan), np.full(count, np.nan)
@@ -247,8 +249,7 @@ class _Region:
     def rings(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the middle of each 10 mm ring out to the wall, and its mean in the used slices over the region's."""
         count = int(self.pose.radius_mm // RING_WIDTH_MM)
-        _, squared = cylindrical(self.volume, self.pose.center_lps_mm, self.pose.axis)
-        ring = np.minimum(np.sqrt(squared[self.used]) // RING_WIDTH_MM, count).astype(np.intp).ravel()
+        ring = np.minimum(np.sqrt(self.squared_mm2) // RING_WIDTH_MM, count).astype(np.intp).ravel()
         values = self.volume.image[self.used].ravel()
         number = np.bincount(ring, minlength=count + 1)[:count]
         sums = np.bincount(ring, weights=values, minlength=count + 1)[:count]
@@ -258,8 +259,7 @@ class _Region:
 
     def cupping_pct(self) -> float:
         """Return (centre - edge) / mean."""
-        _, squared = cylindrical(self.volume, self.pose.center_lps_mm, self.pose.axis)
-        image, squared = self.volume.image[self.used], squared[self.used]
+        image, squared = self.volume.image[self.used], self.squared_mm2
         centre = image[squared < CENTRE_RADIUS_MM**2].mean(dtype=float)
         edge_mm = self.radius_mm - RING_WIDTH_MM
         edge = image[(squared < self.radius_mm**2) & (squared >= edge_mm**2)].mean(dtype=float)
