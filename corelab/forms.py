@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from allauth.account.forms import LoginForm
 from django import forms
-from django.contrib.auth.password_validation import password_validators_help_texts, validate_password
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
@@ -18,6 +18,15 @@ from corelab.services.people import SITE_ROLES, TRIAL_ROLES
 #: Words that stand in addresses where a code would.
 TAKEN_BY_PAGES = frozenset({"add"})
 REASON_HELP = "Kept in the audit log beside what was changed."
+
+
+def _ask_by_name(form: forms.BaseForm) -> None:
+    """Let an empty field say which one it is: in a summary "This field is required." says nothing."""
+    usual = str(forms.Field.default_error_messages["required"])
+    for name, field in form.fields.items():
+        if str(field.error_messages["required"]) == usual:
+            label = str(field.label or name.replace("_", " "))
+            field.error_messages["required"] = f"Enter the {label[0].lower()}{label[1:]}."
 
 
 class SignInForm(LoginForm):
@@ -50,6 +59,7 @@ class RegisterForm(forms.ModelForm):
         if "is_active" in self.fields:
             self.fields["is_active"].label = "In use"
             self.fields["is_active"].help_text = "Take the tick away to hide it from new submissions; nothing is lost."
+        _ask_by_name(self)
 
     def clean_code(self) -> str:
         """Refuse a code that is a page's own address."""
@@ -157,6 +167,7 @@ class RoleForm(forms.Form):
         self.fields["site"].queryset = sites
         self.fields["trial"].queryset = trials
         self.fields["role"].error_messages["required"] = "Choose a role."
+        _ask_by_name(self)
 
     def clean(self) -> dict[str, Any]:
         """Ask for the site or the trial that the role needs, and refuse one that it does not have."""
@@ -217,6 +228,10 @@ class AccountForm(forms.ModelForm):
             "keys_enabled": "? lists them. They never work inside a field.",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _ask_by_name(self)
+
 
 class NewPasswordForm(forms.Form):
     """A password chosen for the first time, or again by a new link; checked against the person it is for."""
@@ -225,7 +240,7 @@ class NewPasswordForm(forms.Form):
         label="New password",
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=" ".join(password_validators_help_texts()),
+        help_text="At least 12 characters; not a common one, not your name or email.",
         error_messages={"required": "Choose a password."},
     )
     again = forms.CharField(

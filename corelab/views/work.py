@@ -46,6 +46,13 @@ def _marks(page: WorkPage) -> str:
     return hashlib.sha256("\n".join([*shown, str(dict(page.counts))]).encode()).hexdigest()[:16]
 
 
+def _due_counts(page: WorkPage) -> tuple[int, int]:
+    """Return how many rows are overdue and how many are due today."""
+    today = timezone.now().date()
+    days = [row.due_on for row in page.rows if row.due_on is not None]
+    return sum(day < today for day in days), sum(day == today for day in days)
+
+
 def _rows_of(page: WorkPage, number: str | None) -> Page:
     return Paginator(page.rows[: ROWS * LAST_PAGE], ROWS).get_page(number)
 
@@ -63,6 +70,7 @@ def work_list(request: HttpRequest) -> HttpResponse:
         {
             "query": query,
             "view_word": WORK_VIEWS[query.view],
+            "due_counts": _due_counts(found),
             "tabs": [(key, word, found.counts[key]) for key, word in WORK_VIEWS.items()],
             "rows": _rows_of(found, request.GET.get("page")),
             "found": found,

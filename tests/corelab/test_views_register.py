@@ -79,7 +79,7 @@ def test_edit_when_a_thing_goes_out_of_use_then_it_stays_in_the_register(house, 
     [
         ({"code": "site-north"}, "already exists"),
         ({"code": "add"}, "Choose another code"),
-        ({"name": ""}, "This field is required."),
+        ({"name": ""}, "Enter the name."),
         ({"time_zone": "Mars/Base"}, "Choose a time zone such as Europe/London."),
     ],
 )
