@@ -128,6 +128,7 @@ ROWS: dict[str, Row] = {
     "qc:submission-sheet-print": Row(SITE, draft),
     "qc:submission-files": Row(SITE, draft),
     "qc:submission-file-list": Row(SITE, draft),
+    "qc:series-remove": Row(SITE, draft, method="post"),
     "qc:submission-check": Row(SITE, draft),
     "qc:submission-receipt": Row(SITE | STAFF_VIEW | TRIAL, released),
     "qc:upload-create": Row(
