@@ -343,6 +343,7 @@ class _Reader:
         try:
             return ZoneInfo(name)
         except (ValueError, OSError, KeyError):  # KeyError: the zone, or the machine's whole table, is not there
+            self._note("SHEET-TIME", f"“{name[:40]}” is not a time zone.", "Name it as in Europe/London.")
             return None
 
     def _note(self, code: str, message: str, next_step: str) -> None:

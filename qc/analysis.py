@@ -208,7 +208,7 @@ def _measure_phantom(work: _Work, request: Request, volume: PetVolume, suv: SuvR
     causes = {cause.id: cause for standard in reversed(deciding) for cause in method.diagnose(result, standard)}
     work.findings += causes.values()
     if sheet is not None:
-        work.findings += sheet.check()
+        work.findings += sheet.check(suv.reference_time)
     if with_figures:
         from phantoms import figures
 

@@ -333,3 +333,11 @@ def test_check_when_activity_and_concentration_are_both_written_then_asks_which(
 
 def test_problems_when_readable_then_are_those_of_the_check():
     assert sheets.problems(sheet_with(volume_ml=None)) == Sheet.parse(sheet_with(volume_ml=None)).check()
+
+
+def test_parse_when_the_time_zone_is_unknown_then_it_is_said():
+    with pytest.raises(AnalysisRefused) as refused:
+        Sheet.parse(
+            {"time_zone": "Europe/Atlantis", "fills": [{"what": "cylinder", "concentration_bqml": 7500.0, "at": None}]}
+        )
+    assert refused.value.code == "SHEET-TIME"
