@@ -116,8 +116,8 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
     Outline and axis from the image at half its background; template search over centre, turn and order; then a
     least-squares fit of one rigid ring of blurred spheres to the voxels (`phantoms.sphere_ring`). Refused where fewer
     than four spheres are seen, the fitted ring's radius is more than 8 mm off 57.2, the spheres stand more than 6 mm
-    (root mean square) off the ring, or the model explains less than 0.7 of the variance beyond noise: uniform
-    cylinders and patients stay under 0.55.
+    (root mean square) off the ring, the order is less than 0.99 probable, or the model explains less than 0.7 of the
+    variance beyond noise. A uniform cylinder fails in the template search already; patients fail several of these.
     """
     oriented = sphere_ring.along_patient_axes(volume)
     fine = sphere_ring.binned(oriented, sphere_ring.FINE_VOXEL_MM)
@@ -133,7 +133,7 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
         if doubt is None:
             return _pose(fine, body, fit)
         seen.append((fit.explained, doubt))
-    raise _not_found(max(seen)[1] if seen else "no ring of spheres lies whole inside the image")
+    raise _not_found(max(seen)[1] if seen else "nothing in the image looks like six hot spheres on a ring")
 
 
 def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | None:

@@ -224,21 +224,23 @@ def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_ro
     planes: list[list[dict[int, float]]] = []
     variances: list[float] = []
     for offset_mm in PLANE_OFFSETS_MM:
+        centers = layout.centers_lps_mm + offset_mm * pose.axis
+        largest = [rois.circle(volume, center, background_rois.DIAMETER_MM / 2.0, normal) for center in centers]
+        height = volume.to_index_zyx(centers)[:, 0]
+        if np.any(np.abs(height - last_slice / 2.0) > last_slice / 2.0 + 0.5) or not all(
+            roi.is_complete for roi in largest
+        ):
+            continue
         plane: list[dict[int, float]] = []
-        for center in layout.centers_lps_mm + offset_mm * pose.axis:
-            height = float(volume.to_index_zyx(center)[0])
-            largest = rois.circle(volume, center, background_rois.DIAMETER_MM / 2.0, normal)
-            if not (-0.5 <= height <= last_slice + 0.5 and largest.is_complete):
-                break
-            mean, variance = _moments(volume, largest)
+        for center, roi in zip(centers, largest, strict=True):
+            mean, variance = _moments(volume, roi)
             variances.append(variance)
             means = {int(background_rois.DIAMETER_MM): mean}
             for diameter in DIAMETERS_MM:
                 if diameter not in means:
                     means[diameter] = rois.circle(volume, center, diameter / 2.0, normal).mean(volume.image)
             plane.append(means)
-        else:
-            planes.append(plane)
+        planes.append(plane)
     if not planes:
         raise AnalysisRefused(
             "PHA-NOT-FOUND",
