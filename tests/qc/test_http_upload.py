@@ -216,7 +216,7 @@ def test_patch_when_leftovers_of_a_broken_request_lie_beyond_the_offset_then_the
     url = tus.create(len(content))["Location"]
     tus.patch(url, 0, content[:100])
     with uploads.part_path(Upload.objects.get().pk).open("ab") as file:
-        file.write(b"never acknowledged")
+        file.write(b"never acknowledged" * len(content))
     tus.patch(url, 100, content[100:])
     assert ReceivedFile.objects.get().stored.sha256 == hashlib.sha256(content).hexdigest()
 
@@ -235,6 +235,20 @@ def test_patch_when_another_request_writes_now_then_423_and_nothing_is_written(t
     with uploads._locked(path):
         assert tus.patch(url, 0, content[:10]).status_code == 423
     assert path.stat().st_size == 0
+
+
+def test_patch_when_another_request_moved_on_before_the_lock_then_its_bytes_are_not_touched(tus, content, monkeypatch):
+    url = tus.create(len(content))["Location"]
+    locked = uploads._locked
+
+    def overtaken(path):
+        monkeypatch.setattr(uploads, "_locked", locked)
+        assert tus.patch(url, 0, content[:100]).status_code == 204
+        return locked(path)
+
+    monkeypatch.setattr(uploads, "_locked", overtaken)
+    assert tus.patch(url, 0, b"x" * 30).status_code == 409
+    assert uploads.part_path(Upload.objects.get().pk).read_bytes() == content[:100]
 
 
 def test_patch_when_two_wrote_the_same_piece_then_the_slower_one_is_refused(tus, content, monkeypatch):
