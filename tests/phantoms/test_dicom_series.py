@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    JPEG2000,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
 )
@@ -374,20 +376,37 @@ def test_load_when_values_are_stored_in_any_width_then_the_fast_way_equals_pydic
     assert np.allclose(series.load().image[0], rescaled(path), rtol=1e-6)
 
 
-def as_jpeg(dataset) -> None:
-    """Turn a dataset into a lossy one without saying so in LossyImageCompression."""
-    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    dataset.PixelData = encapsulate([b"\xff\xd8 not decoded \xff\xd9"])
+def labelled(syntax: str, lossy: str | None = None):
+    """Return a change that stores undecodable compressed pixels under a transfer syntax."""
+
+    def change(dataset) -> None:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = encapsulate([b"\xff\xd8 not decoded \xff\xd9"])
+        if lossy is not None:
+            dataset.LossyImageCompression = lossy
+
+    return change
+
+
+def shortened_before_more(dataset) -> None:
+    """Cut pixels off, but put other bytes behind them."""
+    dataset.PixelData = dataset.PixelData[:-2]
+    dataset.add_new(0xFFFCFFFC, "OB", b"\0" * 100)
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
     [
         (lambda d: setattr(d, "LossyImageCompression", "01"), "ING-10"),
-        (as_jpeg, "ING-10"),
+        (labelled(JPEGBaseline8Bit), "ING-10"),
+        (labelled(JPEG2000), "ING-10"),
+        (labelled(JPEG2000, "01"), "ING-10"),
+        (labelled(JPEG2000, "00"), "SERIES-PIXELS"),
+        (labelled(JPEG2000Lossless), "SERIES-PIXELS"),
         (lambda d: delattr(d, "PixelData"), "SERIES-TRUNCATED"),
         (lambda d: setattr(d, "PixelData", d.PixelData[:-2]), "SERIES-TRUNCATED"),
         (lambda d: setattr(d, "PixelData", b""), "SERIES-TRUNCATED"),
+        (shortened_before_more, "SERIES-TRUNCATED"),
         (lambda d: setattr(d, "SamplesPerPixel", 3), "SERIES-PIXELS"),
         (lambda d: setattr(d, "NumberOfFrames", 2), "SERIES-PIXELS"),
         (lambda d: setattr(d, "BitsAllocated", 12), "SERIES-PIXELS"),
@@ -400,6 +419,12 @@ def test_load_when_the_pixels_of_a_slice_cannot_be_trusted_then_it_is_refused(tm
     path = written(tmp_path)[3]
     edit(path, change)
     assert refusal(tmp_path).code == code
+
+
+def test_load_when_a_file_is_cut_off_in_its_pixels_then_it_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)[3]
+    path.write_bytes(path.read_bytes()[:-10])
+    assert refusal(tmp_path).code == "SERIES-TRUNCATED"
 
 
 def test_load_when_declared_sizes_are_huge_then_it_is_refused_before_memory_is_taken(tmp_path: Path) -> None:

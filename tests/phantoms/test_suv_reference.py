@@ -205,6 +205,13 @@ def test_r1_when_the_vendor_names_the_time_then_it_decides(maker: str, name: str
     assert "SUV-TREF-CONFLICT" in codes(result)  # the frames say 27 minutes later: said, not refused
 
 
+def test_r1_when_series_time_would_do_too_then_the_vendors_time_still_decides() -> None:
+    result = suv_factor(header(Manufacturer="GE MEDICAL SYSTEMS", GEScanDateTime="20260302105930"))
+    assert candidate(result, "R2").is_eligible
+    assert result.reference_time == datetime(2026, 3, 2, 10, 59, 30)
+    assert not result.warnings
+
+
 def test_r1_when_it_has_no_creator_and_another_maker_then_it_is_left_out() -> None:
     private = {"GEScanDateTime": "20260302100500", "private_without_creator": ("GEScanDateTime",)}
     result = suv_factor(header(**private))
