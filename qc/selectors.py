@@ -78,6 +78,12 @@ def draft_for(user: User, number: int | str) -> Submission:
     return _one(drafts_visible_to(user), number, "S-")
 
 
+def draft_id_for(user: User, number: int | str) -> UUID:
+    """Return the id of one draft that the person may change, or raise NotFound; nothing else is read."""
+    draft: Submission = _one(drafts_visible_to(user).select_related(None).only("pk"), number, "S-")
+    return draft.pk
+
+
 def _one(queryset: QuerySet[Any], number: int | str, prefix: str) -> Any:
     digits = str(number).upper().removeprefix(prefix)
     row = queryset.filter(number=int(digits)).first() if digits.isdecimal() and len(digits) < 19 else None

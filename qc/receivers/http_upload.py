@@ -92,12 +92,12 @@ def upload_create(request: HttpRequest) -> HttpResponse:
         return _not_allowed("POST, OPTIONS")
     length_bytes = _number(request, "Upload-Length")
     metadata = _metadata(request.headers.get("Upload-Metadata", ""))
-    submission = selectors.draft_for(request.user, metadata.get("submission", ""))
+    submission_id = selectors.draft_id_for(request.user, metadata.get("submission", ""))
     name = metadata.get("filename", "")
     if not name:
         raise Refused("Name the file: filename is missing.", code="UPLOAD-NAME")
     announced = {
-        "submission_id": submission.pk,
+        "submission_id": submission_id,
         "actor": request.user,
         "length_bytes": length_bytes,
         "file_name": "\x1f".join((name, metadata.get("modified", ""))),
