@@ -52,23 +52,22 @@ class Place:
 
     def processes(self) -> dict[int, str]:
         """Return every process that was started for this place, whoever its parent is now."""
-        mark = f"CORELAB_VAR_DIR={self.var_dir}".encode()
+        # A server that sets its title writes over its environment; its title names the socket.
+        mark, place = f"CORELAB_VAR_DIR={self.var_dir}".encode(), f"{self.var_dir}/"
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-                    if state != "Z":
-                        found[int(folder.name)] = words
+                words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if words and (place in words or mark in (folder / "environ").read_bytes().split(b"\0")):
+                    found[int(folder.name)] = words
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
         return found
 
-    def run(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command here, in a session of its own."""
+    def run(self, *command: str, program: str = sys.executable) -> subprocess.Popen[str]:
+        """Start a command of Python, or of another program, in a session of its own; it is killed with the test."""
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [*filter(None, [program]), *command],
             cwd=ROOT,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -86,6 +85,12 @@ class Place:
         said, _ = process.communicate(timeout=120)
         assert process.returncode == 0, said
         return json.loads(said.strip().splitlines()[-1])
+
+    def setting(self, name: str) -> str:
+        """Return a setting as a process of this place has it."""
+        asking = self.run("-c", f"from corelab.settings import local; print(local.{name})")
+        said, _ = asking.communicate(timeout=30)
+        return said.strip()
 
     def up(self, *options: str) -> tuple[subprocess.Popen[str], str]:
         """Start the product and wait until it serves; return its process and address."""
@@ -110,10 +115,12 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """A fresh place; whatever is left running there at the end of the test is killed."""
-    # Short, for the socket's path; on PostgreSQL and Redis where the tests were started with them.
-    var_dir = tmp_path / "var"
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A fresh place; whatever is left running there at the end of the test is killed.
+
+    It is on PostgreSQL and Redis where the tests were started with them.
+    """
+    var_dir = tmp_path_factory.mktemp("place") / "var"  # short: a socket lies below it
     env = {name: value for name, value in os.environ.items() if name != "SECRET_KEY"}
     env |= {"CORELAB_VAR_DIR": str(var_dir), "DJANGO_SETTINGS_MODULE": "corelab.settings.local"}
     undo: list[Callable[[], Any]] = []

@@ -1,0 +1,93 @@
+"""What a test asks of a running stack, from a process of its own that shares nothing with the test but the database.
+
+``python -m tests.stack.driver COMMAND …`` prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import django
+
+if __name__ == "__main__":
+    django.setup()
+
+from corelab import audit
+from corelab.models import Attempt, Role
+from corelab.models.work import WorkState
+from phantoms import digital
+from qc import services
+from qc.models import Run, Submission
+from tests import factories
+
+
+def send(kind: str, fineness: str) -> dict:
+    """Send one digital scan by the services; ``fineness`` divides the voxels' edges."""
+    fine = int(fineness)
+    grid = {
+        "shape_zyx": tuple(fine * n for n in (110, 168, 168)),
+        "spacing_zyx_mm": tuple(edge / fine for edge in (2.0, 3.2, 3.2)),
+    }
+    scan = digital.nema_iq(**grid) if kind == "nema_iq" else digital.uniform_cylinder(**grid)
+    site = factories.site()
+    person = factories.user(Role.SITE_USER, site=site)
+    with audit.acting(person, role="Site user"), tempfile.TemporaryDirectory() as folder:
+        draft = services.submission_start(actor=person, site=site, kind=kind, scanner=factories.scanner(site))
+        services.sheet_save(submission_id=draft.pk, actor=person, sheet=scan.sheet)
+        for path in digital.write_dicom(scan, Path(folder)):
+            content = path.read_bytes()
+            upload = services.upload_create(
+                submission_id=draft.pk, actor=person, length_bytes=len(content), file_name=path.name
+            )
+            services.upload_append(upload_id=upload.pk, actor=person, offset_bytes=0, stream=io.BytesIO(content))
+        services.submission_send(submission_id=draft.pk, actor=person)
+    return {"number": draft.number}
+
+
+def running(number: str, within_s: str) -> dict:
+    """Wait until a worker has the run, and say which."""
+    deadline = time.monotonic() + float(within_s)
+    while time.monotonic() < deadline:
+        run = Run.objects.filter(submission__number=number, work_state=WorkState.RUNNING).first()
+        if run is not None:
+            return {"worker": run.worker}
+        time.sleep(0.01)
+    return {"worker": None, **state(number)}
+
+
+def state(number: str) -> dict:
+    """Return where a submission and its runs stand, with every try at each run."""
+    submission = Submission.objects.get(number=number)
+    runs = [
+        {
+            "state": run.work_state,
+            "worker": run.worker,
+            "verdict": run.verdict,
+            "attempts": list(
+                Attempt.objects.filter(target_id=str(run.pk)).order_by("number").values_list("outcome", flat=True)
+            ),
+        }
+        for run in submission.runs.order_by("number")
+    ]
+    return {"state": submission.state, "findings": submission.check_findings, "runs": runs}
+
+
+def settled(number: str, within_s: str) -> dict:
+    """Wait until a submission is measured or held."""
+    deadline = time.monotonic() + float(within_s)
+    while time.monotonic() < deadline:
+        if Submission.objects.get(number=number).state in {"AWAITING_REVIEW", "PREVIEWED", "HELD", "DRAFT"}:
+            break
+        time.sleep(0.1)
+    return state(number)
+
+
+if __name__ == "__main__":
+    command, *words = sys.argv[1:]
+    answer = {"send": send, "running": running, "state": state, "settled": settled}[command](*words)
+    sys.stdout.write(f"{json.dumps(answer)}\n")
