@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
+import corelab.services  # noqa: F401 (its modules fill the catalogue of audit actions)
 from corelab import audit
 from corelab.models import Role
 from tests import factories
