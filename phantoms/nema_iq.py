@@ -24,7 +24,6 @@ from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
 from phantoms.spheres import DIAMETERS_MM
-from phantoms.standards import Standard, judge
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
@@ -44,9 +43,6 @@ _SEARCH_SKIN_MM = 6.0  # the hottest voxel of a sphere is looked for up to here 
 _PEAK_STEP_MM = 1.0  # the peak's centre is sought on a grid not coarser than this
 _PEAK_CANDIDATES = 12
 _STEEP_TILT_DEG = 3.0
-_SAME_FACTOR_PCT = 5.0  # spheres and background off by one factor: their biases differ by less than a fill error
-_SAME_BLUR = 0.15  # spheres fit one blur where each width lies this near, as a fraction, to the median
-_COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,8 @@ class NemaIqResult:
     Attributes
     ----------
     measurements, findings
-        As the offline contract names them; nothing is judged yet, see `phantoms.standards.judge` and `diagnose`.
+        As the offline contract names them; nothing is judged yet, see `phantoms.standards` and
+        `phantoms.diagnosis`.
     pose : NemaPose
     spheres : tuple of SphereResult
         The largest first.
@@ -601,89 +598,4 @@ def _findings(pose: NemaPose, layout: background_rois.BackgroundRois) -> Iterato
         observed=f"{layout.edge_margin_mm:.1f} mm, {layout.sphere_margin_mm:.1f} mm",
         expected=f"{background_rois.MARGIN_MM:.0f} mm",
         source="NEMA NU 2 section 7",
-    )
-
-
-def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
-    """Say why a phantom fails one standard, where one cause explains it.
-
-    Only where a recovery coefficient fails. A calibration error lifts or lowers the spheres' filling and the background
-    alike; a blur outside the range in which the bands hold is a matter of the reconstruction, whatever the calibration.
-
-    Parameters
-    ----------
-    result : NemaIqResult
-    standard : Standard
-        The edition that decides.
-
-    Returns
-    -------
-    tuple of Finding
-        ``PHA-CALIBRATION``, ``PHA-FILTER``, both or none.
-    """
-    judged = judge(result.measurements, standard)
-    failed = [one for one in judged if "mm_rc_" in one.name and one.verdict is Outcome.FAIL]
-    if not failed:
-        return ()
-    found = (_calibration(result, standard), _filter(result, standard, failed))
-    return tuple(finding for finding in found if finding is not None)
-
-
-def _calibration(result: NemaIqResult, standard: Standard) -> Finding | None:
-    limit = standard.limits.get("cylinder_bias_pct")
-    filling = result.sphere_filling
-    if limit is None or filling is None or result.true_sphere_bqml is None or result.true_background_bqml is None:
-        return None
-    background_pct = 100.0 * (result.background_mean / result.true_background_bqml - 1.0)
-    spheres_pct = 100.0 * (filling / result.true_sphere_bqml - 1.0)
-    bias_pct = (background_pct + spheres_pct) / 2.0
-    margin = limit.margin(bias_pct)
-    if abs(background_pct - spheres_pct) > _SAME_FACTOR_PCT or margin is None or margin >= 0:
-        return None
-    return Finding(
-        id="PHA-CALIBRATION",
-        outcome=Outcome.FAIL,
-        severity="query",
-        message=f"All spheres and the background read {abs(bias_pct):.0f} % {'high' if bias_pct > 0 else 'low'}.",
-        observed=f"spheres {spheres_pct:+.1f} %, background {background_pct:+.1f} %",
-        expected=f"{limit.low:+g} to {limit.high:+g} %",
-        next_step="Check the calibrator and scanner calibration, then repeat the cylinder. Do not change the filter.",
-        owner=Owner.SITE,
-        source=limit.source,
-        evidence={"spheres_pct": spheres_pct, "background_pct": background_pct},
-    )
-
-
-def _filter(result: NemaIqResult, standard: Standard, failed: list[Measurement]) -> Finding | None:
-    limit = standard.limits.get("resolution_fwhm_mm")
-    if limit is None or limit.low is None or limit.high is None or result.fwhm_mm is None:
-        return None
-    fwhm_mm = result.fwhm_mm
-    if limit.low <= fwhm_mm <= limit.high:
-        return None
-    too_smooth = fwhm_mm > limit.high
-    widths = [sphere.fwhm_mm for sphere in result.spheres if sphere.fwhm_mm is not None]
-    agree = sum(abs(width / fwhm_mm - 1.0) <= _SAME_BLUR for width in widths)
-    how_many = "All six fit" if agree == len(result.spheres) else f"{_COUNT_WORDS[agree]} of six fit"
-    reads, image, bound = ("low", "smoother", limit.high) if too_smooth else ("high", "sharper", limit.low)
-    narrower = "narrower" if too_smooth else "wider"
-    as_expected = any(
-        one.value is not None
-        and (one.value < (one.limit_low or 0.0) if too_smooth else one.value > (one.limit_high or math.inf))
-        for one in failed
-    )
-    opening = f"Small spheres read {reads}: the" if as_expected else "The"
-    return Finding(
-        id="PHA-FILTER",
-        outcome=Outcome.FAIL,
-        severity="query",
-        message=f"{opening} image is {image} than {standard.title} allows "
-        f"({fwhm_mm:.1f} mm, limit {bound:g}). {how_many} one blur of {fwhm_mm:.1f} mm; "
-        f"the band allows {limit.low:g} to {limit.high:g}.",
-        observed=f"{fwhm_mm:.2f} mm",
-        expected=f"{limit.low:g} to {limit.high:g} mm",
-        next_step=f"Reconstruct the same data with a {narrower} post-filter and send that series.",
-        owner=Owner.SITE,
-        source=limit.source,
-        evidence={"fwhm_mm": {str(sphere.diameter_mm): sphere.fwhm_mm for sphere in result.spheres}},
     )

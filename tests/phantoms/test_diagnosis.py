@@ -1,0 +1,47 @@
+"""A failed phantom is explained by its cause, also where two come together."""
+
+from __future__ import annotations
+
+import pytest
+
+from phantoms import digital, standards
+from phantoms.diagnosis import diagnose
+from phantoms.nema_iq import NemaIqResult, measure
+from phantoms.sheet import Sheet
+
+GRID = {"shape_zyx": (90, 115, 115), "spacing_zyx_mm": (2.5, 3.2, 3.2)}
+
+
+def run(scan: digital.DigitalScan) -> NemaIqResult:
+    return measure(scan.volume, reference_time=scan.truth["reference_time"], sheet=Sheet.parse(scan.sheet))
+
+
+def test_diagnose_when_over_smoothed_names_the_filter() -> None:
+    result = run(digital.nema_iq(fwhm_mm=11.0, cov=0.07, seed=2, **GRID))
+    (finding,) = diagnose(result, standards.load("earl1_18f"))
+    assert finding.id == "PHA-FILTER"
+    assert finding.message.startswith("Small spheres read low: the image is smoother than EARL 1 allows (1")
+    assert "the band allows 7.15 to 9.3" in finding.message
+    assert "narrower post-filter" in finding.next_step
+
+
+def test_diagnose_when_too_sharp_asks_for_a_wider_filter() -> None:
+    result = run(digital.nema_iq(fwhm_mm=5.0, cov=0.07, seed=2, **GRID))
+    (finding,) = diagnose(result, standards.load("earl1_18f"))
+    assert "sharper than EARL 1 allows" in finding.message
+    assert "wider post-filter" in finding.next_step
+
+
+@pytest.mark.parametrize(("calibration", "words"), [(1.14, "14 % high"), (0.82, "18 % low")])
+def test_diagnose_when_all_is_off_by_one_factor_names_the_calibration(calibration: float, words: str) -> None:
+    result = run(digital.nema_iq(fwhm_mm=8.0, cov=0.03, calibration=calibration, seed=2, **GRID))
+    (finding,) = diagnose(result, standards.load("earl1_18f"))
+    assert finding.id == "PHA-CALIBRATION"
+    assert finding.message == f"All spheres and the background read {words}."
+    assert "Do not change the filter" in finding.next_step
+
+
+def test_diagnose_when_two_faults_come_together_names_both() -> None:
+    result = run(digital.nema_iq(fwhm_mm=11.5, cov=0.03, calibration=0.85, seed=2, **GRID))
+    found = {finding.id for finding in diagnose(result, standards.load("earl1_18f"))}
+    assert found == {"PHA-CALIBRATION", "PHA-FILTER"}
