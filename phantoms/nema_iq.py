@@ -20,6 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 from phantoms import background_rois, resolution, rois, sphere_ring
+from phantoms.diagnosis import diagnose
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from phantoms.sheet import Sheet
+
+# Every phantom method answers to the same two calls: measure a volume, say why a standard is failed.
+__all__ = ["NemaIqResult", "SphereResult", "diagnose", "isocontour", "measure"]
 
 PLANE_OFFSETS_MM = (-20.0, -10.0, 0.0, 10.0, 20.0)
 LUNG_ROI_DIAMETER_MM = 30.0
@@ -82,7 +86,7 @@ class NemaIqResult:
     ----------
     measurements, findings
         As the offline contract names them; nothing is judged yet, see `phantoms.standards` and
-        `phantoms.diagnosis`.
+        `diagnose`.
     pose : NemaPose
     spheres : tuple of SphereResult
         The largest first.
