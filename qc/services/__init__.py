@@ -6,7 +6,7 @@ caller is inside ``audit.acting``; functions without an actor are what jobs call
 
 from qc.services.checks import preview_findings, submission_check
 from qc.services.cleaning import dry_runs_delete_old, uploads_delete_stale, work_sweep
-from qc.services.reports import report_make
+from qc.services.reports import report_make, report_repeat
 from qc.services.reviews import (
     checklist_answer,
     review_sign,
@@ -35,6 +35,7 @@ __all__ = [
     "patient_values_save",
     "preview_findings",
     "report_make",
+    "report_repeat",
     "review_sign",
     "run_analyse",
     "series_remove",

@@ -10,18 +10,24 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from corelab import audit, jobs, storage
-from corelab.errors import StaleState
+from corelab import access, audit, jobs, storage
+from corelab.errors import NotAllowed, NotFound, StaleState
+from corelab.models import Role, User
 from corelab.models.work import WorkState
 from phantoms.figure_svg import FigureSvg
 from qc.models import Report, Run
 from qc.reports import ChecklistLine, ReportMeta, ReviewedVerdict, SignatureBlock, build_context, render_pdf
-from qc.selectors import checklist_of
+from qc.selectors import checklist_of, reports_visible_to
 from qc.services import runs
 
 logger = logging.getLogger(__name__)
 
-audit.catalogue({"report.make": "A report was typeset and kept."})
+audit.catalogue(
+    {
+        "report.make": "A report was typeset and kept.",
+        "report.repeat": "Staff let a report be made that had ended as our error.",
+    }
+)
 
 
 def report_make(*, report_id: UUID) -> None:
@@ -49,6 +55,29 @@ def report_make(*, report_id: UUID) -> None:
         logger.warning("report %s: another worker has it, this outcome is dropped", report.pk)
     except Exception as error:  # noqa: BLE001 (the try is recorded and repeated, whatever it was)
         jobs.give_up(report, attempt, error)
+
+
+@transaction.atomic
+def report_repeat(*, report_id: UUID, actor: User) -> Report:
+    """Let a report that ended as our error be made again.
+
+    Raises
+    ------
+    NotAllowed
+        The person is neither technician nor physicist.
+    StaleState
+        It is made, or being made.
+    """
+    report = reports_visible_to(actor).filter(pk=report_id).first()
+    if report is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    if not access.lab_roles_of(actor) & {Role.TECHNICIAN, Role.PHYSICIST}:
+        raise NotAllowed("Your role does not permit this. Ask the core lab.")
+    if report.work_state != WorkState.FAILED:
+        raise StaleState("This report is made, or is being made now.")
+    audit.record("report.repeat", report, before={"reference": report.work_error})
+    jobs.queue(report, "qc.make_report", key="report_id")
+    return report
 
 
 def report_meta(report: Report) -> ReportMeta:

@@ -310,3 +310,19 @@ def test_report_when_it_is_really_typeset_then_it_is_a_pdf_without_what_must_not
     context = reports.build_context(report.run.result, reports.report_meta(report), reports.report_figures(report.run))
     assert reports.render_pdf(context, reports.report_figures(report.run)).startswith(b"%PDF-")
     assert "Nobody" not in repr(context)
+
+
+def test_report_when_it_ended_as_our_error_then_staff_lets_it_be_made_again(waiting, physicist):
+    report = Report.objects.get()
+    with pytest.raises(StaleState):
+        call(services.report_repeat, actor=physicist, report_id=report.pk)
+    Report.objects.update(work_state="FAILED", stored=None, attempts=3)
+    with pytest.raises(NotAllowed):
+        call(services.report_repeat, actor=factories.user(Role.AUDITOR), report_id=report.pk)
+    with pytest.raises(NotFound):
+        call(services.report_repeat, actor=waiting.created_by, report_id=report.pk)
+    call(services.report_repeat, actor=physicist, report_id=report.pk)
+    work(services.report_make, report_id=report.pk)
+    report.refresh_from_db()
+    assert (report.work_state, report.attempts) == ("DONE", 4)
+    assert report.stored is not None
