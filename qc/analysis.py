@@ -10,6 +10,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -22,6 +23,7 @@ from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, 
 
 if TYPE_CHECKING:
     from phantoms.dicom_series import Scan, Series, Source
+    from phantoms.localise import NemaPose
     from phantoms.sheet import Sheet
     from phantoms.suv import SuvResult
     from phantoms.volume import PetVolume
@@ -145,13 +147,14 @@ def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, wi
             return
     series, suv_result = work.series, work.suv
     volume: PetVolume = work.timed("read", series.load)
+    pose = None
     if request.method == "auto":
-        work.method = work.timed("localise", lambda: recognise(volume))
+        work.method, pose = work.timed("localise", lambda: recognise(volume))
     work.measurements += _image_measurements(volume, suv_result)
     if request.mask is not None:
         work.measurements += _mask_measurements(volume, suv_result, request.mask)
     if work.method in JUDGED_METHODS:
-        _measure_phantom(work, request, volume, suv_result, with_figures=with_figures)
+        _measure_phantom(work, request, volume, suv_result, pose, with_figures=with_figures)
     elif work.method == "patient":
         work.findings += _suv_findings(suv_result)
         if with_figures:
@@ -161,17 +164,19 @@ def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, wi
             work.figures = work.timed("figures", lambda: figures.patient_figures(volume, factor))
 
 
-def recognise(volume: PetVolume) -> str:
-    """Return the method for an unnamed scan: the NEMA phantom if the localiser is sure, a cylinder, else a patient."""
+def recognise(volume: PetVolume) -> tuple[str, NemaPose | None]:
+    """Return the method for an unnamed scan, and the pose where that was the price of knowing it.
+
+    The NEMA phantom if the localiser is sure, else a cylinder if one fills the image, else a patient.
+    """
     from phantoms import localise
 
-    for method, find in (("nema_iq", localise.find_nema_iq), ("cylinder", localise.find_cylinder)):
-        try:
-            find(volume)
-        except AnalysisRefused:
-            continue
-        return method
-    return "patient"
+    with suppress(AnalysisRefused):
+        return "nema_iq", localise.find_nema_iq(volume)
+    with suppress(AnalysisRefused):
+        localise.find_cylinder(volume)
+        return "cylinder", None
+    return "patient", None
 
 
 def _parse_sheet(request: Request) -> Sheet | None:
@@ -182,7 +187,15 @@ def _parse_sheet(request: Request) -> Sheet | None:
     return Sheet.parse(request.sheet)
 
 
-def _measure_phantom(work: _Work, request: Request, volume: PetVolume, suv: SuvResult, *, with_figures: bool) -> None:
+def _measure_phantom(
+    work: _Work,
+    request: Request,
+    volume: PetVolume,
+    suv: SuvResult,
+    pose: NemaPose | None,
+    *,
+    with_figures: bool,
+) -> None:
     from phantoms import standards
 
     sheet = _parse_sheet(request)
@@ -197,7 +210,7 @@ def _measure_phantom(work: _Work, request: Request, volume: PetVolume, suv: SuvR
     else:
         from phantoms import nema_iq as method
 
-        known["edition"] = request.edition
+        known |= {"edition": request.edition, "pose": pose}
     result = work.timed("measure", lambda: method.measure(volume, **known))
     work.measurements += result.measurements
     for standard_id in standards.available():
