@@ -9,7 +9,6 @@ from django.views.decorators.http import require_safe
 
 from corelab import access, panels, selectors
 from corelab.models import Role, Site, User
-from corelab.navigation import url_or_none
 from corelab.panels import Sent, Task
 
 
@@ -43,7 +42,7 @@ def _site_home(request: HttpRequest) -> HttpResponse:
             "tasks": tasks,
             "welcome": welcome,
             "sent": sent,
-            "send_url": url_or_none("qc:submission-start"),
+            "send_url": reverse("qc:submission-start"),
             "trial_panels": panels.panels("trials", request) if access.trial_ids_of(request.user) else [],
         },
     )
@@ -64,18 +63,15 @@ def _welcome(user: User, sites: list[Site]) -> list[Task]:
                 state="not-started" if scanners else "waiting-lab",
             )
         )
-    send_url = url_or_none("qc:submission-start")
-    if send_url:
-        steps.append(
-            Task(
-                text="Try it out with a dry run",
-                url=f"{send_url}?dry_run=1",
-                hint="The same checks and the same measurement; it counts for nothing and is deleted after 30 days.",
-            )
+    send_url = reverse("qc:submission-start")
+    steps.append(
+        Task(
+            text="Try it out with a dry run",
+            url=f"{send_url}?dry_run=1",
+            hint="The same checks and the same measurement; it counts for nothing and is deleted after 30 days.",
         )
-        steps.append(
-            Task(text="Send your first phantom", url=send_url, hint="A uniform cylinder or a NEMA IQ phantom.")
-        )
+    )
+    steps.append(Task(text="Send your first phantom", url=send_url, hint="A uniform cylinder or a NEMA IQ phantom."))
     steps.append(
         Task(
             text="Read how a scan is sent",
