@@ -1,0 +1,63 @@
+"""A signature needs the person's own password, again, and not by guessing."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import cache
+
+from corelab import audit, signatures
+from corelab.errors import NotAllowed
+from corelab.models import AuditEvent, Role, Signature
+from corelab.models.signatures import Meaning
+from tests.factories import PASSWORD
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sign(make_user, make_submission):
+    physicist, target = make_user(Role.PHYSICIST), make_submission()
+    cache.clear()
+
+    def attempt(password: str) -> Signature:
+        with audit.acting(physicist, role="Physicist"):
+            return signatures.sign(
+                user=physicist,
+                password=password,
+                role="Physicist",
+                meaning=Meaning.REVIEW,
+                statement="I have reviewed this.",
+                digest="0" * 64,
+                target=target,
+            )
+
+    return attempt
+
+
+def test_sign_when_the_password_is_right_then_name_role_and_digest_stand_in_the_row_and_the_log(sign):
+    signature = sign(PASSWORD)
+    assert (signature.printed_name, signature.role, signature.digest) == (signature.user.name, "Physicist", "0" * 64)
+    assert AuditEvent.objects.get().after["signature"] == str(signature.pk)
+
+
+def test_sign_when_the_password_is_wrong_then_nothing_is_signed(sign):
+    with pytest.raises(NotAllowed, match="Nothing was signed"):
+        sign("guess")
+    assert not Signature.objects.exists()
+
+
+def test_sign_when_guessed_too_often_then_even_the_right_password_waits(sign):
+    for _ in range(signatures.WRONG_PASSWORDS):
+        with pytest.raises(NotAllowed, match="not right"):
+            sign("guess")
+    with pytest.raises(NotAllowed, match="15 minutes"):
+        sign(PASSWORD)
+    assert not Signature.objects.exists()
+
+
+def test_sign_when_right_in_between_then_the_count_begins_anew(sign):
+    for _ in range(2):
+        for _ in range(signatures.WRONG_PASSWORDS - 1):
+            with pytest.raises(NotAllowed):
+                sign("guess")
+        assert sign(PASSWORD)
