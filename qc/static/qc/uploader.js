@@ -14,7 +14,6 @@
   const createUrl = root.dataset.createUrl;
   const submission = root.dataset.submission;
   const chunkBytes = Number(root.dataset.chunkBytes);
-  const csrfToken = root.querySelector("[name=csrfmiddlewaretoken]").value;
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
 
   // With files on the server the chance is good that a chosen one is there: ask before sending its bytes.
@@ -78,9 +77,15 @@
     begin();
   }
 
-  async function addDropped(transferItems) {
-    const entries = Array.from(transferItems, (item) => item.webkitGetAsEntry && item.webkitGetAsEntry());
-    for (const entry of entries.filter(Boolean)) await addEntry(entry, "");
+  async function addDropped(dropped) {
+    // Both lists are empty once the event is over, so they are read before anything is waited for.
+    const entries = Array.from(dropped.items, (item) => item.webkitGetAsEntry()).filter(Boolean);
+    const files = Array.from(dropped.files);
+    if (!entries.length) {
+      addList(files);
+      return;
+    }
+    for (const entry of entries) await addEntry(entry, "");
     begin();
   }
 
@@ -105,6 +110,12 @@
     return btoa(binary);
   }
 
+  // Signing in again in another tab changes the token, so the cookie is read anew for every request.
+  function csrfToken() {
+    const cookie = document.cookie.split("; ").find((pair) => pair.startsWith("csrftoken="));
+    return cookie ? cookie.slice("csrftoken=".length) : root.querySelector("[name=csrfmiddlewaretoken]").value;
+  }
+
   async function request(method, url, headers, body) {
     const controller = new AbortController();
     controllers.add(controller);
@@ -112,12 +123,12 @@
       const response = await fetch(url, {
         method,
         body,
-        headers: { "Tus-Resumable": "1.0.0", "X-CSRFToken": csrfToken, ...headers },
+        headers: { "Tus-Resumable": "1.0.0", "X-CSRFToken": csrfToken(), ...headers },
         credentials: "same-origin",
         redirect: "manual",
         signal: controller.signal,
       });
-      if (response.type === "opaqueredirect" || response.status === 401) throw new SignedOut();
+      if (response.type === "opaqueredirect" || [401, 403].includes(response.status)) throw new SignedOut();
       if (response.status >= 400 && response.status < 500 && ![404, 409, 410, 423, 429].includes(response.status)) {
         throw new Refused((await response.text()).trim() || "The core lab's server did not take this file.");
       }
@@ -191,11 +202,11 @@
           transfer.state = "done";
           failures = 0;
           if (transfer.sent - before <= chunkBytes) arrived(transfer.size - before);
+          announce();
         })
         .catch((error) => failed(transfer, error))
         .finally(() => {
           running -= 1;
-          announce();
           pump();
         });
     }
@@ -224,6 +235,8 @@
       say("We tried many times and the connection does not hold. What arrived is kept. Press Go on to try again.");
       return;
     }
+    // What was under way at once drops at once: that is one failure of the line, not three.
+    if (Date.now() < waitUntil) return;
     failures += 1;
     const seconds = Math.min(LONGEST_WAIT_S, 2 ** Math.min(failures, 5)) * (0.75 + Math.random() / 2);
     waitUntil = Date.now() + seconds * 1000;
@@ -291,12 +304,13 @@
       `${numbers.format(now.done)} of ${numbers.format(now.files)} files`,
       `${megabytes(now.sent)} of ${megabytes(now.bytes)}`,
     ];
-    const left = isPaused ? null : secondsLeft(now);
+    const isHeld = isPaused || Date.now() < waitUntil;
+    const left = isHeld ? null : secondsLeft(now);
     if (left !== null && now.sent < now.bytes) words.push(timeLeft(left));
     part("counts").textContent = words.join(" · ");
     const isOver = now.done + now.refused.length === now.files;
-    part("pause").hidden = isPaused || isOver || Date.now() < waitUntil;
-    part("resume").hidden = isOver || !(isPaused || Date.now() < waitUntil);
+    part("pause").hidden = isHeld || isOver;
+    part("resume").hidden = isOver || !isHeld;
     part("resume").textContent = isPaused ? "Go on" : "Try now";
     const list = part("refused");
     list.hidden = !now.refused.length;
@@ -333,7 +347,9 @@
     say(
       now.refused.length
         ? `${files} arrived, ${numbers.format(now.refused.length)} did not: the reasons are below.`
-        : `All ${files} arrived.`,
+        : now.done === 1
+          ? "The file arrived."
+          : `All ${files} arrived.`,
     );
   }
 
@@ -363,7 +379,7 @@
   dropZone.addEventListener("drop", (event) => {
     event.preventDefault();
     dropZone.classList.remove("is-over");
-    addDropped(event.dataTransfer.items);
+    addDropped(event.dataTransfer);
   });
 
   window.addEventListener("online", () => {
