@@ -4,10 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
 from kombu import Exchange, Queue
-
-from corelab.lifeline import die_with
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "corelab.settings.local")
 
@@ -46,9 +43,3 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks()
-
-
-@worker_process_init.connect
-def _end_with_the_worker(**_: Any) -> None:
-    """End a pool process with its worker, also in mid-task: its row is taken up again by the sweep."""
-    die_with(os.getppid())

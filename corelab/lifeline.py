@@ -17,7 +17,7 @@ def die_with(parent_pid: int) -> None:
 
     The signal is SIGKILL: SIGTERM is Celery's warm stop, which waits for the task that runs. The kernel watches the
     *thread* that forked, so the parent forks from its main thread. The setting outlives exec and not fork, so a
-    child that forks again hands it on itself.
+    child that forks again hands it on itself; Celery's prefork pool does.
 
     Parameters
     ----------
