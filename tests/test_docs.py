@@ -1,0 +1,436 @@
+"""The documents say what the program does: tables are made from it, and numbers in prose are its own.
+
+A table between two markers is compared with the one that is made here. After a change of the program
+``python -m tests.test_docs`` writes those tables anew; the rest is mended by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phantoms import (
+    background_rois,
+    cylinder,
+    cylinder_pose,
+    diagnosis,
+    digital,
+    localise,
+    nema_iq,
+    nuclides,
+    sheet_checks,
+    sources,
+    sphere_ring,
+    standards,
+)
+from phantoms import resolution as resolutions
+from phantoms import sheet as sheets
+from phantoms.dicom_series import list_files, pixels, stack
+from phantoms.suv import reference, timing
+from qc import analysis, states
+
+ROOT = Path(__file__).resolve().parents[1]
+METHODS_PAGE = "phantoms/README.md"
+USER_PAGES = ("site", "core-lab", "trial-manager", "administrator")
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/**/*.md", METHODS_PAGE)
+    for path in ROOT.glob(pattern)
+)
+PICTURES = ROOT / "docs" / "pictures"
+DIAMETERS_MM = (37, 28, 22, 17, 13, 10)
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def marked(page: str, name: str) -> str:
+    """Return what stands between two markers of a page."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", text_of(page), re.DOTALL)
+    assert found, f"{page} has no part <!-- {name} -->"
+    return found[1]
+
+
+def rows_of(page: str, name: str) -> list[list[str]]:
+    """Return the cells of a marked table, without its head."""
+    lines = [line for line in marked(page, name).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def section(page: str, title: str) -> str:
+    """Return one section of a page as a single line of text."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text_of(page), re.DOTALL | re.MULTILINE)
+    assert found, f"{page} has no section {title}"
+    return " ".join(found[1].split())
+
+
+def codes_in(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+# --- tables made from the program -------------------------------------------------------------
+
+
+def render_states() -> str:
+    """Return the moves, those with the same event and outcome in one row."""
+    sources_of: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for move in states.SUBMISSION:
+        who = ", ".join(sorted(role.replace("_", " ") for role in move.roles)) or "the system"
+        needs = ("needed" if needed else "–" for needed in (move.reason, move.signature))
+        sources_of[move.event, str(move.target), who, *needs].append(str(move.source))
+    rows = [(event, ", ".join(found), *rest) for (event, *rest), found in sources_of.items()]
+    return table(("event", "from", "to", "who", "reason", "signature"), rows)
+
+
+def render_nuclides() -> str:
+    rows = [(one.name, f"{one.half_life_s:.12g}") for one in nuclides.NUCLIDES.values()]
+    return table(("nuclide", "half-life, s"), rows)
+
+
+def render_standards() -> str:
+    editions = [standards.load(one) for one in standards.available()]
+    rows = [
+        (f"`{one.id}`", one.title, one.edition, f"{one.effective_from} to {one.effective_to or 'now'}")
+        for one in editions
+    ]
+    names = dict.fromkeys(name for one in editions for name, limit in one.limits.items() if _band(limit))
+    limits = [
+        (
+            f"`{name}`",
+            next(one.limits[name].unit for one in editions if name in one.limits),
+            *(_limit_words(one.limits.get(name)) for one in editions),
+        )
+        for name in names
+    ]
+    reasons = {
+        f"- `{name}`: {one.limits[name].reason}."
+        for one in editions
+        for name in names
+        if name in one.limits and one.limits[name].reason
+    }
+    parts = [
+        table(("id", "title", "edition", "in force"), rows),
+        table(("number", "unit", *(one.title for one in editions)), limits),
+        "Why a limit decides against its mark, or does not:",
+        "\n".join(sorted(reasons)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _band(limit: standards.Limit, decimals: str = "g") -> str:
+    low, high = ("" if end is None else f"{end:{decimals}}".replace("-", "−") for end in (limit.low, limit.high))
+    return f"{low} to {high}" if low and high else f"up to {high}" if high else f"from {low}" if low else ""
+
+
+def _limit_words(limit: standards.Limit | None) -> str:
+    if limit is None or not _band(limit):
+        return "–"
+    best = "" if limit.warn_low is None else f", best {limit.warn_low:g} to {limit.warn_high:g}"
+    decimals = ".2f" if limit.near else "g"
+    return f"{_band(limit, decimals)}{best} ({limit.provenance}{'' if limit.decides else ', shown only'})"
+
+
+MADE: dict[tuple[str, str], Callable[[], str]] = {
+    ("ARCHITECTURE.md", "states"): render_states,
+    (METHODS_PAGE, "nuclides"): render_nuclides,
+    (METHODS_PAGE, "standards"): render_standards,
+}
+
+
+@pytest.mark.parametrize(("page", "name"), MADE)
+def test_table_when_made_again_then_it_is_the_one_in_the_page(page: str, name: str) -> None:
+    assert marked(page, name) == MADE[page, name](), "write it anew: python -m tests.test_docs"
+
+
+def rewrite() -> None:
+    for (page, name), render in MADE.items():
+        path, made = ROOT / page, f"<!-- {name} -->\n{render()}\n<!-- /{name} -->"
+        old = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, m=made: m, old, flags=re.DOTALL))
+
+
+# --- codes ------------------------------------------------------------------------------------
+
+CODE = re.compile(r"[A-Z]{2,}(-[A-Z0-9]+)+|USAGE")
+#: What raises or names a code, and the letters that the table gives it.
+LETTERS = {
+    **dict.fromkeys(("AnalysisRefused", "refuse", "unusable", "Ignored"), "R"),
+    **dict.fromkeys(("warn", "Warned"), "W"),
+    **dict.fromkeys(("Finding", "finding", "_finding", "_blocking", "_warning"), "F"),
+    "_note": "RF",  # the sheet's reader: a finding where all are asked for, else a refusal
+}
+
+
+def codes_of(files: list[Path]) -> dict[str, set[str]]:
+    """Return every code that stands in some source files, with the letters of the calls it stands in."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and CODE.fullmatch(str(node.value)):
+                found[str(node.value)] |= set()
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                for given in (*node.args, *(keyword.value for keyword in node.keywords)):
+                    if isinstance(given, ast.Constant) and CODE.fullmatch(str(given.value)):
+                        found[str(given.value)] |= set(LETTERS.get(name, ""))
+    return found
+
+
+def test_codes_when_the_sources_are_read_then_each_has_its_row_and_its_letters() -> None:
+    files = [*(ROOT / "phantoms").rglob("*.py"), ROOT / "qc/analysis.py", ROOT / "qc/management/commands/analyse.py"]
+    written = {code: set(letters) for codes, letters, _ in rows_of(METHODS_PAGE, "codes") for code in codes_in(codes)}
+    assert written == codes_of(files)
+
+
+def test_arrival_codes_when_the_source_is_read_then_the_site_can_look_each_up() -> None:
+    written = {code for codes, *_ in rows_of("docs/user/site.md", "arrival") for code in codes_in(codes)}
+    assert written == set(codes_of([ROOT / "qc/arrival.py"]))
+
+
+# --- measurements and figures -----------------------------------------------------------------
+
+
+def _analysed(scan: digital.DigitalScan, folder: Path, **asked: Any) -> analysis.Analysis:
+    digital.write_dicom(scan, folder)
+    asked["sheet"] = scan.sheet
+    return analysis.analyse_files(list_files(folder), analysis.Request(**asked), with_figures=True)
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, analysis.Analysis]:
+    """Return what small digital scans come to, by method; the patient's is measured in a mask too."""
+    import nibabel
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("scans")
+    torso = digital.patient_like(weight_kg=75.0, shape_zyx=(20, 40, 40), spacing_zyx_mm=(25.0, 12.0, 12.0))
+    mask = folder / "mask.nii"
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ torso.volume.affine_lps_mm
+    nibabel.save(nibabel.Nifti1Image(np.ones((40, 40, 20), np.uint8), affine), mask)
+    drum = digital.uniform_cylinder(shape_zyx=(60, 72, 72), spacing_zyx_mm=(4.0, 4.0, 4.0))
+    spheres = digital.nema_iq(shape_zyx=(60, 90, 90), spacing_zyx_mm=(3.5, 4.0, 4.0))
+    return {
+        "patient": _analysed(torso, folder / "patient", method="patient", mask=mask),
+        "cylinder": _analysed(drum, folder / "cylinder", method="cylinder"),
+        "nema_iq": _analysed(spheres, folder / "nema_iq", method="nema_iq"),
+    }
+
+
+def test_measurements_when_digital_scans_are_analysed_then_the_page_lists_their_names_and_units(analysed) -> None:
+    written: dict[str, dict[str, str]] = defaultdict(dict)
+    for method, names, unit, _ in rows_of(METHODS_PAGE, "measurements"):
+        for name in codes_in(names):
+            for diameter in DIAMETERS_MM if "Dmm" in name else ("",):
+                written[method][name.replace("Dmm", f"{diameter}mm")] = unit
+    whole = written["any"]
+    expected = {
+        "patient": whole | written["with `--mask`"],
+        "cylinder": whole | written["cylinder"],
+        "nema_iq": whole | written["nema_iq"],
+    }
+    for method, outcome in analysed.items():
+        assert outcome.json["refused"] is None
+        plain = {one["name"]: one["unit"] for one in outcome.json["measurements"] if one["standard"] is None}
+        assert plain == expected[method], method
+
+
+def test_figures_when_digital_scans_are_drawn_then_the_page_lists_them(analysed) -> None:
+    written = {method: set(codes_in(names)) for method, names in rows_of(METHODS_PAGE, "figures")}
+    assert written == {method: set(outcome.figures) for method, outcome in analysed.items()}
+
+
+def test_methods_when_their_version_rises_then_page_and_changelog_say_so() -> None:
+    for method, version in analysis.METHODS.items():
+        assert f"`{method}@{version}`" in text_of("CHANGELOG.md")
+    for method in analysis.JUDGED_METHODS:
+        assert f"`{method}@{analysis.METHODS[method]}`" in text_of(METHODS_PAGE)
+    assert f"## {analysis.VERSION}" in text_of("CHANGELOG.md")
+    assert tomllib.loads(text_of("pyproject.toml"))["project"]["version"] == analysis.VERSION
+
+
+# --- numbers in prose -------------------------------------------------------------------------
+
+
+def _numbers() -> Iterator[tuple[str, str]]:
+    """Yield sections of the methods page with words that must stand there, each made from the code's own number."""
+    part = "Reading a series"
+    yield part, f"{sources.MAX_ZIP_RATIO} times its own size"
+    yield part, f"{sources.MAX_ZIP_BYTES // 1024**3} GiB, {sources.MAX_FILES:,} files".replace(",000", " 000")
+    yield part, f"within {100 * stack.UNEVEN_RATIO:g} % of their mean"
+    yield part, f"over {stack.GAP_RATIO:g} times the median"
+    yield part, f"under {stack.SAME_POSITION_MM:g} mm a doubled slice"
+    yield part, f"more than {stack.ALIGNMENT_MM:g} mm off their common line"
+    yield part, f"edges up to {pixels.MAX_EDGE}, {pixels.MAX_VOLUME_BYTES // 1024**3} GiB a volume"
+    part = "SUV"
+    yield part, f"within {reference.SAME_S:g} s of the first acquisition"
+    yield part, f"more than {reference.WARN_S:g} s from the used one warns"
+    yield part, f"more than {reference.REFUSE_S:g} s refuses"
+    yield part, f"Precedence: {', '.join(reference.PRECEDENCE)}."
+    yield part, f"more than {reference.DAY_S / 3600:g} h before it"
+    yield part, f"half-life of {timing.MULTI_DAY_HALF_LIFE_S:,.0f} s or more".replace(",", " ")
+    yield part, f"up to {timing.MAX_HALF_LIVES:g} half-lives before the scan"
+    yield part, f"over {timing.F18_MAX_UPTAKE_S / 3600:g} h refused"
+    part = "Activity sheet"
+    sigma = sheets.FillUncertainty()
+    yield part, f"calibrator {sigma.calibrator_pct:g} %, volume {sigma.volume_pct:g} %"
+    yield part, f"residual {sigma.residual_pct:g} %, clock {sigma.clock_min:g} min"
+    yield part, f"residual up to {sheet_checks.RESIDUAL_WARN_PCT:g} % is usual"
+    yield part, f"over {sheet_checks.RESIDUAL_QUERY_PCT:g} % needs an answer"
+    yield part, f"read within {sheet_checks.RESIDUAL_WITHIN.total_seconds() / 3600:g} h of the draw"
+    yield part, f"scanned within {sheet_checks.SCAN_WITHIN.total_seconds() / 3600:g} h of it"
+    yield part, "ratio {:g} to {:g} is best".format(*sheet_checks.RATIO_BEST)
+    yield part, "{:g} to {:g} accepted".format(*sheet_checks.RATIO_ACCEPTED)
+    usual = sheet_checks.PLAUSIBLE_KBQML
+    yield part, "{:g} to {:g} kBq/mL in the cylinder".format(*usual["cylinder"])
+    yield part, "{:g} to {:g} in the spheres".format(*usual["spheres"])
+    yield part, "{:g} to {:g} in the background".format(*usual["background"])
+    part = "Finding the cylinder"
+    yield part, f"Voxels under {cylinder_pose._VOXEL_MM:g} mm are averaged"
+    yield part, f"Gaussian of {cylinder_pose._SMOOTHING_MM:g} mm"
+    yield part, f"profile of the core ({cylinder_pose._CORE:g} of the radius)"
+    yield part, f"radius under {cylinder_pose._MIN_RADIUS_MM:g} mm or length under {cylinder_pose._MIN_LENGTH_MM:g} mm"
+    yield part, f"axis more than {cylinder_pose._MAX_TILT_DEG:g}°"
+    yield part, f"outline more than {cylinder_pose._MAX_RESIDUAL_MM:g} mm from a circle"
+    yield part, f"more than {cylinder_pose._SPOT_MIN_ML:g} mL, {cylinder_pose._SPOT_MARGIN_MM:g} mm inside"
+    yield part, f"more than {100 * cylinder_pose._SPOT_RATIO:g} % and {cylinder_pose._SPOT_NOISE:g} robust SD"
+    part = "Uniform cylinder"
+    yield part, f"the radius less {cylinder.EDGE_MARGIN_MM:g} mm, the ends less {cylinder.EDGE_MARGIN_MM:g} mm"
+    yield part, f"Tiles of {cylinder.TILE_SIZE_MM:g} mm that lie whole within {cylinder.TILE_CIRCLE:g} of the radius"
+    yield (
+        part,
+        f"circle of {cylinder.CENTRE_RADIUS_MM:g} mm against the outermost ring of {cylinder.RING_WIDTH_MM:g} mm",
+    )
+    yield part, f"lags to {cylinder.MAX_CORRELATION_MM:g} mm"
+    yield part, f"tilt over {cylinder.STEEP_TILT_DEG:g}°, slope over {cylinder.SLOPE_WARN_PCT_PER_CM:g} %/cm"
+    yield part, f"slice over {cylinder.SLICE_WARN_PCT:g} %, cupping over {cylinder.CUPPING_WARN_PCT:g} %"
+    yield part, f"volume more than {cylinder.VOLUME_WARN_PCT:g} % off"
+    yield part, f"fails under {cylinder.REPEAT_BELOW_PCT:g} %"
+    part = "Finding the NEMA phantom"
+    yield part, f"smoothed by {sphere_ring._SMOOTHING_MM:g} mm"
+    yield part, f"every {sphere_ring._COARSE_VOXEL_MM:g} mm voxel within {sphere_ring._AXIS_REACH_MM:g} mm of that line"
+    yield part, f"every {60 / sphere_ring._PHASE_STEPS:g}° as the turn"
+    yield part, f"under {sphere_ring._MIN_SCORE:g} is nothing"
+    yield part, f"radius {sphere_ring.RING_RADIUS_MM:g} mm [C2] ± {sphere_ring._RING_RADIUS_SD_MM:g}"
+    yield part, f"tolerance of a stem, {sphere_ring._SPHERE_PLACE_SD_MM:g} mm"
+    yield part, f"fewer than {localise._MIN_VISIBLE} spheres"
+    yield part, f"more than {localise._MAX_RADIUS_ERROR_MM:g} mm off"
+    yield part, f"more than {localise._MAX_RESIDUAL_MM:g} mm (RMS)"
+    yield part, f"less than {localise._MIN_ORDER_CONFIDENCE:g} probable"
+    yield part, f"less than {localise._MIN_EXPLAINED:g} of the variance"
+    yield part, f"blur over {localise._MAX_FWHM_MM:g} mm"
+    part = "NEMA image quality"
+    yield part, f"circles of {background_rois.DIAMETER_MM:g} mm in the sphere plane, {background_rois.MARGIN_MM:g} mm"
+    yield part, "0, ±{:g} and ±{:g} mm".format(*nema_iq.PLANE_OFFSETS_MM[-2:])
+    yield part, f"up to {nema_iq._SEARCH_SKIN_MM:g} mm outside its wall"
+    yield part, f"disc of {nema_iq.LUNG_ROI_DIAMETER_MM:g} mm"
+    yield part, f"Up to {nema_iq._STEEP_TILT_DEG:g}° of tilt"
+    yield part, f"radius {nema_iq.PEAK_RADIUS_MM:.3f} mm"
+    yield part, f"on a grid of {nema_iq._PEAK_STEP_MM:g} mm"
+    yield part, f"leaves {nema_iq.LUNG_EXCLUSION_MM['nu2_2018']:g} mm"
+    yield part, f"NU 2-2012 {nema_iq.LUNG_EXCLUSION_MM['nu2_2012']:g} mm"
+    yield part, f"by one factor, {diagnosis._SAME_FACTOR_PCT:g} % at most apart"
+    part = "Resolution"
+    yield part, f"Spheres under {resolutions.SMALLEST_FREE_MM} mm take"
+    yield part, f"those of {resolutions.FILLING_FROM_MM} mm and more"
+    near = {limit.near for one in standards.available() for limit in standards.load(one).limits.values()} - {None}
+    yield "Standards", f"nearer than 2 SD, or {near.pop():g} for a recovery"
+
+
+def test_numbers_when_the_code_has_them_then_their_sections_say_the_same() -> None:
+    assert [(title, words) for title, words in _numbers() if words not in section(METHODS_PAGE, title)] == []
+
+
+# --- people, settings, the command ------------------------------------------------------------
+
+
+def test_roles_when_read_from_the_program_then_the_table_has_each_with_its_place_and_its_moves() -> None:
+    from corelab.models import Role
+    from corelab.services.people import SITE_ROLES, TRIAL_ROLES
+
+    rows = rows_of("ARCHITECTURE.md", "roles")
+    assert [row[0] for row in rows] == [str(role.label) for role in Role]
+    events = {move.event for move in states.SUBMISSION}
+    for role, (_, place, _, may) in zip(Role, rows, strict=True):
+        assert place == ("a site" if role in SITE_ROLES else "a trial" if role in TRIAL_ROLES else "the whole lab")
+        moves = {move.event for move in states.SUBMISSION if role in move.roles}
+        assert set(codes_in(may)) & events == moves, role
+
+
+def test_settings_when_the_environment_is_read_then_the_readme_lists_every_name() -> None:
+    read = re.compile(r'environ(?:\.get\(|\[)"([A-Z_]+)"')
+    production = (ROOT / "corelab/settings/production.py").read_text(encoding="utf-8")
+    must = set(re.findall(r'"([A-Z_]+)"', production.partition("for _name in (")[2].partition(")")[0]))
+    files = [
+        file for package in ("corelab", "qc", "accreditation", "phantoms") for file in (ROOT / package).rglob("*.py")
+    ]
+    names = {name for file in files for name in read.findall(file.read_text(encoding="utf-8"))}
+    written = {name: is_needed for cell, is_needed, _ in rows_of("README.md", "settings") for name in codes_in(cell)}
+    assert {name for name, is_needed in written.items() if is_needed == "yes"} == must
+    assert set(written) == names | must
+
+
+def test_analyse_when_it_has_an_option_then_the_readme_names_it() -> None:
+    from qc.management.commands.analyse import CHOICES, EDITIONS, Command
+
+    parser = Command().create_parser("manage.py", "analyse")
+    own = {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
+    own -= {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback"}
+    own -= {"--no-color", "--force-color", "--skip-checks"}
+    words = section("README.md", "The offline command")
+    assert {option for option in own if f"`{option}`" not in words} == set()
+    assert {word for word in (*CHOICES, *EDITIONS, *standards.available()) if f"`{word}`" not in words} == set()
+
+
+# --- the pages themselves ---------------------------------------------------------------------
+
+
+def test_pages_when_counted_then_every_user_has_one() -> None:
+    assert {f"docs/user/{name}.md" for name in USER_PAGES} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_when_it_links_then_the_place_is_there(page: str) -> None:
+    anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings(page)}
+    for is_picture, words, target in re.findall(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", text_of(page)):
+        if "://" in target:
+            continue
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+            continue
+        place = (ROOT / page).parent / target.partition("#")[0]
+        if is_picture:
+            assert len(words) > 20, f"{target} needs words for who cannot see it"
+        if place.parent != PICTURES or PICTURES.is_dir():
+            assert place.exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_when_it_names_a_test_or_a_file_then_it_is_there(page: str) -> None:
+    tests = {file.name for file in (ROOT / "tests").rglob("*.py")}
+    for name in re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|yaml|json|toml|txt))`", text_of(page)):
+        if "/" in name:
+            assert (ROOT / name).exists(), name
+        elif name.startswith("test_"):
+            assert name in tests, name
+
+
+def headings(page: str) -> list[str]:
+    outside = re.sub(r"^```.*?^```", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+
+
+if __name__ == "__main__":
+    rewrite()
