@@ -35,11 +35,11 @@ class Form:
         return self.values.keys() | self.choices.keys() | self.buttons.keys()
 
     def choice(self, name: str, words: str) -> str:
-        """Return the value of the option whose text holds these words."""
+        """Return the value of the option whose text ends with these words."""
         for value, text in self.choices.get(name, {}).items():
-            if value and words in text:
+            if value and text.endswith(words):
                 return value
-        raise PageError(f"{self.action}: no choice of {name} reads {words}.")
+        raise PageError(f"{self.action}: no choice of {name} ends with {words}.")
 
 
 @dataclass

@@ -108,16 +108,17 @@ def scanner_find_or_make(
     """Return the scanner with this maker and serial number, adding it and one reconstruction where it is new."""
     scanner = Scanner.objects.filter(manufacturer=manufacturer, serial=serial).first()
     if scanner is None:
-        scanner = services.scanner_add(
-            actor=administrator, site=site, manufacturer=manufacturer, model=model, serial=serial, software=software
-        )
-        services.reconstruction_add(
-            actor=administrator,
-            scanner=scanner,
-            name=method or "PSF+TOF 3i21s 4 mm",
-            method=method or "PSF+TOF 3i21s",
-            filter_fwhm_mm=None if method else Decimal("4.0"),
-        )
+        with audit.acting(administrator, role="Administrator"):
+            scanner = services.scanner_add(
+                actor=administrator, site=site, manufacturer=manufacturer, model=model, serial=serial, software=software
+            )
+            services.reconstruction_add(
+                actor=administrator,
+                scanner=scanner,
+                name=method or "PSF+TOF 3i21s 4 mm",
+                method=method or "PSF+TOF 3i21s",
+                filter_fwhm_mm=None if method else Decimal("4.0"),
+            )
     return scanner
 
 

@@ -23,7 +23,7 @@ from accreditation.management.commands import _demo_site as site
 from accreditation.management.commands._browser import Browser, PageError
 from corelab import audit
 from corelab.embedded import Stack, set_state_aside
-from corelab.errors import Misconfigured
+from corelab.errors import DomainError
 from corelab.models import Site, User
 from phantoms import dicom_series, digital
 from phantoms.errors import AnalysisRefused
@@ -113,7 +113,7 @@ class Command(BaseCommand):
         """Play the demonstration."""
         try:
             self._play(options)
-        except (Misconfigured, PageError) as error:
+        except (DomainError, PageError) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             self.stdout.write("\nEnded. What was made stays under var; the next start finds it.")
