@@ -330,6 +330,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, f"more than {localise._MAX_RESIDUAL_MM:g} mm (RMS)"
     yield part, f"less than {localise._MIN_ORDER_CONFIDENCE:g} probable"
     yield part, f"less than {localise._MIN_EXPLAINED:g} of the variance"
+    yield part, "not {:g} to {:g} of the common height".format(*localise._LARGE_SPHERE_RANGE)
     yield part, f"blur over {localise._MAX_FWHM_MM:g} mm"
     part = "NEMA image quality"
     yield part, f"circles of {background_rois.DIAMETER_MM:g} mm in the sphere plane, {background_rois.MARGIN_MM:g} mm"
