@@ -18,7 +18,11 @@ UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
 
 
 class PageError(Exception):
-    """The server answered with something that a person could not go on from."""
+    """The server answered with something that a person could not go on from; ``status`` is 0 without an answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass
@@ -202,7 +206,7 @@ class Browser:
             answer: http.client.HTTPResponse = self._opener.open(request, timeout=TIMEOUT_S)
         except urllib.error.HTTPError as error:
             words = " ".join(error.read(2000).decode(errors="replace").split())
-            raise PageError(f"{method} {url} was answered with {error.code}: {words[:300]}") from None
+            raise PageError(f"{method} {url} was answered with {error.code}: {words[:300]}", error.code) from None
         except OSError as error:
             raise PageError(f"{method} {url} was not answered: {error}") from None
         return answer

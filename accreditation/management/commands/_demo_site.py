@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -103,22 +104,39 @@ def is_there(browser: Browser, number: int) -> bool:
     """Say whether the site still has this submission."""
     try:
         browser.open(reverse("qc:submission-detail", args=[number]))
-    except PageError:
-        return False
+    except PageError as error:
+        if error.status == 404:
+            return False
+        raise
     return True
 
 
 def outcome(browser: Browser, number: int) -> Outcome | None:
-    """Read a submission's page as the lab sees it; None while it is not measured or its report is not made."""
+    """Read a submission's page as the lab sees it; None while it is not measured."""
     page = browser.open(reverse("qc:submission-detail", args=[number]))
-    verdict, run = page.mark("data-verdict"), page.mark("data-run")
-    if not verdict or not run or not page.mark("data-report"):
+    verdict, run = page.mark("data-verdict") or "", page.mark("data-run") or ""
+    if page.mark("data-state") == "HELD":
+        return Outcome(
+            verdict=verdict or "HELD", reason="it waits for a person; the page says why", run=run, url=page.url
+        )
+    if not verdict or not page.mark("data-report"):
         return None
     return Outcome(verdict=verdict, reason=page.mark("data-sentence") or "", run=run, url=page.url)
+
+
+def given_back(browser: Browser, number: int) -> Outcome:
+    """Read, as the site does, why the arrival check gave a submission back."""
+    page = browser.open(reverse("qc:submission-check", args=[number]))
+    section = re.search(r'aria-labelledby="blocking".*?</section>', page.text, re.DOTALL)
+    sentences = re.findall(r"<p>(.*?)</p>", section[0], re.DOTALL) if section else []
+    return Outcome(verdict="GIVEN_BACK", reason=_plain(sentences[0]) if sentences else "", run="", url=page.url)
 
 
 def complaints(page: Page) -> str:
     """Return what a page says is wrong, for a message."""
     found = re.findall(r'class="field-error"[^>]*>(.*?)</p>', page.text, re.DOTALL)
-    words = [" ".join(re.sub(r"<[^>]+>", " ", text).split()) for text in found]
-    return "; ".join(words) or "nothing"
+    return "; ".join(map(_plain, found)) or "nothing"
+
+
+def _plain(text: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())

@@ -39,6 +39,8 @@ VERDICT_WORDS = {
     "FAIL": "Fail",
     "NOT_EVALUABLE": "Could not check",
     "ERROR": "Our error",
+    "HELD": "Held",
+    "GIVEN_BACK": "Given back",
 }
 
 
@@ -242,8 +244,8 @@ class Command(BaseCommand):
         while waiting:
             self.stack.check()
             for sending in list(waiting):
-                sending.outcome = site.outcome(browser, sending.number)
-                if sending.outcome is not None and _report(sending).is_file():
+                sending.outcome = self._outcome(browser, sending)
+                if sending.outcome is not None:
                     waiting.remove(sending)
                     deadline = time.monotonic() + OUTCOME_WITHIN_S
             self._say(f"measured and reported: {len(sendings) - len(waiting)} of {len(sendings)}", ends=not waiting)
@@ -252,6 +254,16 @@ class Command(BaseCommand):
                 raise PageError(f"No outcome or no report of {numbers}; see {settings.VAR_DIR}/log/worker.log.")
             if waiting:
                 time.sleep(0.3)
+
+    def _outcome(self, browser: Browser, sending: Sending) -> site.Outcome | None:
+        """Read what became of a scan; what the arrival check gave back is only the site's to see."""
+        try:
+            found = site.outcome(browser, sending.number)
+        except PageError as error:
+            if error.status != 404:
+                raise
+            return site.given_back(self._browser_of(SITE_USER), sending.number)
+        return found if found is None or _report(found, sending.number).is_file() or found.verdict == "HELD" else None
 
     # --- what is shown ------------------------------------------------------------------
 
@@ -281,7 +293,8 @@ class Command(BaseCommand):
             if sending is None or sending.outcome is None:
                 continue
             indent = " " * (widths[0] + 2)
-            self.stdout.write(f"{indent}{_report(sending)}")
+            if sending.outcome.run:
+                self.stdout.write(f"{indent}{_report(sending.outcome, sending.number)}")
             self.stdout.write(f"{indent}{sending.outcome.url}")
             if sending.scan is not None:
                 self.stdout.write(f"{indent}{_truth(sending)}")
@@ -304,10 +317,9 @@ def _write(scan: scans.DemoScan, folder: Path, key: str) -> None:
     part.rename(folder)
 
 
-def _report(sending: Sending) -> Path:
+def _report(outcome: site.Outcome, number: int) -> Path:
     """Return where the worker puts the plain PDF of a measured scan."""
-    run = sending.outcome.run if sending.outcome else ""
-    return Path(settings.REPORT_DIR) / f"S-{sending.number}_{run}.pdf"
+    return Path(settings.REPORT_DIR) / f"S-{number}_{outcome.run}.pdf"
 
 
 def _place(kind: str, serial: str) -> site.Place:
