@@ -34,7 +34,7 @@ from phantoms import resolution as resolutions
 from phantoms import sheet as sheets
 from phantoms.dicom_series import list_files, pixels, stack
 from phantoms.suv import reference, timing
-from qc import analysis, states
+from qc import analysis, checklists, states, wording
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS_PAGE = "phantoms/README.md"
@@ -143,10 +143,19 @@ def _limit_words(limit: standards.Limit | None) -> str:
     return f"{_band(limit, decimals)}{best} ({limit.provenance}{'' if limit.decides else ', shown only'})"
 
 
+def render_checklists() -> str:
+    rows = [
+        (wording.METHOD_WORDS[method], ", ".join(item.title.lower() for item in items))
+        for method, items in checklists.CHECKLISTS.items()
+    ]
+    return table(("method", "looked for"), rows)
+
+
 MADE: dict[tuple[str, str], Callable[[], str]] = {
     ("ARCHITECTURE.md", "states"): render_states,
     (METHODS_PAGE, "nuclides"): render_nuclides,
     (METHODS_PAGE, "standards"): render_standards,
+    ("docs/user/core-lab.md", "checklists"): render_checklists,
 }
 
 
