@@ -1,4 +1,4 @@
-"""What all settings share. The environment is read here and nowhere else."""
+"""What all settings share. The environment is read here; the commit that runs is read where runs are named."""
 
 import hashlib
 import os

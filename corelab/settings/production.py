@@ -16,3 +16,6 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
+
+# The address that sign-in limits count by is the one that the lab's own proxy saw, not the proxy's.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1

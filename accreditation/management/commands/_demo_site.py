@@ -80,8 +80,9 @@ def written(sheet: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _figure(value: float) -> str:
-    # Seven digits, never three after the point alone: 1.234 could be read as one thousand.
-    return f"{value:.4f}"
+    text = f"{value:.7g}"
+    # Never three digits after the point alone: 1.234 could be read as one thousand.
+    return f"{text}0" if len(text.partition(".")[2]) == 3 else text
 
 
 def send_files(browser: Browser, number: int, files: Mapping[str, Path], tell: Callable[[int, int], None]) -> None:
