@@ -24,6 +24,7 @@ from django.conf import settings
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep these tests in one process: each starts half a dozen of its own."""
     for item in items:
@@ -64,14 +65,24 @@ class Place:
                 continue
         return found
 
-    def run(self, *command: str, program: str = sys.executable) -> subprocess.Popen[str]:
-        """Start a command of Python, or of another program, in a session of its own; it is killed with the test."""
+    def run(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command of Python in a session of its own, to read what it says; it is killed with the test."""
+        return self._start([sys.executable, *command], subprocess.PIPE)
+
+    def serve(self, *command: str, log: str) -> subprocess.Popen[str]:
+        """Start what runs on, in a session of its own; nobody reads along, so its words go to a file."""
+        folder = self.var_dir / "log"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{log}.log").open("ab") as file:
+            return self._start(list(command), file)
+
+    def _start(self, command: list[str], output: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*filter(None, [program]), *command],
+            command,
             cwd=ROOT,
             env=self.env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

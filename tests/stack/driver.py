@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import sys
 import tempfile
 import time
@@ -49,15 +51,30 @@ def send(kind: str, fineness: str) -> dict:
     return {"number": draft.number}
 
 
-def running(number: str, within_s: str) -> dict:
-    """Wait until a worker has the run, and say which."""
-    deadline = time.monotonic() + float(within_s)
+def _running(number: str) -> str:
+    """Return which worker process has the run, as soon as one has it."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         run = Run.objects.filter(submission__number=number, work_state=WorkState.RUNNING).first()
         if run is not None:
-            return {"worker": run.worker}
+            return run.worker
         time.sleep(0.01)
-    return {"worker": None, **state(number)}
+    return ""
+
+
+def kill_worker(number: str) -> dict:
+    """Kill the whole process group of the worker that has the run, in the instant in which it is seen."""
+    worker = _running(number)
+    if worker:
+        os.killpg(os.getpgid(int(worker.rpartition("/")[2])), signal.SIGKILL)
+    return {"worker": worker, **state(number)}
+
+
+def kill_process(number: str, pid: str) -> dict:
+    """Kill one process in the instant in which a worker is seen to have the run."""
+    worker = _running(number)
+    os.kill(int(pid), signal.SIGKILL)
+    return {"worker": worker}
 
 
 def state(number: str) -> dict:
@@ -89,5 +106,6 @@ def settled(number: str, within_s: str) -> dict:
 
 if __name__ == "__main__":
     command, *words = sys.argv[1:]
-    answer = {"send": send, "running": running, "state": state, "settled": settled}[command](*words)
+    known = {known.__name__: known for known in (send, kill_worker, kill_process, state, settled)}
+    answer = known[command](*words)
     sys.stdout.write(f"{json.dumps(answer)}\n")

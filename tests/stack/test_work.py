@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def start_broker(place: Place) -> redis.Redis:
     folder.mkdir(parents=True, mode=0o700)
     socket = Path(place.setting("EMBEDDED_SOCKET"))
     socket.parent.mkdir(parents=True, exist_ok=True)
-    place.run(*valkey_command(socket, folder), program="")
+    place.serve(*valkey_command(socket, folder), log="queue")
     client = redis.Redis(unix_socket_path=str(socket))
 
     def answers() -> bool:
@@ -56,17 +55,17 @@ def test_worker_when_its_group_is_killed_in_mid_analysis_then_another_completes_
     migrate = place.run("manage.py", "migrate", "--verbosity=0")
     said, _ = migrate.communicate(timeout=60)
     assert migrate.returncode == 0, said
-    workers = {name: place.run(*worker_command(f"{name}@here"), program="") for name in ("first", "second")}
-    place.run(*beat_command(place.var_dir / "run" / "beat"), program="")
-    number = place.ask("send", "nema_iq", "2")["number"]
+    for name in ("first", "second"):
+        place.serve(*worker_command(f"{name}@here"), log=name)
+    place.serve(*beat_command(place.var_dir / "run" / "beat"), log="beat")
+    number = str(place.ask("send", "nema_iq", "2")["number"])
 
-    holder = place.ask("running", str(number), "60")["worker"]
-    assert holder, "no worker took the run"
-    victim = holder.partition("@")[0]
-    os.killpg(workers[victim].pid, signal.SIGKILL)
-    assert place.ask("state", str(number))["runs"][0]["state"] == "RUNNING", "the kill came too late"
+    killed = place.ask("kill_worker", number)
+    assert killed["worker"], killed
+    victim = killed["worker"].partition("@")[0]
+    assert place.ask("state", number)["runs"][0]["state"] == "RUNNING", "the kill came too late"
 
-    end = place.ask("settled", str(number), "60")
+    end = place.ask("settled", number, "60")
     assert end["state"] == "AWAITING_REVIEW", end
     (run,) = end["runs"]
     assert run["state"] == "DONE"
@@ -77,15 +76,14 @@ def test_worker_when_its_group_is_killed_in_mid_analysis_then_another_completes_
 
 def test_parent_when_killed_in_mid_analysis_then_no_process_is_left_within_five_seconds(place: Place) -> None:
     process, _ = place.up("--port", "0")
-    number = place.ask("send", "nema_iq", "2")["number"]
-    assert place.ask("running", str(number), "60")["worker"]
-    process.kill()
+    number = str(place.ask("send", "nema_iq", "2")["number"])
+    assert place.ask("kill_process", number, str(process.pid))["worker"]
     # The kernel ends them at once; with a warm stop they would first finish the analysis.
     wait_for("all gone", lambda: not place.processes(), within_s=2)
 
     # The next start takes the work up again.
     place.up("--port", "0")
-    end = place.ask("settled", str(number), "60")
+    end = place.ask("settled", number, "60")
     assert end["state"] == "AWAITING_REVIEW", end
     assert end["runs"][0]["attempts"] == ["LOST", "COMPLETED"]
 

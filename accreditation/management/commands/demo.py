@@ -143,9 +143,9 @@ class Command(BaseCommand):
                 if unexpected:
                     raise CommandError(f"Not as expected: {', '.join(unexpected)}.")
                 return
+            self.is_serving = True
             self.stdout.write(f"\nServing at {stack.url} . Ctrl-C ends it.")
             self.stdout.flush()
-            self.is_serving = True
             stack.watch()
 
     def _planned(self, options: dict[str, Any]) -> Iterator[Sending]:
