@@ -25,15 +25,25 @@ if TYPE_CHECKING:
     from phantoms.dicom_series import Scan, Series, Source
     from phantoms.localise import NemaPose
     from phantoms.sheet import Sheet
-    from phantoms.suv import SuvResult
+    from phantoms.suv import SuvResult, Warned
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
 METHODS: Mapping[str, int] = {"suv": 1, "patient": 1, "cylinder": 1, "nema_iq": 1}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
-#: Methods that acceptance limits are published for.
-JUDGED_METHODS = frozenset({"cylinder", "nema_iq"})
+#: Methods that acceptance limits are published for, with the fills of the sheet that each of them uses.
+FILLS: Mapping[str, frozenset[str]] = {
+    "cylinder": frozenset({"cylinder"}),
+    "nema_iq": frozenset({"spheres", "background"}),
+}
+#: What is wrong with the image itself: no phantom passes on such pixels, whatever its sheet says. Weight, dose and
+#: uptake are not among them, for a phantom is judged against its sheet.
+IMAGE_PROBLEMS = frozenset({"SUV-NOT-CORRECTED", "SUV-DECAY-UNKNOWN", "SUV-TREF-CONFLICT"})
+#: Attributes that must be one on all slices before their values may be compared with one another.
+ONE_FOR_ALL_SLICES = frozenset({"Units", "DecayCorrection", "CorrectedImage", "SeriesDate", "SeriesTime"})
+#: Doubts about the reference time, to which the sheet is decayed.
+IMAGE_DOUBTS = frozenset({"SUV-TREF-CONFLICT", "AD-01", "SUV-PRIVATE-NO-CREATOR", "SUV-OFFSET"})
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ def analyse_files(files: Sequence[Source], request: Request, *, with_figures: bo
     try:
         _read_and_measure(work, files, request, with_figures)
     except AnalysisRefused as refused:
-        work.refused = refused
+        work.refused = work.refused or refused
     return _compose(work, request)
 
 
@@ -134,29 +144,27 @@ def unusable(code: str, detail: str, next_step: str, request: Request) -> Analys
 def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, with_figures: bool) -> None:
     from phantoms import dicom_series, suv
 
-    _parse_sheet(request)  # an unusable sheet is said before anything is read
     work.scan = work.timed("read", lambda: dicom_series.read_scan(files))
     if not work.scan.series:
         work.is_unusable = not any(ignored.is_dicom for ignored in work.scan.ignored)
-    work.series = dicom_series.choose(work.scan, request.series_uid)
-    work.suv = suv.suv_factor(work.series.header)
+    series = work.series = dicom_series.choose(work.scan, request.series_uid)
+    suv_result = work.suv = suv.suv_factor(series.header)
     if request.method == "suv":
-        work.refused = work.suv.refused
-        work.findings += _suv_findings(work.suv)
-        if work.refused is not None:
-            return
-    series, suv_result = work.series, work.suv
+        work.refused = suv_result.refused
+        work.findings += _suv_findings(suv_result)
     volume: PetVolume = work.timed("read", series.load)
-    pose = None
-    if request.method == "auto":
-        work.method, pose = work.timed("localise", lambda: recognise(volume))
     work.measurements += _image_measurements(volume, suv_result)
     if request.mask is not None:
         work.measurements += _mask_measurements(volume, suv_result, request.mask)
-    if work.method in JUDGED_METHODS:
-        _measure_phantom(work, request, volume, suv_result, pose, with_figures=with_figures)
+    pose, not_found = None, None
+    if request.method == "auto":
+        work.method, pose, not_found = work.timed("localise", lambda: recognise(volume))
+    if work.method in FILLS:
+        _measure_phantom(work, request, volume, pose, with_figures=with_figures)
     elif work.method == "patient":
         work.findings += _suv_findings(suv_result)
+        if not_found is not None and (request.sheet or {}).get("fills"):
+            work.findings.append(_refusal_finding(not_found))
         if with_figures:
             from phantoms import figures
 
@@ -164,41 +172,37 @@ def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, wi
             work.figures = work.timed("figures", lambda: figures.patient_figures(volume, factor))
 
 
-def recognise(volume: PetVolume) -> tuple[str, NemaPose | None]:
-    """Return the method for an unnamed scan, and the pose where that was the price of knowing it.
+def recognise(volume: PetVolume) -> tuple[str, NemaPose | None, AnalysisRefused | None]:
+    """Return the method for an unnamed scan: the NEMA phantom if the localiser is sure, a cylinder, else a patient.
 
-    The NEMA phantom if the localiser is sure, else a cylinder if one fills the image, else a patient.
+    With it the pose, where that was the price of knowing, and why no sphere phantom was seen, where none was.
     """
     from phantoms import localise
 
-    with suppress(AnalysisRefused):
-        return "nema_iq", localise.find_nema_iq(volume)
+    try:
+        return "nema_iq", localise.find_nema_iq(volume), None
+    except AnalysisRefused as refused:
+        not_found = refused
     with suppress(AnalysisRefused):
         localise.find_cylinder(volume)
-        return "cylinder", None
-    return "patient", None
-
-
-def _parse_sheet(request: Request) -> Sheet | None:
-    if not request.sheet:
-        return None
-    from phantoms.sheet import Sheet
-
-    return Sheet.parse(request.sheet)
+        return "cylinder", None, not_found
+    return "patient", None, not_found
 
 
 def _measure_phantom(
-    work: _Work,
-    request: Request,
-    volume: PetVolume,
-    suv: SuvResult,
-    pose: NemaPose | None,
-    *,
-    with_figures: bool,
+    work: _Work, request: Request, volume: PetVolume, pose: NemaPose | None, *, with_figures: bool
 ) -> None:
     from phantoms import standards
 
-    sheet = _parse_sheet(request)
+    series, suv = work.series, work.suv
+    assert series is not None  # noqa: S101 (both were set before a volume could be read)
+    assert suv is not None  # noqa: S101
+    work.findings += _image_findings(series, suv)
+    sheet: Sheet | None = None
+    if request.sheet is not None:
+        from phantoms.sheet import Sheet as ParsedSheet
+
+        sheet = ParsedSheet.parse(request.sheet)
     known: dict[str, Any] = {
         "reference_time": suv.reference_time,
         "sheet": sheet,
@@ -229,37 +233,42 @@ def _measure_phantom(
         work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0]))
 
 
+def _image_findings(series: Series, suv: SuvResult) -> list[Finding]:
+    """Return what the headers say against judging these pixels at all, and what makes their time doubtful."""
+    problems = [suv.refused, *suv.further_problems] if suv.refused is not None else []
+    split = ONE_FOR_ALL_SLICES & set(series.header.differing)
+    fatal = {
+        problem.code: _refusal_finding(problem)
+        for problem in problems
+        if problem.code in IMAGE_PROBLEMS or (problem.code == "SUV-INCONSISTENT" and split)
+    }
+    doubts = {warned.code: _warning_finding(warned) for warned in suv.warnings if warned.code in IMAGE_DOUBTS}
+    return list((doubts | fatal).values())
+
+
+def _refusal_finding(refused: AnalysisRefused) -> Finding:
+    return Finding(
+        id=refused.code,
+        outcome=Outcome.NOT_EVALUABLE,
+        severity="exclude",
+        message=refused.detail,
+        observed=refused.attribute or "",
+        next_step=refused.next_step,
+        owner=Owner.SITE,
+    )
+
+
+def _warning_finding(warned: Warned) -> Finding:
+    return Finding(id=warned.code, outcome=Outcome.WARN, severity="query", message=warned.detail, owner=Owner.CORE_LAB)
+
+
 def _suv_findings(suv: SuvResult) -> list[Finding]:
     """Return one finding for the SUV itself and one for each warning of its trace."""
-    findings = [
-        Finding(
-            id=str(warning["code"]),
-            outcome=Outcome.WARN,
-            severity="query",
-            message=str(warning["detail"]),
-            owner=Owner.CORE_LAB,
-        )
-        for warning in suv.as_json()["warnings"]
-    ]
     if suv.refused is not None:
-        refused = suv.refused
-        findings.insert(
-            0,
-            Finding(
-                id=refused.code,
-                outcome=Outcome.NOT_EVALUABLE,
-                severity="exclude",
-                message=refused.detail,
-                observed=refused.attribute or "",
-                next_step=refused.next_step,
-                owner=Owner.SITE,
-            ),
-        )
+        itself = _refusal_finding(suv.refused)
     else:
-        findings.append(
-            Finding(id="SUV-01", outcome=Outcome.PASS, severity="exclude", message="SUV can be worked out.")
-        )
-    return findings
+        itself = Finding(id="SUV-01", outcome=Outcome.PASS, severity="exclude", message="SUV can be worked out.")
+    return [itself, *(_warning_finding(warned) for warned in suv.warnings)]
 
 
 def _plain(name: str, value: float, unit: str) -> Measurement:
@@ -347,10 +356,15 @@ def _compose(work: _Work, request: Request) -> Analysis:
         "measurements": [measurement.as_json() for measurement in work.measurements],
         "findings": [finding.as_json() for finding in work.findings],
         "refused": work.refused.as_json() if work.refused else None,
-        "ignored": [one.as_json() for one in scan.ignored] if scan else [],
+        "ignored": [_readable(one.as_json()) for one in scan.ignored] if scan else [],
         "seconds": seconds,
     }
     return Analysis(json=result, figures=work.figures, exit_status=status)
+
+
+def _readable(ignored: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose file name is text, whatever bytes the file system holds for it."""
+    return ignored | {"path": os.fsencode(ignored["path"]).decode("utf-8", "replace")}
 
 
 def _suv_json(work: _Work) -> dict[str, Any]:

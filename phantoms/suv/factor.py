@@ -53,6 +53,8 @@ class SuvResult:
         The administered activity at the reference time.
     refused : AnalysisRefused or None
         Why no factor is given; what else is missing stands in `further_problems`.
+    nuclide : str or None
+        The nuclide that the headers name, by code, words or half-life.
     """
 
     factor_g_per_bq: float | None = None
@@ -67,6 +69,7 @@ class SuvResult:
     warnings: tuple[Warned, ...] = ()
     refused: AnalysisRefused | None = None
     further_problems: tuple[AnalysisRefused, ...] = ()
+    nuclide: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the ``suv`` object of the offline contract."""
@@ -83,6 +86,7 @@ class SuvResult:
             "warnings": [warning.as_json() for warning in self.warnings],
             "refused": self.refused.as_json() if self.refused else None,
             "further_problems": [problem.as_json() for problem in self.further_problems],
+            "nuclide": self.nuclide,
         }
 
 
@@ -127,6 +131,7 @@ def suv_factor(header: SeriesHeader) -> SuvResult:
         warnings=tuple(notes.warnings),
         refused=_with_the_rest(needed) if needed else None,
         further_problems=tuple(needed[1:]),
+        nuclide=tracer.nuclide,
     )
 
 

@@ -42,7 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("path", type=Path)
         parser.add_argument("--method", default="auto", help=", ".join(CHOICES))
         parser.add_argument("--sheet", type=Path, help="what the site wrote down when it filled the phantom")
-        parser.add_argument("--standard", nargs="+", default=[analysis.DEFAULT_STANDARD])
+        parser.add_argument("--standard", nargs="+", action="extend", help=f"what decides: {analysis.DEFAULT_STANDARD}")
         parser.add_argument("--edition", default=EDITIONS[0], help=", ".join(EDITIONS))
         parser.add_argument("--series", help="SeriesInstanceUID of the series to use")
         parser.add_argument("--mask", type=Path, help="region for the mask_* measurements")
@@ -59,11 +59,14 @@ class Command(BaseCommand):
         """Run the analysis and print its outcome."""
         try:
             request = self.request_from(options)
+            if figures is not None:
+                figures.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.refuse_usage(f"pictures cannot be written there: {type(error).__name__}", as_json=options["json"])
         except Unusable as error:
             self.refuse_usage(str(error), as_json=options["json"])
         outcome = self.run_on(path, request, with_figures=figures is not None)
         if figures is not None:
-            figures.mkdir(parents=True, exist_ok=True)
             for name, figure in outcome.figures.items():
                 (figures / f"{name}.svg").write_bytes(figure.svg)
         self.show(outcome, as_json=options["json"])
@@ -78,7 +81,8 @@ class Command(BaseCommand):
             raise Unusable(f"method {options['method']} is not one of {', '.join(CHOICES)}")
         if options["edition"] not in EDITIONS:
             raise Unusable(f"edition {options['edition']} is not one of {', '.join(EDITIONS)}")
-        unknown = [name for name in options["standard"] if name not in standards.available()]
+        deciding = options["standard"] or [analysis.DEFAULT_STANDARD]
+        unknown = [name for name in deciding if name not in standards.available()]
         if unknown:
             raise Unusable(f"standard {', '.join(unknown)} is not one of {', '.join(standards.available())}")
         sheet = None
@@ -90,7 +94,7 @@ class Command(BaseCommand):
         return analysis.Request(
             method=options["method"],
             sheet=sheet,
-            standards=tuple(options["standard"]),
+            standards=tuple(dict.fromkeys(deciding)),
             edition=options["edition"],
             series_uid=options["series"],
             mask=options["mask"],
