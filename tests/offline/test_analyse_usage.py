@@ -16,11 +16,25 @@ import pytest
         ("{tmp}", "--unknown-option"),
         ("{tmp}", "--sheet", "{tmp}/no-sheet.json"),
         ("{tmp}",),
+        ("{tmp}", "--figures", "{file}/below"),
     ],
-    ids=["no path", "absent path", "method not built", "standard", "edition", "option", "sheet", "empty folder"],
+    ids=[
+        "no path",
+        "absent path",
+        "method not built",
+        "standard",
+        "edition",
+        "option",
+        "sheet",
+        "empty folder",
+        "figures",
+    ],
 )
 def test_analyse_when_the_input_is_unusable_then_status_2_and_the_object_says_why(analyse, tmp_path, arguments):
-    outcome = analyse(*[argument.format(tmp=tmp_path) for argument in arguments])
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    file.touch()
+    outcome = analyse(*[argument.format(tmp=folder, file=file) for argument in arguments])
     assert outcome.status == 2
     assert outcome.json["refused"]["detail"]
     assert outcome.json["suv"]["refused"] is not None
@@ -33,3 +47,9 @@ def test_analyse_when_no_file_is_dicom_then_every_file_has_its_row(analyse, tmp_
     assert outcome.status == 2
     assert len(outcome.json["ignored"]) == 2
     assert all(row["reason"] for row in outcome.json["ignored"])
+
+
+def test_analyse_when_a_file_name_is_no_text_then_the_object_is_json_all_the_same(analyse, tmp_path):
+    (tmp_path / "M\udcfcller.txt").write_text("a name in another encoding")
+    (row,) = analyse(tmp_path).json["ignored"]
+    assert row["path"].endswith("M\ufffdller.txt")

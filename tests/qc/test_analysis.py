@@ -1,0 +1,200 @@
+"""What decides a verdict: the limits of the named standards, the headers that forbid judging, and nothing silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from phantoms import dicom_series, digital
+from phantoms.errors import AnalysisRefused
+from phantoms.results import Finding, Measurement, Outcome, QualityFlag
+from qc import analysis
+from qc.analysis import Request, analyse_files
+
+COARSE = {"shape_zyx": (56, 72, 72), "spacing_zyx_mm": (4.0, 4.0, 4.0)}
+Change = Callable[[pydicom.Dataset, int], Any]
+
+
+@pytest.fixture(scope="module")
+def cylinder(tmp_path_factory):
+    """Return a cylinder in order, as files and sheet."""
+    scan = digital.uniform_cylinder(seed=3, **COARSE)
+    folder = tmp_path_factory.mktemp("cylinder")
+    digital.write_dicom(scan, folder, seed=1)
+    return folder, scan.sheet
+
+
+@pytest.fixture
+def changed(cylinder, tmp_path):
+    """Return the cylinder with every header changed by a function of the data set and its place."""
+
+    def change(by: Change) -> Path:
+        for number, file in enumerate(sorted(cylinder[0].iterdir())):
+            dataset = pydicom.dcmread(file)
+            by(dataset, number)
+            dataset.save_as(tmp_path / file.name)
+        return tmp_path
+
+    return change
+
+
+def result_of(folder: Path, **request: Any) -> dict[str, Any]:
+    return analyse_files(dicom_series.list_files(folder), Request(**request)).json
+
+
+def value_of(result: dict[str, Any], name: str) -> float | None:
+    (value,) = [one["value"] for one in result["measurements"] if (one["name"], one["standard"]) == (name, None)]
+    return value
+
+
+def ids_of(result: dict[str, Any], outcome: str) -> set[str]:
+    return {finding["id"] for finding in result["findings"] if finding["outcome"] == outcome}
+
+
+def test_cylinder_when_everything_is_in_order_then_it_passes(cylinder):
+    folder, sheet = cylinder
+    result = result_of(folder, method="cylinder", sheet=sheet)
+    assert result["verdict"] == "PASS"
+    assert not ids_of(result, "WARN") | ids_of(result, "NOT_EVALUABLE")
+
+
+def uncorrected(dataset, number):
+    dataset.CorrectedImage = ["DECY"]
+
+
+def unsaid(dataset, number):
+    del dataset.CorrectedImage
+
+
+def undecayed(dataset, number):
+    dataset.CorrectedImage = ["ATTN", "SCAT"]
+
+
+def two_units(dataset, number):
+    dataset.Units = "CNTS" if number % 2 else "BQML"
+
+
+def two_times(dataset, number):
+    if number % 2:
+        dataset.SeriesTime = "101500"
+
+
+def no_decay_correction(dataset, number):
+    del dataset.DecayCorrection
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (uncorrected, "SUV-NOT-CORRECTED"),
+        (unsaid, "SUV-NOT-CORRECTED"),
+        (undecayed, "SUV-NOT-CORRECTED"),
+        (two_units, "SUV-INCONSISTENT"),
+        (two_times, "SUV-INCONSISTENT"),
+        (no_decay_correction, "SUV-DECAY-UNKNOWN"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_phantom_when_the_headers_forbid_judging_it_then_it_does_not_pass(cylinder, changed, change, code):
+    folder = changed(change)
+    uid = pydicom.dcmread(next(folder.iterdir())).SeriesInstanceUID
+    result = result_of(folder, method="cylinder", sheet=cylinder[1], series_uid=uid)
+    assert result["verdict"] == "NOT_EVALUABLE"
+    assert code in ids_of(result, "NOT_EVALUABLE")
+
+
+def test_phantom_when_its_header_has_no_weight_then_the_sheet_still_decides(cylinder, changed):
+    def weightless(dataset, number):
+        del dataset.PatientWeight
+
+    result = result_of(changed(weightless), method="cylinder", sheet=cylinder[1])
+    assert result["suv"]["refused"]["code"] == "SUV-NO-WEIGHT"
+    assert result["verdict"] == "PASS"
+
+
+def test_phantom_when_the_reference_time_is_doubtful_then_it_is_said(cylinder, changed):
+    def early(dataset, number):
+        dataset.SeriesTime = "102520"
+
+    result = result_of(changed(early), method="cylinder", sheet=cylinder[1])
+    assert "SUV-TREF-CONFLICT" in ids_of(result, "WARN") | ids_of(result, "NOT_EVALUABLE")
+    assert result["verdict"] in ("WARN", "NOT_EVALUABLE")
+
+
+def test_auto_when_the_sheet_names_fills_but_no_phantom_is_seen_then_it_is_not_a_patient_that_passes(
+    cylinder, monkeypatch
+):
+    def unseen(volume):
+        raise AnalysisRefused("PHA-NOT-FOUND", "We could not find the six spheres.", None, "Check the phantom.")
+
+    monkeypatch.setattr("phantoms.localise.find_nema_iq", unseen)
+    monkeypatch.setattr("phantoms.localise.find_cylinder", unseen)
+    result = result_of(cylinder[0], sheet=cylinder[1])
+    assert result["method"] == "patient"
+    assert "PHA-NOT-FOUND" in ids_of(result, "NOT_EVALUABLE")
+    assert result["verdict"] == "NOT_EVALUABLE"
+
+
+def test_sheet_when_it_is_unusable_then_the_files_are_still_counted_and_the_suv_given(cylinder):
+    result = result_of(cylinder[0], method="cylinder", sheet={"fills": [{"what": "x"}]})
+    assert result["refused"]["code"] == "SHEET-WHAT"
+    assert result["series"][0]["slices"] == 56
+    assert result["suv"]["refused"] is None
+    assert value_of(result, "image_max") is not None
+
+
+def test_sheet_when_it_is_empty_then_it_is_not_taken_for_none(cylinder):
+    assert result_of(cylinder[0], method="cylinder", sheet={})["refused"]["code"] == "SHEET-FORM"
+
+
+def test_suv_when_refused_then_raw_values_are_given_all_the_same(cylinder, changed):
+    def weightless(dataset, number):
+        del dataset.PatientWeight
+
+    result = result_of(changed(weightless), method="suv")
+    assert result["refused"]["code"] == result["suv"]["refused"]["code"] == "SUV-NO-WEIGHT"
+    assert value_of(result, "image_max") > 0
+    assert value_of(result, "suvbw_max") is None
+
+
+def test_analysis_when_repeated_then_everything_but_the_seconds_is_the_same(cylinder):
+    folder, sheet = cylinder
+    first, second = (analysis.lasting(result_of(folder, method="cylinder", sheet=sheet)) for _ in range(2))
+    assert analysis.canonical(first) == analysis.canonical(second)
+
+
+def judged(verdict: Outcome, standard: str) -> Measurement:
+    return Measurement(
+        name="n", value=1.0, unit="1", standard=standard, verdict=verdict, flags=QualityFlag.UNCERTAINTY_NOT_STATED
+    )
+
+
+def found(outcome: Outcome, severity: str = "query") -> Finding:
+    return Finding(id="X-01", outcome=outcome, severity=severity, message="x")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ((Outcome.PASS, Outcome.WARN), Outcome.WARN),
+        ((Outcome.WARN, Outcome.NOT_EVALUABLE), Outcome.NOT_EVALUABLE),
+        ((Outcome.NOT_EVALUABLE, Outcome.FAIL), Outcome.FAIL),
+        ((Outcome.FAIL, Outcome.ERROR), Outcome.ERROR),
+        ((Outcome.REPORT_ONLY, Outcome.PASS), Outcome.PASS),
+        ((Outcome.REPORT_ONLY,), None),
+        ((), None),
+    ],
+)
+def test_decide_when_numbers_differ_then_the_worst_of_the_named_standard_counts(verdicts, expected):
+    numbers = [judged(verdict, "named") for verdict in verdicts]
+    others = [judged(Outcome.FAIL, "another edition")]
+    assert analysis.decide([*numbers, *others], [], ["named"]) is expected
+
+
+def test_decide_when_a_finding_is_for_information_then_it_lowers_nothing():
+    assert analysis.decide([judged(Outcome.PASS, "a")], [found(Outcome.WARN, "info")], ["a"]) is Outcome.PASS
+    assert analysis.decide([judged(Outcome.PASS, "a")], [found(Outcome.WARN)], ["a"]) is Outcome.WARN
