@@ -13,6 +13,8 @@ from typing import Any
 
 from phantoms.results import Finding, Outcome, Owner
 
+#: NumberOfSlices (0054,0081) is of VR US, so 16 bits. Source: DICOM PS3.6.
+MAX_SLICES = 65_535
 _LISTED_RANGES = 6
 _NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -126,7 +128,8 @@ def measured_series(files: Iterable[ArrivedFile]) -> set[str]:
 def missing_numbers(numbers: Iterable[int | None], expected: int | None) -> tuple[int, ...]:
     """Return which of 1 to ``expected`` are missing; nothing where the numbers do not run like that."""
     given = set(numbers)
-    if expected is None or None in given or not given <= set(range(1, expected + 1)):
+    # What is declared is the sender's word: no range is built of it before it is held against what can be.
+    if expected is None or expected > MAX_SLICES or not all(n is not None and 1 <= n <= expected for n in given):
         return ()
     return tuple(number for number in range(1, expected + 1) if number not in given)
 

@@ -22,6 +22,7 @@ from django.db.models import Q
 from corelab import storage
 from phantoms.dicom_series import InstanceFacts, read_header
 from phantoms.errors import AnalysisRefused
+from qc.arrival import MAX_SLICES
 from qc.models import ReceivedFile, Submission, Upload
 from qc.states import SubmissionState as S
 
@@ -185,7 +186,8 @@ def _row(
     row.modality = _text(facts.modality)[:16]
     row.series_number = _integer(facts.series_number)
     row.instance_number = _integer(facts.instance_number)
-    row.number_of_slices = _integer(facts.number_of_slices)
+    declared = facts.number_of_slices
+    row.number_of_slices = declared if declared is not None and 0 < declared <= MAX_SLICES else None
     row.position_mm = facts.position_mm if facts.position_mm is not None and math.isfinite(facts.position_mm) else None
     row.is_attenuation_corrected = facts.is_attenuation_corrected
     row.patient_digest = _patient_digest(facts.patient_identity)

@@ -221,3 +221,8 @@ def test_missing_numbers_when_a_number_is_unknown_or_outside_then_nothing_is_cla
     assert missing_numbers([1, None], 3) == ()
     assert missing_numbers([1, 7], 3) == ()
     assert missing_numbers([1], None) == ()
+
+
+def test_missing_numbers_when_more_are_declared_than_can_be_then_no_list_of_them_is_made():
+    assert missing_numbers([1], 0x7FFFFFF0) == ()
+    assert missing_numbers([1, 3], 65_535) == (2, *range(4, 65_536))

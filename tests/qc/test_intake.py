@@ -98,6 +98,15 @@ def test_land_when_a_header_value_is_too_long_for_its_column_then_it_is_cut(draf
     assert len(row.facts["serial"]) == 64
 
 
+def test_land_when_more_slices_are_declared_than_can_be_then_the_number_counts_as_absent(draft):
+    content = slices()[0]
+    tag = b"\x54\x00\x81\x00"
+    at = content.index(tag + b"US")
+    long = content[:at] + tag + b"UL\x04\x00" + (0x7FFFFFF0).to_bytes(4, "little") + content[at + 10 :]
+    assert land(draft, content).file.number_of_slices == 3
+    assert land(draft, long).file.number_of_slices is None
+
+
 def test_land_when_the_patient_is_named_then_nothing_of_the_name_is_in_any_row(draft):
     for content in slices(PatientID="NHS-4711", PatientName="Person^Planted", PatientBirthDate="19521224"):
         land(draft, content)
