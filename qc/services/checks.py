@@ -111,9 +111,9 @@ def _receive(submission: Submission, arrived: Arrived, findings: list[Finding]) 
     now = timezone.now()
     kept_replaces = submission.replaces
     if kept_replaces is not None:
-        late = _take_place(kept_replaces)
-        if late is not None:
-            findings, kept_replaces = [*findings, late], None
+        not_replaced = _take_place(submission, kept_replaces)
+        if not_replaced is not None:
+            findings, kept_replaces = [*findings, not_replaced], None
     received_on = now.astimezone(submission.site.zone).date()
     due_on = submission.due_on or review_due_on(submission.kind, received_on)
     move(
@@ -130,21 +130,27 @@ def _receive(submission: Submission, arrived: Arrived, findings: list[Finding]) 
     runs.run_request(submission)
 
 
-def _take_place(replaced: Submission) -> Finding | None:
-    """Let the submission that was replaced go; where its review had begun both stand, and it is said."""
+def _take_place(submission: Submission, replaced: Submission) -> Finding | None:
+    """Let the submission that was replaced go; where it must stay, both stand, and it is said."""
+    if submission.is_dry_run != replaced.is_dry_run:
+        return _both_stand(
+            "REPLACE-DRY-RUN",
+            f"One of this and {replaced} is a dry run and the other counts, so it is not replaced: both are kept.",
+        )
     try:
         if SUBMISSION.allows("replace", replaced.state):
             move(replaced, "replace", actor=None)
             return None
     except (InvalidMove, StaleState):
         pass
-    return Finding(
-        id="REPLACE-LATE",
-        outcome=Outcome.WARN,
-        severity="info",
-        message=f"{replaced} was in review already when this arrived, so it is not replaced: both are kept.",
-        owner=Owner.CORE_LAB,
+    return _both_stand(
+        "REPLACE-LATE",
+        f"{replaced} was in review already when this arrived, so it is not replaced: both are kept.",
     )
+
+
+def _both_stand(id_: str, message: str) -> Finding:
+    return Finding(id=id_, outcome=Outcome.WARN, severity="info", message=message, owner=Owner.CORE_LAB)
 
 
 def _evidence(submission: Submission) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,8 @@ from qc.services.unpacking import unpack_failed
 from qc.services.uploads import part_path
 from qc.states import SubmissionState as S
 
+logger = logging.getLogger(__name__)
+
 audit.catalogue(
     {
         "submission.delete": "A dry run was deleted after the days it is kept.",
@@ -32,7 +35,7 @@ audit.catalogue(
 UPLOAD_KEPT_DAYS = 30
 #: A part that no row knows belongs to a request that broke; one that is being written is younger than this.
 _ORPHAN_AGE = timedelta(days=1)
-_DELETABLE = (S.DRAFT, S.PREVIEWED, S.WITHDRAWN, S.HELD)
+_DELETABLE = (S.DRAFT, S.PREVIEWED, S.WITHDRAWN, S.REPLACED, S.HELD)
 
 
 def work_sweep() -> None:
@@ -48,7 +51,14 @@ def dry_runs_delete_old() -> int:
     limit = timezone.now() - timedelta(days=settings.DRY_RUN_KEPT_DAYS)
     old = Submission.objects.filter(is_dry_run=True, state__in=_DELETABLE, changed_at__lt=limit)
     ids = list(old.exclude(work_state=WorkState.RUNNING).values_list("pk", flat=True))
-    return sum(_delete_dry_run(pk) for pk in ids)
+    deleted = 0
+    for pk in ids:
+        try:
+            deleted += _delete_dry_run(pk)
+        except Exception:
+            # One that cannot go must not keep the others: it is tried again at the next turn.
+            logger.exception("dry run %s could not be deleted", pk)
+    return deleted
 
 
 def uploads_delete_stale() -> int:
@@ -90,7 +100,10 @@ def _delete_dry_run(pk: Any) -> int:
         ]
         files += [part_path(upload_id) for upload_id in submission.uploads.values_list("pk", flat=True)]
         audit.record("submission.delete", submission, before={"state": submission.state, "files": len(stored_ids)})
+        # Rows of its own that point at each other, and a draft that was to replace it, must not hold it back.
         Submission.objects.filter(pk=pk).update(current_run=None)
+        submission.runs.update(superseded_by=None)
+        Submission.objects.filter(replaces=pk).update(replaces=None)
         submission.delete()
     _unlink(files)
     for stored in StoredObject.objects.filter(pk__in=stored_ids):

@@ -68,7 +68,8 @@ def submission_start(
         The person is no site user of that site.
     Refused
         ``SITE-CLOSED``, ``KIND-UNKNOWN``, ``SCANNER-SITE``, ``RECONSTRUCTION-SCANNER``, ``CALIBRATOR-SITE``,
-        ``TRIAL-MISSING``, ``TRIAL-SITE``, ``SUBJECT-CODE``, ``STANDARD-UNKNOWN``, ``REPLACE-STATE``.
+        ``TRIAL-MISSING``, ``TRIAL-SITE``, ``SUBJECT-CODE``, ``STANDARD-UNKNOWN``, ``REPLACE-STATE``,
+        ``REPLACE-DRY-RUN``.
     """
     if Role.SITE_USER not in access.roles_of(actor, site):
         raise NotAllowed("You do not send scans for this site. Ask the core lab.")
@@ -242,6 +243,14 @@ def _check_place(submission: Submission) -> None:
         raise Refused(
             "A subject code has letters, digits, dots and hyphens only. Never enter a name.", code="SUBJECT-CODE"
         )
+    replaced = submission.replaces
+    if replaced is not None and submission.is_dry_run != replaced.is_dry_run:
+        what = (
+            f"A dry run cannot take the place of {replaced}, which counts. Take the tick for a dry run away,"
+            if submission.is_dry_run
+            else f"{replaced} is a dry run, so only a dry run can take its place. Tick that this is one,"
+        )
+        raise Refused(f"{what} or send this as a new scan.", code="REPLACE-DRY-RUN")
 
 
 def _keep_sheet(submission: Submission, sheet: dict[str, Any]) -> Submission:

@@ -235,6 +235,15 @@ def test_check_when_the_review_of_the_replaced_one_has_begun_then_both_stand_and
     assert (old.state, submission.state, submission.replaces) == (S.IN_REVIEW, S.SENT, None)
 
 
+def test_check_when_a_dry_run_would_take_a_real_ones_place_then_both_stand_and_it_is_said(sent, site, draft):
+    real = factories.submission(of=site, created_by=draft.created_by, state=S.AWAITING_REVIEW)
+    draft.replaces, draft.is_dry_run = real, True
+    submission = sent(*slices())
+    assert check(submission) == {"REPLACE-DRY-RUN"}
+    real.refresh_from_db()
+    assert (real.state, submission.state, submission.replaces) == (S.AWAITING_REVIEW, S.SENT, None)
+
+
 def test_check_when_a_zip_is_still_being_opened_then_it_waits(sent, draft):
     submission = sent(*slices())
     Upload.objects.create(

@@ -6,6 +6,7 @@ import os
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 
 from corelab import storage
@@ -52,6 +53,39 @@ def test_dry_run_when_it_is_31_days_old_then_everything_of_it_goes_and_the_log_s
     assert not list(settings.REPORT_DIR.iterdir())
     row = AuditEvent.objects.get(action="submission.delete")
     assert (row.object_label, row.before["state"]) == (dry_run.short_number, "PREVIEWED")
+
+
+def test_dry_run_when_it_was_measured_twice_and_a_draft_replaces_it_then_it_goes_and_the_draft_stays(dry_run, site):
+    first = dry_run.current_run
+    second = Run.objects.create(submission=dry_run, number=99, method="cylinder", method_version=2)
+    Run.objects.filter(pk=first.pk).update(superseded_by=second)
+    draft = factories.submission(of=site, is_dry_run=True, replaces=dry_run)
+    age(31, pk=dry_run.pk)
+    assert work(services.dry_runs_delete_old) == 1
+    draft.refresh_from_db()
+    assert (draft.replaces, Run.objects.count()) == (None, 0)
+
+
+def test_dry_run_when_it_was_replaced_then_it_goes_too(site):
+    factories.submission(of=site, state=S.REPLACED, is_dry_run=True)
+    age(31)
+    assert work(services.dry_runs_delete_old) == 1
+
+
+def test_dry_run_when_one_cannot_be_deleted_then_the_others_go_all_the_same(site, monkeypatch, caplog):
+    stuck, _ = (factories.submission(of=site, is_dry_run=True) for _ in range(2))
+    age(31)
+    delete = Submission.delete
+
+    def delete_others(self):
+        if self.pk == stuck.pk:
+            raise IntegrityError
+        return delete(self)
+
+    monkeypatch.setattr(Submission, "delete", delete_others)
+    assert work(services.dry_runs_delete_old) == 1
+    assert Submission.objects.get() == stuck
+    assert str(stuck.pk) in caplog.text
 
 
 def test_dry_run_when_it_is_29_days_old_then_it_stays(dry_run):

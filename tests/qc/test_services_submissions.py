@@ -210,3 +210,14 @@ def test_series_remove_when_one_persons_series_is_taken_out_then_files_uploads_a
     assert "ING-02" not in {finding["id"] for finding in services.preview_findings(draft)}
     receive(draft, *slices(2, seed=7, PatientID="B", **CT), name="ct")
     assert draft.files.filter(modality="CT").count() == 2
+
+
+def test_place_edit_when_what_replaces_a_real_one_becomes_a_dry_run_then_it_is_refused(draft, sender, site):
+    old = factories.submission(of=site, state=S.AWAITING_REVIEW)
+    new = call(services.submission_start, actor=sender, site=site, kind="cylinder", scanner=draft.scanner, replaces=old)
+    with pytest.raises(Refused, match=f"cannot take the place of {old}") as refused:
+        call(services.submission_place_edit, actor=sender, submission_id=new.pk, is_dry_run=True)
+    assert refused.value.code == "REPLACE-DRY-RUN"
+    with pytest.raises(Refused, match="only a dry run"):
+        dry = factories.submission(of=site, state=S.HELD, is_dry_run=True)
+        call(services.submission_start, actor=sender, site=site, kind="cylinder", scanner=draft.scanner, replaces=dry)
