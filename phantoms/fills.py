@@ -9,6 +9,10 @@ from datetime import datetime, timedelta
 FILLS = ("cylinder", "spheres", "background")
 NAMES = {"cylinder": "cylinder", "spheres": "sphere stock", "background": "background"}
 
+# Two moments farther apart have no concentration in common. 2^20 is a million: the few MBq that a phantom must hold
+# to be measured would have been TBq when they were drawn, so a date is wrong.
+MAX_HALF_LIVES = 20.0
+
 
 @dataclass(frozen=True)
 class Fill:
@@ -28,6 +32,14 @@ class Fill:
     def is_concentration(self) -> bool:
         """Whether the concentration itself was stated."""
         return self.concentration_bqml is not None
+
+    @property
+    def moments(self) -> tuple[datetime, ...]:
+        """The times that the concentration follows from: of the concentration, or of the draw and the residual."""
+        if self.is_concentration:
+            return (self.at,) if self.at else ()
+        times = (self.assayed_at, self.residual_at if self.residual_mbq else None)
+        return tuple(moment for moment in times if moment)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -58,12 +70,18 @@ class DecayClock:
         """Turn a time of the sheet into the scanner's clock."""
         return moment + timedelta(seconds=self.clock_offset_s)
 
-    def concentration_bqml(self, fill: Fill, at: datetime) -> float:
+    def is_near(self, moment: datetime, at: datetime) -> bool:
+        """Whether the sheet's ``moment`` is within `MAX_HALF_LIVES` of ``at``, which is on the scanner's clock."""
+        return abs(self._half_lives(moment, at)) <= MAX_HALF_LIVES
+
+    def concentration_bqml(self, fill: Fill, at: datetime) -> float | None:
         """Return ``(A·2^(-(t - t_A)/T) - A_r·2^(-(t - t_r)/T)) / V``, or the stated concentration decayed.
 
-        ``at`` is on the scanner's clock. The value is negative where the residual exceeds the draw; the fill must
-        lack nothing.
+        ``at`` is on the scanner's clock. The value is negative where the residual exceeds the draw, and None where a
+        time of the fill is not near ``at`` (`is_near`); the fill must lack nothing.
         """
+        if not all(self.is_near(moment, at) for moment in fill.moments):
+            return None
         if fill.concentration_bqml is not None:
             return fill.concentration_bqml * self._left(fill.at, at)
         net_mbq = (fill.activity_mbq or 0.0) * self._left(fill.assayed_at, at)
@@ -74,4 +92,7 @@ class DecayClock:
     def _left(self, since: datetime | None, at: datetime) -> float:
         if since is None:
             return 1.0
-        return float(2.0 ** (-(at - self.on_scanner(since)).total_seconds() / self.half_life_s))
+        return float(2.0 ** -self._half_lives(since, at))
+
+    def _half_lives(self, since: datetime, at: datetime) -> float:
+        return (at - self.on_scanner(since)).total_seconds() / self.half_life_s

@@ -10,7 +10,7 @@ What looks like a slip is named together with the value that would mend it; noth
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,10 +19,15 @@ from zoneinfo import ZoneInfo
 from phantoms import sheet_checks
 from phantoms.errors import AnalysisRefused
 from phantoms.fills import FILLS, NAMES, DecayClock, Fill
-from phantoms.nuclides import half_life_s
+from phantoms.nuclides import half_life_s, nuclide_name
 from phantoms.results import Finding, Outcome, QualityFlag
 
 DEFAULT_NUCLIDE = "F-18"
+# What a number, a clock offset and a year of the sheet can be at all; decay and products stay finite inside. A
+# scanner's clock that was never set stands at 1970 or 2000.
+NUMBERS = (1e-9, 1e12)
+MAX_CLOCK_OFFSET_S = 2e9
+YEARS = (1900, 2199)
 
 _KEYS = {"nuclide", "time_zone", "fills", "phantom_serial", "calibrator", "volume_uncertainty_ml", "clock_offset_s"}
 _KEYS |= {"header_dose"}
@@ -91,10 +96,24 @@ class Sheet:
     clock_offset_s: float = 0.0
     header_dose: str | None = None
     unknown_keys: tuple[str, ...] = ()
+    header_nuclide: str | None = None  # what the images name
+    is_nuclide_written: bool = True  # whether `nuclide` stands on the sheet, or is the images' or the default
+    is_one_instant: bool = True
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any]) -> Sheet:
+    def parse(cls, data: Mapping[str, Any], *, header_nuclide: str | None = None, is_one_instant: bool = True) -> Sheet:
         """Read a ``sheet.json`` object.
+
+        Parameters
+        ----------
+        data : mapping
+            The object as it was sent.
+        header_nuclide : str or None
+            The nuclide that the images name. It is taken where the sheet names none, and without either F-18 is;
+            `check` compares the two.
+        is_one_instant : bool
+            Whether all values of the image hold at one instant. Where they do not (no decay correction), a
+            concentration with ``"at": null`` holds at no known time: it is not given, but a ratio of two is.
 
         Raises
         ------
@@ -102,7 +121,7 @@ class Sheet:
             ``SHEET-FORM``, ``SHEET-NUCLIDE``, ``SHEET-WHAT``, ``SHEET-NUMBER`` or ``SHEET-TIME``: the code of the
             first problem, the words of all of them.
         """
-        reader = _Reader()
+        reader = _Reader(header_nuclide, is_one_instant=is_one_instant)
         sheet = reader.sheet(data)
         if reader.problems:
             detail = " ".join(finding.message for finding in reader.problems)
@@ -134,31 +153,39 @@ class Sheet:
         Returns
         -------
         float or None
-            Bq/mL; None with ``NO_SHEET`` where the fill is absent, half filled in or leaves nothing, with
-            ``NO_REFERENCE_TIME`` where ``at`` is None and the fill's own time is fixed.
+            Bq/mL; None with ``NO_SHEET`` where the fill is absent, half filled in, leaves nothing or was at a time
+            more than `phantoms.fills.MAX_HALF_LIVES` from ``at``, with ``NO_REFERENCE_TIME`` where ``at`` is None
+            and the fill's own time is fixed, or the fill's time is null and the image is not of one instant.
         """
         fill = self.fill(what)
         if fill is None or fill.missing:
             return None, QualityFlag.NO_SHEET
-        if fill.is_at_reference_time:
+        if fill.is_at_reference_time and self.is_one_instant:
             return fill.concentration_bqml, QualityFlag.SHEET_TIME_ASSUMED
-        if at is None:
+        if fill.is_at_reference_time or at is None:
             return None, QualityFlag.NO_REFERENCE_TIME
         value = self.clock.concentration_bqml(fill, at)
-        return (value, QualityFlag.NONE) if value > 0 else (None, QualityFlag.NO_SHEET)
+        return (value, QualityFlag.NONE) if value is not None and value > 0 else (None, QualityFlag.NO_SHEET)
 
     def activity_ratio(self, at: datetime | None = None) -> tuple[float | None, QualityFlag]:
         """Return spheres over background at one moment, and flags.
 
-        With one nuclide the moment does not matter, so ``at`` is needed only where one fill's time is null and the
-        other's is not.
+        With one nuclide the moment does not matter: two fills with times of their own are compared at that of the
+        spheres, two whose times are null as they stand. ``at`` is needed only where one time is null and one is not.
         """
-        fills = self.fill("spheres"), self.fill("background")
-        moment = at or next((fill.at or fill.assayed_at for fill in fills if fill and not fill.missing), None)
-        if at is None and len({fill.is_at_reference_time for fill in fills if fill}) == 2:
+        stock, around = self.fill("spheres"), self.fill("background")
+        if stock is None or around is None or stock.missing or around.missing:
+            return None, QualityFlag.NO_SHEET
+        if stock.is_at_reference_time and around.is_at_reference_time:
+            return (stock.concentration_bqml or 0.0) / (around.concentration_bqml or math.inf), (
+                QualityFlag.SHEET_TIME_ASSUMED
+            )
+        if not stock.is_at_reference_time and not around.is_at_reference_time:
+            at = self.clock.on_scanner(stock.moments[0])
+        elif at is None or not self.is_one_instant:
             return None, QualityFlag.NO_REFERENCE_TIME
-        spheres, spheres_flags = self.concentration_bqml("spheres", moment)
-        background, background_flags = self.concentration_bqml("background", moment)
+        spheres, spheres_flags = self.concentration_bqml("spheres", at)
+        background, background_flags = self.concentration_bqml("background", at)
         flags = spheres_flags | background_flags
         if spheres is None or background is None:
             return None, flags
@@ -176,7 +203,8 @@ class Sheet:
             place = {"cylinder": "phantom", "spheres": "stock"}.get(what, what)
             if not fill.missing and fill.residual_at is not None:
                 bqml = self.clock.concentration_bqml(fill, self.clock.on_scanner(fill.residual_at))
-                steps.append(DecayStep(f"In the {place}, residual off", fill.residual_at, _mbq(fill, bqml), bqml))
+                if bqml is not None:
+                    steps.append(DecayStep(f"In the {place}, residual off", fill.residual_at, _mbq(fill, bqml), bqml))
         value, _ = self.concentration_bqml(what, at)
         if value is not None:
             steps.append(DecayStep("At the scan", at, _mbq(fill, value), value))
@@ -202,7 +230,7 @@ class Sheet:
             rows.append(BudgetRow("Clock", timing_pct, f"decay of {self.nuclide} in {p.clock_min:g} min"))
         return Budget(tuple(rows))
 
-    def check(self, at: datetime | None = None) -> tuple[Finding, ...]:
+    def check(self, at: datetime | None = None, *, fills: Collection[str] | None = None) -> tuple[Finding, ...]:
         """Return everything that looks wrong, all at once.
 
         Parameters
@@ -210,26 +238,42 @@ class Sheet:
         at : datetime or None
             The image's decay reference time; with it the order of draw and scan, and the concentrations at the scan,
             are looked at too.
+        fills : collection of str or None
+            The fills that the scan's method uses; only they are looked at, and spheres against background only
+            where it uses both. None looks at all.
         """
+        used = [fill for fill in self.fills if fills is None or fill.what in fills]
         findings = [*sheet_checks.check_keys(self.unknown_keys)]
-        findings += sheet_checks.check_partner(fill.what for fill in self.fills)
-        for fill in self.fills:
+        written = nuclide_name(self.nuclide) if self.is_nuclide_written else None
+        findings += sheet_checks.check_nuclide(written, self.header_nuclide)
+        for fill in used:
             findings += sheet_checks.check_fill(fill, self.clock, at)
-        return (*findings, *sheet_checks.check_ratio(self.activity_ratio(at)[0]))
+        if fills is None or {"spheres", "background"} <= set(fills):
+            findings += sheet_checks.check_partner(fill.what for fill in used)
+            findings += sheet_checks.check_ratio(self.activity_ratio(at)[0])
+        return tuple(findings)
 
 
-def problems(data: object, at: datetime | None = None) -> tuple[Finding, ...]:
+def problems(
+    data: object,
+    at: datetime | None = None,
+    *,
+    header_nuclide: str | None = None,
+    fills: Collection[str] | None = None,
+) -> tuple[Finding, ...]:
     """Return all that is wrong with a ``sheet.json`` object at once, whether or not it can be read."""
-    reader = _Reader()
+    reader = _Reader(header_nuclide)
     sheet = reader.sheet(data)
-    return tuple(reader.problems) + sheet.check(at)
+    return tuple(reader.problems) + sheet.check(at, fills=fills)
 
 
 class _Reader:
     """Reads a sheet and collects what cannot be read, instead of stopping at the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, header_nuclide: str | None, *, is_one_instant: bool = True) -> None:
         self.problems: list[Finding] = []
+        self._header_nuclide = nuclide_name(header_nuclide) or header_nuclide
+        self._is_one_instant = is_one_instant
         self._zone: ZoneInfo | None = None
 
     def sheet(self, data: object) -> Sheet:
@@ -238,12 +282,14 @@ class _Reader:
             return Sheet(())
         zone = self._text(data, "time_zone")
         self._zone = self._known_zone(zone)
-        nuclide = self._text(data, "nuclide") or DEFAULT_NUCLIDE
+        written = self._text(data, "nuclide")
+        header_nuclide = self._header_nuclide
+        nuclide = written or header_nuclide or DEFAULT_NUCLIDE
         try:
             half_life_s(nuclide)
         except AnalysisRefused as refusal:
             self._note("SHEET-NUCLIDE", refusal.detail, "Name the nuclide as in F-18.")
-            nuclide = DEFAULT_NUCLIDE
+            nuclide, header_nuclide = DEFAULT_NUCLIDE, None  # nothing is left to compare
         header_dose = self._text(data, "header_dose")
         if header_dose not in (None, "real", "placeholder"):
             self._note("SHEET-FORM", "The header's dose is either real or placeholder.", "Choose one of them.")
@@ -265,9 +311,12 @@ class _Reader:
             phantom_serial=self._text(data, "phantom_serial"),
             calibrator=data.get("calibrator"),
             volume_uncertainty_ml=self._number(data, "volume_uncertainty_ml", "The volume's uncertainty"),
-            clock_offset_s=self._number(data, "clock_offset_s", "The clock offset", may_be_negative=True) or 0.0,
+            clock_offset_s=self._clock_offset_s(data),
             header_dose=header_dose,
             unknown_keys=tuple(str(key) for key in unknown),
+            header_nuclide=header_nuclide,
+            is_nuclide_written=written is not None,
+            is_one_instant=self._is_one_instant,
         )
 
     def _fill(self, row: object, seen: set[str]) -> Fill | None:
@@ -278,7 +327,7 @@ class _Reader:
         if not isinstance(what, str) or what not in FILLS:
             self._note(
                 "SHEET-WHAT",
-                f"A fill is of {sheet_checks.listed(FILLS, 'or')}; “{what}” is none.",
+                f"A fill is of {sheet_checks.listed(FILLS, 'or')}; “{_shown(what)}” is none.",
                 "Say what was filled.",
             )
             return None
@@ -309,15 +358,37 @@ class _Reader:
         self._note("SHEET-FORM", f"“{key}” is not a word.", "Enter it as text.")
         return None
 
-    def _number(self, row: Mapping[str, Any], key: str, name: str, *, may_be_negative: bool = False) -> float | None:
+    def _number(self, row: Mapping[str, Any], key: str, name: str) -> float | None:
         value = row.get(key)
         if value is None:
             return None
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not is_number or (value < 0 and not may_be_negative):
-            self._note("SHEET-NUMBER", f"{name} is not a number from 0 up ({str(value)[:20]}).", "Enter a number.")
+        number = _float(value)
+        if number is None or number < 0:
+            self._note("SHEET-NUMBER", f"{name} is not a number from 0 up ({_shown(value)}).", "Enter a number.")
             return None
-        return float(value)
+        least, most = NUMBERS
+        if number > most or 0 < number < least:
+            size = "large" if number > most else "small"
+            self._note("SHEET-NUMBER", f"{name} is too {size} to be right ({number:.3g}).", "Check number and unit.")
+            return None
+        return number
+
+    def _clock_offset_s(self, data: Mapping[str, Any]) -> float:
+        value = data.get("clock_offset_s")
+        if value is None:
+            return 0.0
+        number = _float(value)
+        if number is None:
+            self._note("SHEET-NUMBER", f"The clock offset is not a number ({_shown(value)}).", "Enter seconds.")
+            return 0.0
+        if abs(number) > MAX_CLOCK_OFFSET_S:
+            self._note(
+                "SHEET-NUMBER",
+                f"The clock offset is too large to be right ({number:.3g} s).",
+                "Enter the seconds that the scanner's clock was ahead of the site's.",
+            )
+            return 0.0
+        return number
 
     def _time(self, row: Mapping[str, Any], key: str, name: str) -> datetime | None:
         value = row.get(key)
@@ -328,7 +399,10 @@ class _Reader:
                 raise ValueError  # noqa: TRY301 (a date alone is no clock time)
             moment = datetime.fromisoformat(value)
         except ValueError:
-            self._note("SHEET-TIME", f"{name} is not a date with a clock time ({str(value)[:30]}).", "Enter both.")
+            self._note("SHEET-TIME", f"{name} is not a date with a clock time ({_shown(value)}).", "Enter both.")
+            return None
+        if not YEARS[0] <= moment.year <= YEARS[1]:
+            self._note("SHEET-TIME", f"{name} lies in the year {moment.year}, which cannot be.", "Check the date.")
             return None
         if moment.tzinfo is None:
             return moment
@@ -348,6 +422,25 @@ class _Reader:
 
     def _note(self, code: str, message: str, next_step: str) -> None:
         self.problems.append(sheet_checks.finding(code, Outcome.NOT_EVALUABLE, "exclude", message, next_step))
+
+
+def _float(value: object) -> float | None:
+    """Return a JSON number as a float, infinite where it is too large for one; None where it is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    return None if math.isnan(number) else number
+
+
+def _shown(value: object) -> str:
+    """Return what was written, shortened; Python writes out no whole number of thousands of digits."""
+    try:
+        return str(value)[:30]
+    except ValueError:
+        return "a number too long to show"
 
 
 def _mbq(fill: Fill, concentration_bqml: float) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from phantoms.fills import NAMES
+from phantoms.fills import MAX_HALF_LIVES, NAMES
 from phantoms.results import Finding, Outcome, Owner
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ SHORT_LIVED_S = 12 * 3600.0
 def check_fill(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     """Return everything that looks wrong in one fill; ``at`` is the image's decay reference time, if it is known."""
     findings = _completeness(fill)
-    if fill.missing or fill.is_concentration:
+    if fill.missing:
         return findings
+    far = _far(fill, clock, at)
+    if far or fill.is_concentration:
+        return [*findings, *far]
     return [*findings, *_residual(fill, clock), *_order(fill, clock, at), *_unit(fill, clock, at)]
 
 
@@ -51,6 +54,35 @@ def check_partner(filled: Iterable[str]) -> list[Finding]:
             "query",
             f"The sheet has nothing for the {name}: ratio and contrast recovery cannot be worked out.",
             f"Enter the fill of the {name}.",
+        )
+    ]
+
+
+def check_nuclide(sheet_says: str | None, images_say: str | None) -> list[Finding]:
+    """Compare the nuclide that the sheet names, if it names one, with the one that the images name."""
+    if images_say is None or sheet_says == images_say:
+        return []
+    if sheet_says is None:
+        return [
+            finding(
+                "SHEET-NUCLIDE",
+                Outcome.WARN,
+                "info",
+                f"The sheet names no nuclide; the images say {images_say}, which was used.",
+                "Enter the nuclide. If it is the one of the images, no number changes.",
+                observed="none",
+                expected=images_say,
+            )
+        ]
+    return [
+        finding(
+            "SHEET-NUCLIDE",
+            Outcome.NOT_EVALUABLE,
+            "exclude",
+            f"The sheet says {sheet_says}, the images say {images_say}: the decay cannot be worked out.",
+            "Check which nuclide was filled in. Correct the sheet, or send the images that belong to it.",
+            observed=sheet_says,
+            expected=images_say,
         )
     ]
 
@@ -198,22 +230,21 @@ def _residual_before_draw(fill: Fill, clock: DecayClock, drawn: datetime, left: 
     name = NAMES[fill.what]
     proposals = []
     for moment, reason in _times_after(drawn, left):
-        effect_pct = _change_pct(fill, replace(fill, residual_at=moment), clock, drawn)
+        effect_pct = _change_pct(fill, replace(fill, residual_at=moment), clock)
         proposals.append(_proposal(fill, "residual_at", moment.isoformat(), reason, effect_pct))
     if drawn - left <= RESIDUAL_WITHIN:
-        effect_pct = _change_pct(fill, replace(fill, assayed_at=left, residual_at=drawn), clock, drawn)
+        effect_pct = _change_pct(fill, replace(fill, assayed_at=left, residual_at=drawn), clock)
         reason = "the two times are exchanged"
         proposals.append(_proposal(fill, "assayed_at", left.isoformat(), reason, effect_pct))
         proposals.append(_proposal(fill, "residual_at", drawn.isoformat(), reason, effect_pct))
     step = "Enter the time at which the residual was measured."
     if proposals:
-        effect_pct = proposals[0]["effect_pct"]
-        moved = f"{abs(effect_pct):.1f} % {'lower' if effect_pct < 0 else 'higher'}"
+        effect_pct, reason = proposals[0]["effect_pct"], proposals[0]["reason"]
         to = datetime.fromisoformat(proposals[0]["to"])
-        step = (
-            f"With {to:%H:%M} the {name} at scan time is {moved} ({proposals[0]['reason']}). "
-            f"Use {to:%H:%M}, or keep {left:%H:%M} and say why."
-        )
+        step = f"Use {to:%H:%M}, or keep {left:%H:%M} and say why."
+        if effect_pct is not None:
+            moved = f"{abs(effect_pct):.1f} % {'lower' if effect_pct < 0 else 'higher'}"
+            step = f"With {to:%H:%M} the {name} at scan time is {moved} ({reason}). {step}"
     return finding(
         "SHEET-RESIDUAL-TIME",
         Outcome.WARN,
@@ -243,6 +274,61 @@ def _times_after(drawn: datetime, left: datetime) -> list[tuple[datetime, str]]:
     return list(found.items())
 
 
+def _far(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
+    """Say which times are too far from the scan, or with no scan known from the draw, for any decay to be worked out.
+
+    The usual bounds of the other checks do not hold then, so this stands alone, with the slips they would propose.
+    """
+    drawn = fill.assayed_at
+    start = at or (clock.on_scanner(drawn) if drawn and not fill.is_concentration else None)
+    if start is None:
+        return []
+    other = f"the scan began at {_words(start)}" if at else f"it was drawn at {_words(drawn)}"
+    findings = []
+    for moment in fill.moments:
+        if clock.is_near(moment, start):
+            continue
+        name = NAMES[fill.what]
+        what, proposals = f"The concentration of the {name} is stated for", []
+        if moment is drawn and not fill.is_concentration:
+            what, proposals = f"The {name} was drawn at", _draws_before(fill, clock, start)
+        elif drawn and not fill.is_concentration:
+            what = f"The residual of the {name} was measured at"
+            times = _times_after(drawn, moment) if clock.is_near(drawn, start) else []
+            proposals = [_proposal(fill, "residual_at", to.isoformat(), reason) for to, reason in times]
+        step = "Check the year, date and clock time on the sheet"
+        step += "; if they are right, send the images with the date of the scan." if at else "."
+        if proposals:
+            to = datetime.fromisoformat(proposals[0]["to"])
+            step = f"Use {_words(to)} ({proposals[0]['reason']}) if that is right. {step}"
+        findings.append(
+            finding(
+                "SHEET-ORDER",
+                Outcome.NOT_EVALUABLE,
+                "exclude",
+                f"{what} {_words(moment)} by the sheet, and {other}: more than {MAX_HALF_LIVES:g} half-lives apart, "
+                "so that no concentration follows.",
+                step,
+                observed=moment.isoformat(),
+                expected=f"within {MAX_HALF_LIVES:g} half-lives of {start.isoformat()}",
+                proposals=proposals,
+            )
+        )
+    return findings
+
+
+def _draws_before(fill: Fill, clock: DecayClock, at: datetime) -> list[dict[str, Any]]:
+    """Return times soon before the scan that a draw's time may stand for, each with the slip that explains it."""
+    drawn = fill.assayed_at
+    slips = ((-1, "an hour of summer time"), (-12, "afternoon for morning"), (12, "morning for afternoon"))
+    proposals = []
+    for hours, reason in (*slips, (24, "the day before for the day"), (-24, "the day after for the day")):
+        moved = drawn + timedelta(hours=hours) if drawn else None
+        if moved and timedelta(0) < at - clock.on_scanner(moved) <= USUAL_WAIT:
+            proposals.append(_proposal(fill, "assayed_at", moved.isoformat(), reason))
+    return proposals
+
+
 def _order(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     """Compare the draw with the scan: before it, and for a short-lived nuclide within a day."""
     drawn = fill.assayed_at
@@ -251,12 +337,7 @@ def _order(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     waited = at - clock.on_scanner(drawn)
     if timedelta(0) <= waited and (waited <= SCAN_WITHIN or clock.half_life_s > SHORT_LIVED_S):
         return []
-    slips = ((-1, "an hour of summer time"), (-12, "afternoon for morning"), (12, "morning for afternoon"))
-    proposals = []
-    for hours, reason in (*slips, (24, "the day before for the day"), (-24, "the day after for the day")):
-        moved = drawn + timedelta(hours=hours)
-        if timedelta(0) < at - clock.on_scanner(moved) <= USUAL_WAIT:
-            proposals.append(_proposal(fill, "assayed_at", moved.isoformat(), reason))
+    proposals = _draws_before(fill, clock, at)
     step = "Check date and clock time."
     if proposals:
         to = datetime.fromisoformat(proposals[0]["to"])
@@ -284,7 +365,7 @@ def _unit(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     low, high = PLAUSIBLE_KBQML[fill.what]
     if at is None:
         high *= 8  # up to three half-lives may pass before the scan
-    kbqml = clock.concentration_bqml(fill, at or clock.on_scanner(filled_at)) / 1000
+    kbqml = (clock.concentration_bqml(fill, at or clock.on_scanner(filled_at)) or 0.0) / 1000
     if kbqml <= 0 or low <= kbqml <= high:
         return []
     proposals = []
@@ -315,9 +396,15 @@ def _unit(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     ]
 
 
-def _change_pct(fill: Fill, other: Fill, clock: DecayClock, at: datetime) -> float:
+def _change_pct(fill: Fill, other: Fill, clock: DecayClock) -> float | None:
     """Return how far the concentration moves when ``other`` is written instead; any moment gives the same."""
-    return 100 * (clock.concentration_bqml(other, at) / clock.concentration_bqml(fill, at) - 1)
+    at = clock.on_scanner(fill.moments[0])
+    before, after = clock.concentration_bqml(fill, at), clock.concentration_bqml(other, at)
+    return 100 * (after / before - 1) if before and after is not None else None
+
+
+def _words(moment: datetime | None) -> str:
+    return f"{moment:%d %b %Y %H:%M}" if moment else ""
 
 
 def _proposal(fill: Fill, field: str, value: object, reason: str, effect_pct: float | None = None) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from phantoms import sheet as sheets
 from phantoms.errors import AnalysisRefused
-from phantoms.results import Outcome, QualityFlag
+from phantoms.results import Outcome, Owner, QualityFlag
 from phantoms.sheet import Sheet
 
 T_SCAN = datetime(2026, 3, 2, 10, 32)
@@ -341,3 +341,170 @@ def test_parse_when_the_time_zone_is_unknown_then_it_is_said():
             {"time_zone": "Europe/Atlantis", "fills": [{"what": "cylinder", "concentration_bqml": 7500.0, "at": None}]}
         )
     assert refused.value.code == "SHEET-TIME"
+
+
+FAR = [
+    {"assayed_at": "2020-03-02T09:10:00"},
+    {"assayed_at": "2031-03-02T09:10:00"},
+    {"residual_at": "2020-03-02T09:14:00"},
+    {"residual_at": "2062-03-02T09:14:00"},
+    {"assayed_at": "1926-03-02T09:10:00", "residual_at": "1926-03-02T09:14:00"},
+    {"concentration_bqml": 5000.0, "at": "2062-03-02T10:30:00"},
+    {"concentration_bqml": 5000.0, "at": "1962-03-02T10:30:00"},
+]
+
+
+@pytest.mark.parametrize("change", FAR)
+def test_check_when_a_time_is_years_off_then_no_concentration_follows_and_both_moments_are_named(change):
+    sheet = Sheet.parse(sheet_with(**change))
+    assert sheet.concentration_bqml("cylinder", T_SCAN) == (None, QualityFlag.NO_SHEET)
+    findings = [finding for finding in sheet.check(T_SCAN) if finding.id == "SHEET-ORDER"]
+    for finding, key in zip(findings, sorted(set(change) & {"assayed_at", "residual_at", "at"}), strict=True):
+        assert (finding.outcome, finding.severity, finding.owner) == (Outcome.NOT_EVALUABLE, "exclude", Owner.SITE)
+        assert f"{datetime.fromisoformat(change[key]):%d %b %Y %H:%M}" in finding.message
+        assert "02 Mar 2026 10:32" in finding.message
+        assert finding.next_step
+    assert sheet.decay_steps("cylinder", T_SCAN)[-1].label != "At the scan"
+
+
+@pytest.mark.parametrize("at", [datetime(1900, 1, 1), datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59)])
+def test_check_when_the_images_carry_an_emptied_date_then_blocks_and_keeps_the_ratio(at):
+    sheet = Sheet.parse(CONTRACT)
+    assert sheet.concentration_bqml("spheres", at) == (None, QualityFlag.NO_SHEET)
+    assert by_id(sheet.check(at))["SHEET-ORDER"].severity == "exclude"
+    assert sheet.activity_ratio(at) == sheet.activity_ratio()
+    assert sheet.activity_ratio()[0] is not None
+
+
+@pytest.mark.parametrize("left", ["2020-03-02T09:14:00", "2062-03-02T09:14:00"])
+def test_check_when_no_scan_is_known_and_the_residual_is_years_off_then_it_is_held_against_the_draw(left):
+    sheet = Sheet.parse(sheet_with(residual_at=left))
+    finding = by_id(sheet.check())["SHEET-ORDER"]
+    assert finding.outcome is Outcome.NOT_EVALUABLE
+    assert "02 Mar 2026 09:10" in finding.message
+    assert finding.evidence["proposals"][0]["to"] == "2026-03-02T09:14:00"
+    assert [step.label for step in sheet.decay_steps("cylinder", None)] == ["Drawn"]
+
+
+def test_check_when_a_residual_of_nothing_is_years_off_then_it_does_not_matter():
+    sheet = Sheet.parse(sheet_with(residual_mbq=0, residual_at="2062-03-02T09:14:00"))
+    assert sheet.concentration_bqml("cylinder", T_SCAN)[0] == pytest.approx(80e6 / 6283 * 0.5 ** (82 * 60 / F18_S))
+    assert "SHEET-ORDER" not in by_id(sheet.check(T_SCAN))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_concentration_when_at_the_bound_of_half_lives_then_is_given_and_beyond_it_is_not(sign):
+    sheet = Sheet.parse({"fills": [{"what": "cylinder", "concentration_bqml": 5000.0, "at": T_SCAN.isoformat()}]})
+    inside, outside = (T_SCAN + sign * timedelta(seconds=n * F18_S) for n in (19.999, 20.001))
+    assert sheet.concentration_bqml("cylinder", inside)[0] == pytest.approx(5000 * 2 ** (-sign * 19.999))
+    assert sheet.concentration_bqml("cylinder", outside) == (None, QualityFlag.NO_SHEET)
+
+
+def test_check_when_a_time_is_far_but_a_usual_slip_explains_it_then_proposes_it():
+    data = {**sheet_with(assayed_at="2026-03-01T09:10:00"), "nuclide": "C-11"}
+    finding = by_id(Sheet.parse(data).check(T_SCAN))["SHEET-ORDER"]
+    assert finding.outcome is Outcome.NOT_EVALUABLE
+    assert finding.evidence["proposals"][0]["to"] == "2026-03-02T09:10:00"
+    assert "day before" in finding.next_step
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"clock_offset_s": 1e12}, "SHEET-NUMBER"),
+        ({"clock_offset_s": -(10**400)}, "SHEET-NUMBER"),
+        ({"clock_offset_s": float("inf")}, "SHEET-NUMBER"),
+        ({"volume_uncertainty_ml": 10**400}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "activity_mbq": 10**400}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "activity_mbq": 10**5000}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "activity_mbq": [10**5000]}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "activity_mbq": 1e300}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "volume_ml": 1e-300}]}, "SHEET-NUMBER"),
+        ({"fills": [{**STOCK, "what": 10**5000}]}, "SHEET-WHAT"),
+        ({"fills": [{**STOCK, "assayed_at": "0001-01-01T00:00:00+14:00"}]}, "SHEET-TIME"),
+        ({"fills": [{**STOCK, "assayed_at": "9999-12-31T23:59:59"}]}, "SHEET-TIME"),
+        ({"fills": [{**STOCK, "residual_at": "9999-12-31T23:59:59-12:00"}]}, "SHEET-TIME"),
+    ],
+)
+def test_parse_when_a_number_or_time_cannot_be_then_is_refused_with_its_code(change, code):
+    with pytest.raises(AnalysisRefused) as refusal:
+        Sheet.parse({**CONTRACT, **change})
+    assert (refusal.value.code, len(refusal.value.detail) < 200) == (code, True)
+    assert code in by_id(sheets.problems({**CONTRACT, **change}, T_SCAN))
+
+
+def test_check_when_everything_is_at_its_extreme_then_still_answers():
+    for offset in (sheets.MAX_CLOCK_OFFSET_S, -sheets.MAX_CLOCK_OFFSET_S):
+        for moment in ("1900-01-01T00:00:00", "2199-12-31T23:59:59"):
+            for number in sheets.NUMBERS:
+                fill = {"activity_mbq": number, "residual_mbq": number, "volume_ml": min(sheets.NUMBERS)}
+                data = sheet_with(**fill, assayed_at=moment, residual_at=moment)
+                for at in (None, T_SCAN, datetime.fromisoformat(moment)):
+                    sheet = Sheet.parse({**data, "clock_offset_s": offset})
+                    sheet.check(at)
+                    sheet.decay_steps("cylinder", at)
+
+
+def test_nuclide_when_the_sheet_names_none_then_is_that_of_the_images_and_is_said():
+    data = {key: value for key, value in sheet_with(residual_mbq=0).items() if key != "nuclide"}
+    sheet = Sheet.parse(data, header_nuclide="68Ga")
+    assert sheet.concentration_bqml("cylinder", T_SCAN)[0] == pytest.approx(80e6 / 6283 * 0.5 ** (82 * 60 / 4062.6))
+    finding = by_id(sheet.check(T_SCAN))["SHEET-NUCLIDE"]
+    assert finding.message == "The sheet names no nuclide; the images say Ga-68, which was used."
+    assert (finding.outcome, finding.severity) == (Outcome.WARN, "info")
+
+
+def test_nuclide_when_neither_names_one_then_is_f18():
+    sheet = Sheet.parse({key: value for key, value in sheet_with().items() if key != "nuclide"})
+    assert sheet.nuclide == "F-18"
+    assert sheet.check(T_SCAN) == ()
+
+
+def test_nuclide_when_sheet_and_images_differ_then_blocks():
+    for findings in (
+        Sheet.parse(CONTRACT, header_nuclide="Ga-68").check(T_SCAN),
+        sheets.problems(CONTRACT, T_SCAN, header_nuclide="Ga-68"),
+    ):
+        finding = by_id(findings)["SHEET-NUCLIDE"]
+        assert (finding.outcome, finding.severity, finding.owner) == (Outcome.NOT_EVALUABLE, "exclude", Owner.SITE)
+        assert "F-18" in finding.message
+        assert "Ga-68" in finding.message
+        assert finding.next_step
+
+
+def test_nuclide_when_sheet_and_images_spell_it_differently_then_is_in_order():
+    assert Sheet.parse({**sheet_with(), "nuclide": "18F"}, header_nuclide="^18^Fluorine").check(T_SCAN) == ()
+
+
+def test_nuclide_when_only_the_images_name_one_that_is_not_known_then_none_is_guessed():
+    with pytest.raises(AnalysisRefused, match="SHEET-NUCLIDE"):
+        Sheet.parse({"fills": [STOCK]}, header_nuclide="Sc-44")
+    assert "Sc-44" in by_id(Sheet.parse(CONTRACT, header_nuclide="Sc-44").check())["SHEET-NUCLIDE"].message
+
+
+def test_check_when_a_fill_is_not_used_then_is_not_looked_at():
+    cylinder = sheet_with()["fills"][0]
+    half = {"what": "spheres", "activity_mbq": 22.0}
+    sheet = Sheet.parse({"fills": [cylinder, half]})
+    assert sheet.check(T_SCAN, fills={"cylinder"}) == ()
+    assert {"SHEET-HALF", "SHEET-PARTNER"} <= set(by_id(sheet.check(T_SCAN)))
+    assert {"SHEET-HALF", "SHEET-PARTNER"} <= set(by_id(sheet.check(T_SCAN, fills={"spheres", "background"})))
+    assert sheets.problems({"fills": [cylinder, half]}, T_SCAN, fills={"cylinder"}) == ()
+
+
+def test_check_when_the_method_uses_only_one_of_two_fills_then_no_ratio_is_judged():
+    assert "PHA-RATIO" in by_id(Sheet.parse(CONTRACT).check(T_SCAN, fills={"spheres", "background"}))
+    assert "PHA-RATIO" not in by_id(Sheet.parse(CONTRACT).check(T_SCAN, fills={"cylinder"}))
+
+
+def test_concentration_when_the_image_is_of_no_one_instant_then_a_null_time_gives_the_ratio_alone():
+    fills = [
+        {"what": "spheres", "concentration_bqml": 20000, "at": None},
+        {"what": "background", "concentration_bqml": 2000, "at": None},
+    ]
+    sheet = Sheet.parse({"fills": fills}, is_one_instant=False)
+    for at in (None, T_SCAN):
+        assert sheet.concentration_bqml("spheres", at) == (None, QualityFlag.NO_REFERENCE_TIME)
+        assert sheet.activity_ratio(at) == (10.0, QualityFlag.SHEET_TIME_ASSUMED)
+    mixed = Sheet.parse({"fills": [STOCK, fills[1]]}, is_one_instant=False)
+    assert mixed.activity_ratio(T_SCAN) == (None, QualityFlag.NO_REFERENCE_TIME)
