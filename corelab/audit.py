@@ -66,6 +66,24 @@ def current() -> Acting:
     return who
 
 
+#: Up to here every integer is a float of its own.
+_EXACT_INTEGERS = 2**53
+
+
+def storable(value: Any) -> Any:
+    """Return a JSON value as every database gives it back: hash it, and store it, as this.
+
+    PostgreSQL keeps numbers as decimals: -0.0 comes back as 0.0, and 1e22 as an integer.
+    """
+    if isinstance(value, Mapping):
+        return {key: storable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(one) for one in value]
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) >= _EXACT_INTEGERS else value + 0.0
+    return value
+
+
 def _digest(previous_hash: str, content: Mapping[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(f"{previous_hash}\n{canonical}".encode()).hexdigest()
@@ -122,8 +140,8 @@ def record(
         object_id=str(target.pk),
         object_label=str(target)[:200],
         site_id=site_id if site_id is not None else getattr(target, "site_id", None),
-        before=dict(before or {}),
-        after=dict(after or {}),
+        before=storable(before or {}),
+        after=storable(after or {}),
         reason=reason,
         request_id=who.request_id,
         previous_hash=head.hash,

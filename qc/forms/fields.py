@@ -94,7 +94,7 @@ class WrittenNumberField(forms.CharField):
         if not text:
             return None
         try:
-            number = parse_number(text, self.up_to)
+            number = parse_number(text, self.up_to) + 0.0  # a minus before 0 says nothing
         except ValueError as error:
             raise ValidationError(str(error), code="number") from error
         low_enough = number <= self.up_to and math.isfinite(number)

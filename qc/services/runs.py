@@ -173,6 +173,7 @@ def _measure(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @transaction.atomic
 def _finish(run: Run, attempt: Attempt, result: dict[str, Any], pictures: dict[str, tuple[Any, StoredObject]]) -> None:
+    result = audit.storable(result)  # its digest must hold for what the database gives back
     # A result that nothing judged says nothing about the scan: it could not be checked.
     verdict = result["verdict"] or Outcome.NOT_EVALUABLE.value
     jobs.finish(

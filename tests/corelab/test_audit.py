@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
+from typing import Any
+
 import pytest
 from django.db import Error, connection, transaction
 
@@ -95,3 +99,41 @@ def test_record_when_the_transaction_is_rolled_back_then_the_row_goes_with_it():
         with transaction.atomic():
             audit.record("test.happen", site)
     assert audit.verify() == audit.Verification(rows=1, intact=True, first_break=None)
+
+
+AWKWARD = {
+    "zero": -0.0,
+    "many": [1e22, {"more": -1e23, "most": 1e16}],
+    "exact": 2.0**53,
+    "tiny": 1.5e-7,
+    "plain": 3.0,
+    "count": 3,
+    "yes": True,
+    "nothing": None,
+}
+
+
+def through_decimals(value: Any) -> Any:
+    """Return a JSON value as a database gives it back that keeps numbers as decimals."""
+
+    def number(text: str) -> float | int:
+        kept = Decimal(text)
+        printed = format(abs(kept) if kept.is_zero() else kept, "f")
+        return float(printed) if "." in printed else int(printed)
+
+    return json.loads(json.dumps(value), parse_float=number)
+
+
+def test_storable_when_numbers_are_kept_as_decimals_then_the_same_text_comes_back():
+    stored = audit.storable(AWKWARD)
+    assert json.dumps(through_decimals(AWKWARD)) != json.dumps(AWKWARD)
+    assert json.dumps(through_decimals(stored)) == json.dumps(stored)
+    assert (stored["plain"], stored["yes"], stored["tiny"]) == (3.0, True, 1.5e-7)
+
+
+def test_record_when_numbers_are_awkward_then_what_is_hashed_is_what_is_stored(site):
+    with audit.acting(name="system: test"):
+        event = audit.record("test.happen", site, before=AWKWARD, after={"list": (-0.0, 1e22)})
+    for column in (event.before, event.after):
+        assert json.dumps(through_decimals(column)) == json.dumps(column)
+    assert audit.verify().intact

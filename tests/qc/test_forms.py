@@ -7,7 +7,7 @@ from datetime import time
 import pytest
 
 from qc.forms import PatientForm, ReviewForm, SheetForm, kept_of, typed_of
-from qc.forms.fields import parse_clock, parse_number
+from qc.forms.fields import WrittenNumberField, parse_clock, parse_number
 
 F18_S = 6586.2
 
@@ -39,6 +39,11 @@ def test_number_when_it_can_be_thousands_then_is_asked_about(written):
 
 def test_number_when_thousands_cannot_be_meant_then_is_not_asked_about():
     assert parse_number("22.125", up_to=10_000) == 22.125
+
+
+def test_number_when_zero_has_a_minus_then_it_is_plain_zero():
+    field = WrittenNumberField(unit="s", above=-10, up_to=10)
+    assert str(field.clean("-0")) == "0.0"
 
 
 @pytest.mark.parametrize("written", ["abc", "1,2,3,4x", "--2", "1.2,3.4,5", "", "12 MBq"])
