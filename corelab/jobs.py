@@ -236,23 +236,36 @@ def sweep(model: type[Work], job_name: str, key: str, on_last: Callable[[Any], N
         work_state=WorkState.RUNNING, heartbeat_at__lt=now - timedelta(seconds=LOST_AFTER_S)
     )
     for row in silent:
-        attempt = Attempt.objects.get(target_type=_label(row), target_id=str(row.pk), number=row.attempts)
-        detail = f"no heartbeat since {row.heartbeat_at:%H:%M:%S} UTC"
-        with transaction.atomic():
-            if _release(row, attempt, Attempt.Outcome.LOST, detail, attempt.pk.hex[:6].upper()):
-                on_last(row)
-            elif row.work_state == WorkState.QUEUED:
-                enqueue(job_name, **{key: row.pk})
-        moved += 1
+        with _alone(row), transaction.atomic():
+            _give_back(row, job_name, key, on_last)
+            moved += 1
     forgotten = model._default_manager.filter(
         work_state=WorkState.QUEUED, queued_at__lt=now - timedelta(seconds=RING_AGAIN_AFTER_S)
     )
     for row in forgotten:
-        with transaction.atomic():
+        with _alone(row), transaction.atomic():
             if model._default_manager.filter(pk=row.pk, work_state=WorkState.QUEUED).update(queued_at=now):
                 enqueue(job_name, **{key: row.pk})
-        moved += 1
+            moved += 1
     return moved
+
+
+def _give_back(row: Work, job_name: str, key: str, on_last: Callable[[Any], None]) -> None:
+    attempt = Attempt.objects.get(target_type=_label(row), target_id=str(row.pk), number=row.attempts)
+    detail = f"no heartbeat since {row.heartbeat_at:%H:%M:%S} UTC"
+    if _release(row, attempt, Attempt.Outcome.LOST, detail, attempt.pk.hex[:6].upper()):
+        on_last(row)
+    elif row.work_state == WorkState.QUEUED:
+        enqueue(job_name, **{key: row.pk})
+
+
+@contextmanager
+def _alone(row: Work) -> Iterator[None]:
+    """Log what breaks at one row of a sweep: it must not keep the rows behind it from their turn."""
+    try:
+        yield
+    except Exception:
+        logger.exception("%s %s could not be swept, the next sweep tries again", _label(row), row.pk)
 
 
 def is_refusal(error: BaseException) -> bool:

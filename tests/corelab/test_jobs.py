@@ -95,6 +95,37 @@ def test_sweep_when_the_third_worker_died_then_the_row_ends_as_our_error(row, ru
     assert jobs.claim(row) is None
 
 
+def test_sweep_when_one_row_breaks_then_the_rows_behind_it_have_their_turn(row, rung, make_user, caplog):
+    def lost_for_the_last_time(one):
+        jobs.claim(one)
+        silence(one)
+        Upload.objects.filter(pk=one.pk).update(attempts=jobs.MAX_ATTEMPTS)
+        Attempt.objects.filter(target_id=str(one.pk)).update(number=jobs.MAX_ATTEMPTS)
+
+    other = Upload.objects.create(
+        submission=row.submission,
+        created_by=make_user(),
+        name_digest="1" * 64,
+        length_bytes=1,
+        queued_at=timezone.now(),
+    )
+    for one in (row, other):
+        lost_for_the_last_time(one)
+    ended = []
+
+    def on_last(one):
+        if not ended and one.pk == first.pk:
+            raise RuntimeError
+        ended.append(one.pk)
+
+    first = next(iter(Upload.objects.filter(work_state=WorkState.RUNNING)))
+    assert sweep(on_last) == 1
+    assert ended == [({row.pk, other.pk} - {first.pk}).pop()]
+    assert str(first.pk) in caplog.text
+    first.refresh_from_db()
+    assert first.work_state == WorkState.RUNNING, "so that the next sweep finds it"
+
+
 def test_give_up_when_a_try_fails_then_it_is_queued_again_until_the_third(row):
     for number in range(1, jobs.MAX_ATTEMPTS + 1):
         attempt = jobs.claim(row)
