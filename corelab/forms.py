@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from corelab.models import DoseCalibrator, ReconstructionProfile, Role, Scanner, Site, Trial, User
 from corelab.services import seen_of
 from corelab.services.people import SITE_ROLES, TRIAL_ROLES
+from corelab.signatures import password_wrong
 
 #: Words that stand in addresses where a code would.
 TAKEN_BY_PAGES = frozenset({"add"})
@@ -282,8 +283,8 @@ class PasswordChangeForm(NewPasswordForm):
     def clean_old(self) -> str:
         """Prove who is there."""
         old: str = self.cleaned_data["old"]
-        if not self.person.check_password(old):
-            raise ValidationError("The old password is not right. Nothing was changed.")
+        if wrong := password_wrong(self.person, old):
+            raise ValidationError(f"{wrong} Nothing was changed.")
         return old
 
 

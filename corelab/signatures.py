@@ -41,7 +41,8 @@ def sign(
     NotAllowed
         ``SIGN-PASSWORD``: the password is not right, or was wrong too often just now; nothing was signed.
     """
-    _prove(user, password)
+    if wrong := password_wrong(user, password):
+        raise NotAllowed(f"{wrong} Nothing was signed.", code="SIGN-PASSWORD")
     signature = Signature.objects.create(
         user=user,
         printed_name=user.name,
@@ -62,15 +63,26 @@ def sign(
     return signature
 
 
-def _prove(user: User, password: str) -> None:
-    """Raise NotAllowed unless the password is the person's and they did not guess too often."""
-    key = f"wrong-signing-passwords:{user.pk}"
-    if cache.get(key, 0) >= WRONG_PASSWORDS:
-        message = f"After {WRONG_PASSWORDS} wrong passwords signing waits {WAIT_S // 60} minutes. Nothing was signed."
-        raise NotAllowed(message, code="SIGN-PASSWORD")
+def password_wrong(user: User, password: str) -> str:
+    """Say what is wrong with a password that a signed-in person gives again; empty where it is theirs.
+
+    All that ask count together: no page may be the one at which the password for signing is guessed.
+    """
+    key = f"wrong-passwords:{user.pk}"
+    # Counted before it is compared: of many tries at once none slips past the limit.
+    if _count(key) > WRONG_PASSWORDS:
+        return f"After {WRONG_PASSWORDS} wrong passwords this waits {WAIT_S // 60} minutes."
     if not user.is_active or not user.check_password(password):
-        cache.add(key, 0, WAIT_S)
-        wrong = cache.incr(key)
-        logger.warning("wrong password at a signature, person %s, number %s", user.pk, wrong)
-        raise NotAllowed("Password is not right. Nothing was signed.", code="SIGN-PASSWORD")
+        logger.warning("wrong password of a signed-in person, %s", user.pk)
+        return "Password is not right."
     cache.delete(key)
+    return ""
+
+
+def _count(key: str) -> int:
+    while True:
+        cache.add(key, 0, WAIT_S)
+        try:
+            return int(cache.incr(key))
+        except ValueError:  # its time ended between the two
+            continue

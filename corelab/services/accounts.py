@@ -9,6 +9,7 @@ from django.db import transaction
 from corelab import audit
 from corelab.errors import Refused
 from corelab.models import User
+from corelab.signatures import password_wrong
 
 audit.catalogue(
     {
@@ -46,8 +47,8 @@ def account_edit(*, actor: User, name: str, theme: str, keys_enabled: bool) -> U
 @transaction.atomic
 def account_password_change(*, actor: User, old_password: str, password: str) -> User:
     """Change the own password; the old one must be given."""
-    if not actor.check_password(old_password):
-        raise Refused("The old password is not right. Nothing was changed.", code="PASSWORD-OLD")
+    if wrong := password_wrong(actor, old_password):
+        raise Refused(f"{wrong} Nothing was changed.", code="PASSWORD-OLD")
     try:
         validate_password(password, actor)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from django.core.cache import cache
 
 from corelab import audit, signatures
 from corelab.errors import NotAllowed
+from corelab.forms import PasswordChangeForm
 from corelab.models import AuditEvent, Role, Signature
 from corelab.models.signatures import Meaning
 from tests.factories import PASSWORD
@@ -61,3 +62,30 @@ def test_sign_when_right_in_between_then_the_count_begins_anew(sign):
             with pytest.raises(NotAllowed):
                 sign("guess")
         assert sign(PASSWORD)
+
+
+def test_password_change_when_guessed_too_often_then_signing_waits_too(sign, make_user):
+    person = sign(PASSWORD).user
+    for _ in range(signatures.WRONG_PASSWORDS):
+        form = PasswordChangeForm({"old": "guess", "password": "a" * 20, "again": "a" * 20}, person=person)
+        assert "not right" in form.errors["old"][0]
+    form = PasswordChangeForm({"old": PASSWORD, "password": "a" * 20, "again": "a" * 20}, person=person)
+    assert "15 minutes" in form.errors["old"][0]
+    with pytest.raises(NotAllowed, match="15 minutes"):
+        sign(PASSWORD)
+
+
+def test_password_when_many_are_tried_at_once_then_no_more_are_compared_than_the_limit(make_user, monkeypatch):
+    person, compared = make_user(), []
+    cache.clear()
+
+    def slow_comparison(password):
+        # While this one is compared the others come in.
+        compared.append(password)
+        if len(compared) < 50:
+            signatures.password_wrong(person, "guess")
+        return False
+
+    monkeypatch.setattr(person, "check_password", slow_comparison)
+    signatures.password_wrong(person, "guess")
+    assert len(compared) == signatures.WRONG_PASSWORDS

@@ -107,7 +107,7 @@ def test_password_when_changed_then_this_device_stays_signed_in_and_others_do_no
 def test_password_when_the_form_comes_back_then_no_password_is_in_the_page(house, signed_in):
     form = {"old": "wrong", "password": GOOD, "again": GOOD}
     page = signed_in("physicist").post(reverse("account_change_password"), form)
-    assert "The old password is not right." in page.text
+    assert "Password is not right. Nothing was changed." in page.text
     assert GOOD not in page.text
 
 
