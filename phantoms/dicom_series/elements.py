@@ -7,10 +7,12 @@ result.
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import struct
 import warnings
+import zlib
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
@@ -20,7 +22,7 @@ from pydicom.dataelem import RawDataElement, empty_value_for_VR
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from phantoms.errors import AnalysisRefused
 
@@ -51,6 +53,11 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _MAX_DEPTH = 8
 _CHUNK_BYTES = 32 * 1024
+_INFLATE_BYTES = 1024 * 1024
+
+#: What is read of a file to get past its header, and what a deflated file may unpack to, header and pixels. A PET
+#: header has some 10 kB, with vendors' blocks 1 MB; a plane of the largest matrix that is measured has 16 MB.
+MAX_HEADER_BYTES = 64 * 1024**2
 
 
 class Elements:
@@ -104,7 +111,8 @@ def read_elements(file: BinaryIO, wanted: frozenset[int], wanted_groups: frozens
     Raises
     ------
     AnalysisRefused
-        ``ING-01`` where it is not a DICOM file or cannot be read.
+        ``ING-01`` where it is not a DICOM file, cannot be read, or has a header of more than `MAX_HEADER_BYTES`;
+        ``ING-15`` where it is deflated and unpacks to more than that.
     """
     head = file.read(132)
     if head[128:] != PREFIX:
@@ -117,15 +125,70 @@ def read_by_pydicom(file: BinaryIO) -> Elements:
     """Read any DICOM file's header with pydicom."""
     file.seek(0)
     try:
-        dataset = dcmread(file, stop_before_pixels=True)
-        syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-        media_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        media_instance = str(dataset.file_meta.get("MediaStorageSOPInstanceUID", ""))
+        dataset = dcmread(Bounded(file, MAX_HEADER_BYTES), stop_before_pixels=True)
+        syntax = _plain(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+        media_class = _plain(str(dataset.file_meta.get("MediaStorageSOPClassUID", "")))
+        media_instance = _plain(str(dataset.file_meta.get("MediaStorageSOPInstanceUID", "")))
         place = _place_after_pydicom(file, syntax)
         raw = {int(tag): dataset.get_item(tag) for tag in dataset.keys()}  # noqa: SIM118 (iteration would decode)
+    except AnalysisRefused:
+        raise
     except Exception as error:
         raise AnalysisRefused("ING-01", "The DICOM header is broken or cut off, so it could not be read.") from error
     return Elements(raw, (syntax, media_class, media_instance), place, dataset)
+
+
+class Bounded:
+    """A file for pydicom of which only the first part may be read, and nothing that unpacks to more than that.
+
+    pydicom takes a declared length at its word, and inflates a deflated file whole, whatever comes out.
+
+    Raises
+    ------
+    AnalysisRefused
+        By `read`: ``ING-01`` beyond the bound, ``ING-15`` where a deflated file unpacks beyond `MAX_HEADER_BYTES`.
+    """
+
+    def __init__(self, file: BinaryIO, limit_bytes: int) -> None:
+        self._file = file
+        self._limit_bytes = limit_bytes
+        at = file.tell()
+        self._size_bytes = file.seek(0, io.SEEK_END)
+        file.seek(at)
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as a file does."""
+        at = self._file.tell()
+        left = max(0, self._size_bytes - at)
+        wanted = left if size < 0 else min(size, left)
+        if at + wanted > self._limit_bytes:
+            raise header_too_long()
+        data = self._file.read(wanted)
+        if size < 0:  # only what pydicom then inflates is read to the end
+            _check_inflated(data)
+        return data
+
+
+def header_too_long() -> AnalysisRefused:
+    """Return the refusal of a file that goes on beyond every header."""
+    megabytes = MAX_HEADER_BYTES // 1024**2
+    return AnalysisRefused("ING-01", f"The DICOM header goes on for more than {megabytes} MB, so it was not read.")
+
+
+def _check_inflated(packed: bytes) -> None:
+    """Unpack raw deflate (DICOM PS3.5, A.5) piece by piece, keeping none, up to the bound."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    unpacked_bytes = 0
+    while packed and not stream.eof:
+        unpacked_bytes += len(stream.decompress(packed, _INFLATE_BYTES))
+        packed = stream.unconsumed_tail
+        if unpacked_bytes > MAX_HEADER_BYTES:
+            raise AnalysisRefused(
+                "ING-15",
+                f"A deflated file ({DeflatedExplicitVRLittleEndian}) that unpacks to more than "
+                f"{MAX_HEADER_BYTES // 1024**2} MB, so it was not read.",
+            )
 
 
 def _place_after_pydicom(file: BinaryIO, syntax: str) -> tuple[bool, int | None, int | None]:
@@ -173,6 +236,8 @@ def walk(file: BinaryIO, wanted: frozenset[int], wanted_groups: frozenset[int]) 
             try:
                 tag, vr, start, end = _element(data, position, is_explicit)
             except _Short:
+                if len(data) >= MAX_HEADER_BYTES:
+                    raise header_too_long() from None
                 more = file.read(max(_CHUNK_BYTES, len(data)))
                 if more:
                     data += more
@@ -216,7 +281,7 @@ def _walk_meta(data: bytes) -> tuple[dict[int, bytes], int]:
 
 
 def _meta_text(meta: dict[int, bytes], tag: int) -> str:
-    return meta.get(tag, b"").decode("ascii", "replace").strip(" \0")
+    return meta.get(tag, b"").decode("ascii", "replace").replace("\0", "").strip(" ")
 
 
 def _element(data: bytes, position: int, is_explicit: bool, depth: int = 0) -> tuple[int, str | None, int, int]:
@@ -347,6 +412,8 @@ class Values:
 def _plain(value: Any) -> Any:
     if isinstance(value, DicomSequence):
         return tuple({element.keyword: _plain(element.value) for element in item} for item in value)
-    if isinstance(value, str | int | float | bytes) or value is None:
+    if isinstance(value, str):
+        return value.replace("\0", "")  # no text of DICOM may hold it, and no database takes it
+    if isinstance(value, int | float | bytes) or value is None:
         return value
-    return tuple(value) if isinstance(value, Iterable) else str(value)
+    return tuple(map(_plain, value)) if isinstance(value, Iterable) else str(value).replace("\0", "")

@@ -29,6 +29,11 @@ LOSSY_SYNTAXES = frozenset(
 # These two may hold either; without a word in the header a reader cannot tell.
 MAYBE_LOSSY_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
 
+#: A UID has at most so many characters. Source: DICOM PS3.5, 9.1.
+MAX_UID_LENGTH = 64
+#: A member of a zip is unpacked into memory; no image of one series' slice is larger by far.
+MAX_MEMBER_BYTES = 512 * 1024**2
+
 _MODALITY_WORDS = {
     "NM": "gamma-camera images (NM)",
     "CT": "CT images",
@@ -114,7 +119,8 @@ def read_header(file: BinaryIO | Path) -> InstanceFacts:
     Raises
     ------
     AnalysisRefused
-        ``ING-01`` where it is not a DICOM file or cannot be read.
+        ``ING-01`` where it is not a DICOM file or cannot be read, or names a UID that is longer than one may be;
+        ``ING-15`` where it is deflated and unpacks to more than any slice.
     """
     if isinstance(file, Path):
         with Source.from_path(file).open() as opened:
@@ -176,12 +182,18 @@ def facts_of(read: Elements, values: Values) -> InstanceFacts:
     Raises
     ------
     AnalysisRefused
-        ``ING-01`` where it has no object in it.
+        ``ING-01`` where it has no object in it, or a UID is longer than one may be.
     """
     syntax = read.syntax
     sop_instance_uid = values.text(read, 0x00080018) or read.media_instance
     if not sop_instance_uid:
         raise AnalysisRefused("ING-01", "A DICOM file without an object in it: it has no identity (0008,0018).")
+    sop_class_uid = values.text(read, 0x00080016) or read.media_class
+    series_instance_uid = values.text(read, 0x0020000E)
+    study_instance_uid = values.text(read, 0x0020000D)
+    # Cut to what a database column holds, two of these could look like one.
+    if max(map(len, (sop_instance_uid, sop_class_uid, series_instance_uid, study_instance_uid))) > MAX_UID_LENGTH:
+        raise AnalysisRefused("ING-01", "A DICOM file with a UID of more than 64 characters, which none may have.")
     corrections = values.texts(read, 0x00280051)
     lossy_word = values.text(read, 0x00282110)
     position = values.numbers(read, 0x00200032, 3)
@@ -193,9 +205,9 @@ def facts_of(read: Elements, values: Values) -> InstanceFacts:
     scan_at = datetime.combine(day, moment) if day and moment else parse_datetime(values.text(read, 0x0008002A))
     return InstanceFacts(
         sop_instance_uid=sop_instance_uid,
-        sop_class_uid=values.text(read, 0x00080016) or read.media_class,
-        series_instance_uid=values.text(read, 0x0020000E),
-        study_instance_uid=values.text(read, 0x0020000D),
+        sop_class_uid=sop_class_uid,
+        series_instance_uid=series_instance_uid,
+        study_instance_uid=study_instance_uid,
         modality=values.text(read, 0x00080060),
         series_number=values.integer(read, 0x00200011),
         instance_number=values.integer(read, 0x00200013),
@@ -232,11 +244,14 @@ def read_instance(source: Source, values: Values) -> Instance:
         try:
             if source.path is None:  # a zip stream seeks slowly, so a DICOM member is unpacked once, into memory
                 head = file.read(132)
-                file = io.BytesIO(head + (file.read() if head[128:] == PREFIX else b""))
+                rest = file.read(MAX_MEMBER_BYTES + 1) if head[128:] == PREFIX else b""
+                file = io.BytesIO(head + rest)
             file_bytes = file.seek(0, io.SEEK_END)
             file.seek(0)
         except Exception as error:
             raise AnalysisRefused("ING-01", "The file is damaged, so it could not be read.") from error
+        if source.path is None and file_bytes > MAX_MEMBER_BYTES:
+            raise AnalysisRefused("ING-01", "The file is larger than any PET image, so it was not read.")
         read = read_elements(file, WANTED, WANTED_GROUPS)
     return instance_of(read, source, file_bytes, values)
 

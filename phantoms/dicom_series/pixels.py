@@ -10,6 +10,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.uid import UID
 
+from phantoms.dicom_series.elements import Bounded
 from phantoms.dicom_series.header import Instance
 from phantoms.errors import AnalysisRefused
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_EDGE = 2048  # rows or columns; PET matrices end below 1000
-MAX_VOLUME_BYTES = 2 * 1024**3
+MAX_VOLUME_BYTES = 1024**3  # the longest scans, 700 planes of 440 × 440, take half of it
+MAX_SLICE_FILE_BYTES = 128 * 1024**2  # the longest header and the largest plane, with room
 
 
 def check_pixels(instances: Sequence[Instance]) -> None:
@@ -78,14 +80,22 @@ def read_plane(instance: Instance, plane: NDArray[np.float32]) -> None:
     Raises
     ------
     AnalysisRefused
-        ``SERIES-PIXELS`` where the pixels cannot be decoded.
+        ``SERIES-PIXELS`` where the pixels cannot be decoded, or rescale to no finite number.
     """
     stored = _stored_fast(instance) if instance.pixel_offset is not None else _stored_by_pydicom(instance)
     if stored.shape != plane.shape:
         raise _undecodable(instance)
-    np.multiply(stored, np.float32(instance.slope), out=plane, casting="unsafe")
-    if instance.intercept:
-        plane += np.float32(instance.intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # judged below
+        np.multiply(stored, np.float32(instance.slope), out=plane, casting="unsafe")
+        if instance.intercept:
+            plane += np.float32(instance.intercept)
+    if not np.isfinite(plane).all():
+        raise AnalysisRefused(
+            "SERIES-PIXELS",
+            "The rescale slope or intercept of a slice makes values beyond all numbers (0028,1053) (0028,1052).",
+            "(0028,1053)",
+            "Export the series again from the scanner or archive.",
+        )
 
 
 def _stored_fast(instance: Instance) -> NDArray[Any]:
@@ -101,9 +111,12 @@ def _stored_fast(instance: Instance) -> NDArray[Any]:
 
 
 def _stored_by_pydicom(instance: Instance) -> NDArray[Any]:
+    if instance.file_bytes > MAX_SLICE_FILE_BYTES:
+        raise _undecodable(instance)
     try:
         with instance.source.open() as file:
-            return np.asarray(dcmread(io.BytesIO(file.read())).pixel_array)
+            whole = io.BytesIO(file.read(instance.file_bytes))  # a zip stream seeks slowly
+        return np.asarray(dcmread(Bounded(whole, MAX_SLICE_FILE_BYTES)).pixel_array)
     except Exception as error:
         raise _undecodable(instance) from error
 
