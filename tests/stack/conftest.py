@@ -114,6 +114,14 @@ class Place:
                 return process, line.split()[2]
         pytest.fail(f"it did not start:\n{said}")
 
+    def story(self, answer: Any) -> str:
+        """Return an answer with the end of every log, for the message of a failed test."""
+        ends = [
+            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}"
+            for path in sorted((self.var_dir / "log").glob("*.log"))
+        ]
+        return "\n".join([str(answer), *ends])
+
     def end(self) -> None:
         """Kill what still runs here and close what was read from it."""
         for pid in self.processes():

@@ -19,10 +19,10 @@ QUEUES = {"intake", "analysis", "reports"}
 
 def start_broker(place: Place) -> redis.Redis:
     """Start the embedded broker unless the place has one, and return a client of it."""
-    if "REDIS_URL" in place.env:
-        return redis.Redis.from_url(place.env["REDIS_URL"])
     folder = place.var_dir / "run"
     folder.mkdir(parents=True, mode=0o700)
+    if "REDIS_URL" in place.env:
+        return redis.Redis.from_url(place.env["REDIS_URL"])
     socket = Path(place.setting("EMBEDDED_SOCKET"))
     socket.parent.mkdir(parents=True, exist_ok=True)
     place.serve(*valkey_command(socket, folder), log="queue")
@@ -42,7 +42,7 @@ def test_worker_when_a_scan_is_sent_then_it_is_measured_and_reported(place: Plac
     process, _ = place.up("--port", "0")
     number = place.ask("send", "cylinder", "1")["number"]
     end = place.ask("settled", str(number), "60")
-    assert end["state"] == "AWAITING_REVIEW", end
+    assert end["state"] == "AWAITING_REVIEW", place.story(end)
     (run,) = end["runs"]
     assert run["verdict"] == "PASS"
     assert run["attempts"] == ["COMPLETED"]
@@ -66,7 +66,7 @@ def test_worker_when_its_group_is_killed_in_mid_analysis_then_another_completes_
     assert place.ask("state", number)["runs"][0]["state"] == "RUNNING", "the kill came too late"
 
     end = place.ask("settled", number, "60")
-    assert end["state"] == "AWAITING_REVIEW", end
+    assert end["state"] == "AWAITING_REVIEW", place.story(end)
     (run,) = end["runs"]
     assert run["state"] == "DONE"
     assert run["attempts"] == ["LOST", "COMPLETED"]
@@ -84,7 +84,7 @@ def test_parent_when_killed_in_mid_analysis_then_no_process_is_left_within_five_
     # The next start takes the work up again.
     place.up("--port", "0")
     end = place.ask("settled", number, "60")
-    assert end["state"] == "AWAITING_REVIEW", end
+    assert end["state"] == "AWAITING_REVIEW", place.story(end)
     assert end["runs"][0]["attempts"] == ["LOST", "COMPLETED"]
 
 
