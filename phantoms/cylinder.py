@@ -18,7 +18,7 @@ import numpy as np
 from phantoms import rois
 from phantoms.cylinder_pose import CylinderPose, cylindrical, find_cylinder, slice_heights_mm
 from phantoms.errors import AnalysisRefused
-from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
+from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
 from phantoms.sphere_ring import along_patient_axes
 from phantoms.standards import judge
 from phantoms.volume import PetVolume
@@ -112,7 +112,7 @@ def measure(
     sheet : Sheet or None
         What the site wrote down; without it the expected concentration and the bias are missing.
     suv_factor : float or None
-        Factor from the image's values to SUVbw (g/mL).
+        Factor from the volume's values to SUVbw (g/mL). Not used where the sheet calls the headers' dose a placeholder.
 
     Raises
     ------
@@ -126,11 +126,13 @@ def measure(
         sheet.concentration_bqml("cylinder", reference_time) if sheet else (None, QualityFlag.NO_SHEET)
     )
     budget = sheet.uncertainty_budget("cylinder") if sheet and expected is not None else None
+    if sheet is not None and sheet.header_dose == "placeholder":
+        suv_factor = None
     tiles, noise = _Tiles(region), _Noise(region)
     measurements = (
         *_concentrations(volume.unit, region, noise.mean_sd(), expected, expected_flags, budget, suv_factor),
         *_uniformity(region, tiles, noise),
-        Measurement(name="cylinder_diameter_mm", value=2 * pose.radius_mm, unit="mm"),
+        Measurement(name="cylinder_diameter_mm", value=2 * pose.radius_mm, unit="mm", flags=region.cut),
         Measurement(name="cylinder_tilt_deg", value=pose.tilt_deg, unit="deg"),
     )
     ring_mm, ring_ratio = region.rings()
@@ -235,6 +237,12 @@ class _Region:
         self.mean = total / weight
         variance = max(squares / voxels - self.mean**2, 0.0) * voxels / (voxels - 1)
         self.cov_pct = 100 * math.sqrt(variance) / self.mean
+
+    @property
+    def cut(self) -> QualityFlag:
+        """The flag of all that hangs on where the region lies: the image cuts it, or the wall that it is laid by."""
+        whole = self.is_complete and not self.pose.is_cut_across
+        return QualityFlag.NONE if whole else QualityFlag.OUTSIDE_IMAGE
 
     @property
     def deviation(self) -> NDArray[np.float64]:
@@ -392,15 +400,16 @@ def _concentrations(
     budget: Budget | None,
     suv_factor: float | None,
 ) -> Iterator[Measurement]:
-    cut = QualityFlag.NONE if region.is_complete else QualityFlag.OUTSIDE_IMAGE
+    cut = region.cut
     is_bqml = unit == "Bq/mL"
-    units = QualityFlag.NONE if is_bqml else QualityFlag.NO_UNITS
-    # An SUV image has no Bq/mL; an image without a unit still has raw values.
+    units = other_than_bqml(unit)
+    # An image of SUV or counts has no Bq/mL; an image without a unit still has raw values.
+    is_other = QualityFlag.OTHER_UNITS in units
     yield Measurement(
         name="cylinder_mean_bqml",
-        value=None if unit == "g/mL" else region.mean,
-        unit="Bq/mL" if unit == "g/mL" else unit,
-        uncertainty=noise_sd,
+        value=None if is_other else region.mean,
+        unit="Bq/mL" if is_other else unit,
+        uncertainty=None if is_other else noise_sd,
         flags=cut | units,
     )
     yield Measurement(
@@ -434,7 +443,6 @@ def _bias_sd_pct(ratio: float | None, budget: Budget | None, noise_sd: float, me
 
 
 def _uniformity(region: _Region, tiles: _Tiles, noise: _Noise) -> Iterator[Measurement]:
-    cut = QualityFlag.NONE if region.is_complete else QualityFlag.OUTSIDE_IMAGE
     rows = (
         (
             "cylinder_slice_deviation_max_pct",
@@ -449,7 +457,7 @@ def _uniformity(region: _Region, tiles: _Tiles, noise: _Noise) -> Iterator[Measu
         ("cylinder_cov_pct", region.cov_pct, "%", noise.cov_sd_pct()),
     )
     for name, value, unit, uncertainty in rows:
-        yield Measurement(name=name, value=value, unit=unit, uncertainty=uncertainty, flags=cut)
+        yield Measurement(name=name, value=value, unit=unit, uncertainty=uncertainty, flags=region.cut)
 
 
 def _findings(region: _Region, measured: dict[str, Measurement], sheet: Sheet | None) -> Iterator[Finding]:
@@ -469,7 +477,15 @@ def _findings(region: _Region, measured: dict[str, Measurement], sheet: Sheet | 
         source=_LAB_RULE,
         evidence={"residual_mm": pose.residual_mm},
     )
-    if any(pose.is_cut):
+    if region.cut:
+        yield _warning(
+            "PHA-CUT",
+            "The edge of the image cuts the cylinder's wall, so where the measured region lies is not sure.",
+            "wall at the edge",
+            "the whole phantom in the field",
+            "Scan again with the whole phantom in the field of view.",
+        )
+    elif any(pose.is_cut):
         ends = " and ".join(name for name, cut in zip(("foot", "head"), pose.is_cut, strict=True) if cut)
         yield Finding(
             id="PHA-CUT",

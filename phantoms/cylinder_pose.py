@@ -53,6 +53,8 @@ class CylinderPose:
         Mean distance between the outline in the image and the cylinder's.
     is_cut : tuple of bool
         Whether the image, not the cylinder, ends at the feet's and at the head's side.
+    is_cut_across : bool
+        Whether the outline reaches an edge of the image in x or y, so that its wall is not all seen.
     """
 
     center_lps_mm: NDArray[np.float64]
@@ -62,6 +64,7 @@ class CylinderPose:
     tilt_deg: float
     residual_mm: float
     is_cut: tuple[bool, bool]
+    is_cut_across: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
         tilt_deg=math.degrees(math.acos(min(1.0, float(axis[2])))),
         residual_mm=_residual_mm(body, full, point, axis, radius_mm),
         is_cut=(bool(area_mm2[0] > 0), bool(area_mm2[-1] > 0)),
+        is_cut_across=_touches_a_side(body.mask[full]),
     )
     _refuse_unless_uniform_cylinder(pose, body)
     return pose
@@ -222,6 +226,11 @@ def _full_slices(area_mm2: NDArray[np.float64]) -> NDArray[np.bool_]:
     there = area_mm2[area_mm2 > 0]
     usual = float(np.median(there[there > 0.5 * there.max()]))
     return np.abs(area_mm2 / usual - 1) < 0.03
+
+
+def _touches_a_side(mask: NDArray[np.bool_]) -> bool:
+    """Say whether an outline reaches its box in y or x: the box keeps a margin that only the image's edge takes."""
+    return bool(mask[:, [0, -1], :].any() or mask[:, :, [0, -1]].any())
 
 
 def _centroids(body: _Outline, slices: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from phantoms import background_rois, resolution, rois, sphere_ring
 from phantoms.diagnosis import diagnose
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
-from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
+from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
 from phantoms.spheres import DIAMETERS_MM
 from phantoms.volume import PetVolume
 
@@ -135,8 +135,9 @@ def measure(
     Parameters
     ----------
     volume : PetVolume
-        The image. In ``Bq/mL`` recoveries are absolute; without a unit the raw values are taken for Bq/mL and every
-        number that rests on it carries ``NO_UNITS``; in ``g/mL`` recoveries are not given.
+        The image. In ``Bq/mL`` recoveries are absolute; without a unit (``1``) the raw values are taken for Bq/mL and
+        every number that rests on it carries ``NO_UNITS``; in any other unit recoveries are not given
+        (``OTHER_UNITS``).
     reference_time : datetime or None
         The image's decay reference time, local wall clock.
     sheet : Sheet or None
@@ -180,7 +181,7 @@ def measure(
     fwhm_mm = resolution.common_fwhm_mm(fits)
     return NemaIqResult(
         measurements=tuple(_measurements(volume, pose, layout, background, spheres, lung, truth, fwhm_mm)),
-        findings=tuple(_findings(pose, layout)),
+        findings=tuple(_findings(pose, layout, background, spheres)),
         pose=pose,
         spheres=spheres,
         background_rois=tuple((center, background_rois.DIAMETER_MM / 2.0) for center in layout.centers_lps_mm),
@@ -208,7 +209,15 @@ class _Background:
     standard_error: float
     cov_pct: float
     roughness_pct: float
-    is_complete: bool
+
+    @property
+    def planes(self) -> int:
+        """How many planes lie whole in the image."""
+        return int(self.means[int(background_rois.DIAMETER_MM)].shape[0])
+
+    @property
+    def is_complete(self) -> bool:
+        return self.planes == len(PLANE_OFFSETS_MM)
 
     def of_size(self, diameter: int) -> float:
         return float(self.means[diameter].mean())
@@ -260,7 +269,6 @@ def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_ro
         standard_error=float(columns.std(ddof=1)) / math.sqrt(len(columns)),
         cov_pct=100.0 * math.sqrt(within + float(largest_means.var())) / mean,
         roughness_pct=100.0 * math.sqrt(within) / mean,
-        is_complete=len(planes) == len(PLANE_OFFSETS_MM),
     )
 
 
@@ -287,13 +295,13 @@ class _Truth:
     background_flags: QualityFlag
     ratio: float | None
     ratio_flags: QualityFlag
-    unit_flags: QualityFlag  # what a number in the image's unit carries
+    unit_flags: QualityFlag  # what a number carries that needs Bq/mL
     has_concentrations: bool  # whether the image's values can be compared with Bq/mL
 
 
 def _truth(sheet: Sheet | None, reference_time: datetime | None, unit: str) -> _Truth:
-    unit_flags = QualityFlag.NO_UNITS if unit == "1" else QualityFlag.NONE
-    has_concentrations = unit in {"Bq/mL", "1"}
+    unit_flags = other_than_bqml(unit)
+    has_concentrations = QualityFlag.OTHER_UNITS not in unit_flags
     if sheet is None:
         missing = QualityFlag.NO_SHEET
         return _Truth(None, missing, None, missing, None, missing, unit_flags, has_concentrations)
@@ -519,7 +527,7 @@ def _measurements(
         value=background.mean,
         unit=volume.unit,
         uncertainty=background.standard_error,
-        flags=planes | truth.unit_flags,
+        flags=planes | truth.unit_flags & QualityFlag.NO_UNITS,
     )
     yield Measurement(name="background_cov_pct", value=background.cov_pct, unit="%", flags=planes)
     yield Measurement(name="background_roughness_pct", value=background.roughness_pct, unit="%", flags=planes)
@@ -545,8 +553,7 @@ def _sphere_measurements(
     prefix = f"sphere_{sphere.diameter_mm}mm"
     cut = QualityFlag.NONE if sphere.is_whole else QualityFlag.OUTSIDE_IMAGE
     recovery = cut | truth.unit_flags | truth.sphere_flags
-    if not truth.has_concentrations:
-        recovery |= QualityFlag.NO_UNITS
+    raw = truth.unit_flags & QualityFlag.NO_UNITS
     contrast = cut | truth.ratio_flags
     if truth.ratio is not None and truth.ratio <= 1.0:
         contrast |= QualityFlag.NO_SHEET
@@ -555,9 +562,9 @@ def _sphere_measurements(
     rows: tuple[tuple[str, float | None, str, QualityFlag], ...] = (
         ("qh_pct", sphere.qh_pct, "%", contrast | planes),
         ("n_pct", sphere.n_pct, "%", planes),
-        ("a50", sphere.a50, volume.unit, cut | truth.unit_flags),
-        ("max", sphere.max, volume.unit, cut | truth.unit_flags),
-        ("peak", sphere.peak, volume.unit, cut | truth.unit_flags),
+        ("a50", sphere.a50, volume.unit, cut | raw),
+        ("max", sphere.max, volume.unit, cut | raw),
+        ("peak", sphere.peak, volume.unit, cut | raw),
         ("rc_a50", sphere.rc_a50, "1", recovery),
         ("rc_max", sphere.rc_max, "1", recovery),
         ("rc_peak", sphere.rc_peak, "1", recovery),
@@ -576,8 +583,13 @@ def _unless(value: float | None, flag: QualityFlag) -> QualityFlag:
     return flag if value is None else QualityFlag.NONE
 
 
-def _findings(pose: NemaPose, layout: background_rois.BackgroundRois) -> Iterator[Finding]:
-    """Say how the phantom was found; none of this decides."""
+def _findings(
+    pose: NemaPose,
+    layout: background_rois.BackgroundRois,
+    background: _Background,
+    spheres: tuple[SphereResult, ...],
+) -> Iterator[Finding]:
+    """Say how the phantom was found; of this only what the image cuts decides, and warns."""
     steep = pose.tilt_deg > _STEEP_TILT_DEG
     yield Finding(
         id="PHA-POSE",
@@ -603,3 +615,19 @@ def _findings(pose: NemaPose, layout: background_rois.BackgroundRois) -> Iterato
         expected=f"{background_rois.MARGIN_MM:.0f} mm",
         source="NEMA NU 2 section 7",
     )
+    cut = [sphere.diameter_mm for sphere in spheres if not sphere.is_whole]
+    if cut or not background.is_complete:
+        planes = len(PLANE_OFFSETS_MM)
+        seen = f"{background.planes} of the {planes} background planes lie in it"
+        names = " and ".join(filter(None, (", ".join(map(str, cut[:-1])), str(cut[-1])))) if cut else ""
+        lost = f", and it cuts the {names} mm sphere{'s' if len(cut) > 1 else ''}" if cut else ""
+        yield Finding(
+            id="PHA-CUT",
+            outcome=Outcome.WARN,
+            severity="query",
+            message=f"The image does not hold the whole phantom: {seen}{lost}.",
+            observed=f"{background.planes} of {planes} planes" + (f"; {names} mm" if cut else ""),
+            expected="the whole phantom in the field",
+            next_step="Scan again with the whole phantom in the field of view.",
+            owner=Owner.SITE,
+        )

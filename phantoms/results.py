@@ -39,6 +39,7 @@ class QualityFlag(Flag):
     NO_REFERENCE_TIME = auto()  # the image's decay reference time could not be found
     NO_SUV = auto()  # the SUV factor was refused
     NO_UNITS = auto()  # the headers name no unit: values are raw
+    OTHER_UNITS = auto()  # the headers name a unit that is not Bq/mL, so nothing compares with a concentration
     OUTSIDE_IMAGE = auto()  # the region is cut by the edge of the image
     NOT_LOCALISED = auto()
     NEAR_LIMIT = auto()  # closer to a limit than 2 SD, or than 0.02 for a recovery coefficient
@@ -48,6 +49,13 @@ class QualityFlag(Flag):
     def names(self) -> list[str]:
         """Return the flags' names in the order of their definition."""
         return [flag.name for flag in QualityFlag if flag.name and flag in self and flag is not QualityFlag.NONE]
+
+
+def other_than_bqml(unit: str) -> QualityFlag:
+    """Return what a number that needs Bq/mL carries where the image is in another unit, or in none (``1``)."""
+    if unit == "Bq/mL":
+        return QualityFlag.NONE
+    return QualityFlag.NO_UNITS if unit == "1" else QualityFlag.OTHER_UNITS
 
 
 @dataclass(frozen=True, kw_only=True)

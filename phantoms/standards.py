@@ -17,13 +17,14 @@ from typing import Any
 
 import yaml
 
+from phantoms.nuclides import NUCLIDES
 from phantoms.results import Measurement, Outcome, QualityFlag
 
 FOLDER = Path(__file__).with_name("standards")
 CONFIRMED = frozenset({"C", "C2", "D"})
 KNOWN_PROVENANCE = CONFIRMED | {"MH", "MM", "ML", "none"}
-STANDARD_KEYS = frozenset({"id", "title", "edition", "effective_from", "effective_to", "citation", "groups"})
-GROUP_KEYS = frozenset({"what", "unit", "provenance", "source", "decides", "reason", "near", "limits"})
+STANDARD_KEYS = frozenset({"id", "title", "edition", "effective_from", "effective_to", "citation", "nuclide", "groups"})
+GROUP_KEYS = frozenset({"what", "unit", "provenance", "source", "decides", "reason", "near", "needs_whole", "limits"})
 LIMIT_KEYS = frozenset({"low", "high", "warn"})
 
 
@@ -55,6 +56,8 @@ class Limit:
         Why the lab lets an unconfirmed limit decide, or keeps a confirmed one from deciding.
     what : str
         What is limited, in words.
+    needs_whole : bool
+        True: a number whose region the edge of the image cuts is not judged.
     """
 
     low: float | None
@@ -68,6 +71,7 @@ class Limit:
     near: float | None = None
     reason: str = ""
     what: str = ""
+    needs_whole: bool = False
 
     def margin(self, value: float) -> float | None:
         """Return the distance to the nearest end of the band, negative outside; None without a band."""
@@ -79,7 +83,10 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class Standard:
-    """One edition: ``limits`` by measurement name, with the citation and the dates in which it is in force."""
+    """One edition: ``limits`` by measurement name, with the citation and the dates in which it is in force.
+
+    ``nuclide`` is the one that the limits hold for, as `phantoms.nuclides` names it; None where any will do.
+    """
 
     id: str
     title: str
@@ -88,6 +95,7 @@ class Standard:
     effective_to: date | None
     citation: str
     limits: Mapping[str, Limit]
+    nuclide: str | None = None
 
 
 def available() -> tuple[str, ...]:
@@ -124,12 +132,16 @@ def parse(standard_id: str, content: Mapping[str, Any]) -> Standard:
     Raises
     ------
     StandardFileError
-        An unknown or missing key, an unknown provenance, a name limited twice, an empty or inverted band, or a
-        decision against the provenance without a reason.
+        An unknown or missing key, an unknown nuclide or provenance, a name limited twice, an empty or inverted band,
+        or a decision against the provenance without a reason.
     """
-    _check_keys(standard_id, content, STANDARD_KEYS, required=STANDARD_KEYS)
+    _check_keys(standard_id, content, STANDARD_KEYS, required=STANDARD_KEYS - {"nuclide"})
     if content["id"] != standard_id:
         msg = f"{standard_id}: the file names itself {content['id']!r}"
+        raise StandardFileError(msg)
+    nuclide = content.get("nuclide")
+    if nuclide is not None and nuclide not in NUCLIDES:
+        msg = f"{standard_id}: unknown nuclide {nuclide!r}; there are {', '.join(NUCLIDES)}"
         raise StandardFileError(msg)
     limits: dict[str, Limit] = {}
     for group in content["groups"]:
@@ -146,14 +158,16 @@ def parse(standard_id: str, content: Mapping[str, Any]) -> Standard:
         effective_to=content["effective_to"],
         citation=" ".join(content["citation"].split()),
         limits=MappingProxyType(limits),
+        nuclide=nuclide,
     )
 
 
 def judge(measurements: Iterable[Measurement], standard: Standard) -> tuple[Measurement, ...]:
     """Judge every measurement that the standard speaks of.
 
-    A limit that decides gives PASS, WARN, FAIL, or NOT_EVALUABLE where the number is missing or its unit is not
-    known; any other limit gives REPORT_ONLY. A band includes its ends, and a value is compared unrounded.
+    A limit that decides gives PASS, WARN, FAIL, or NOT_EVALUABLE where the number is missing, its unit is not known,
+    or the edge of the image cuts a region that the limit needs whole; any other limit gives REPORT_ONLY. A band
+    includes its ends, and a value is compared unrounded.
 
     A number nearer to an end of its band than the limit's ``near``, or than two standard deviations, gets the flag
     NEAR_LIMIT on either side of it. The flag leaves the verdict alone: the limit is the limit, so a value inside
@@ -184,7 +198,11 @@ def _judged(measurement: Measurement, limit: Limit, standard_id: str) -> Measure
         verdict = Outcome.REPORT_ONLY
         if limit.provenance not in CONFIRMED:
             flags |= QualityFlag.LIMIT_UNCONFIRMED
-    elif measurement.value is None or QualityFlag.NO_UNITS in flags:
+    elif (
+        measurement.value is None
+        or QualityFlag.NO_UNITS in flags
+        or (limit.needs_whole and QualityFlag.OUTSIDE_IMAGE in flags)
+    ):
         verdict = Outcome.NOT_EVALUABLE
     else:
         verdict = _verdict(measurement.value, limit)
@@ -215,7 +233,7 @@ def _inside(value: float, low: float | None, high: float | None) -> bool:
 
 
 def _group_limits(standard_id: str, group: Mapping[str, Any]) -> Iterable[tuple[str, Limit]]:
-    _check_keys(standard_id, group, GROUP_KEYS, required=GROUP_KEYS - {"decides", "reason", "near"})
+    _check_keys(standard_id, group, GROUP_KEYS, required=GROUP_KEYS - {"decides", "reason", "near", "needs_whole"})
     provenance, reason = str(group["provenance"]), str(group.get("reason", ""))
     if provenance not in KNOWN_PROVENANCE:
         msg = f"{standard_id}: unknown provenance {provenance!r}"
@@ -223,6 +241,10 @@ def _group_limits(standard_id: str, group: Mapping[str, Any]) -> Iterable[tuple[
     decides = bool(group.get("decides", provenance in CONFIRMED))
     if decides != (provenance in CONFIRMED) and not reason:
         msg = f"{standard_id}: {group['what']!r} decides against its provenance {provenance} without a reason"
+        raise StandardFileError(msg)
+    needs_whole = group.get("needs_whole", False)
+    if not isinstance(needs_whole, bool):
+        msg = f"{standard_id}: {group['what']!r} has needs_whole {needs_whole!r}, which is neither true nor false"
         raise StandardFileError(msg)
     for name, band in group["limits"].items():
         low, high, warn_low, warn_high = _band(standard_id, name, band)
@@ -243,6 +265,7 @@ def _group_limits(standard_id: str, group: Mapping[str, Any]) -> Iterable[tuple[
                 near=group.get("near"),
                 reason=reason,
                 what=" ".join(str(group["what"]).split()),
+                needs_whole=needs_whole,
             ),
         )
 

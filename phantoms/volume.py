@@ -22,12 +22,18 @@ class PetVolume:
     affine_lps_mm : ndarray of float64, shape (4, 4)
         Maps the index ``(x, y, z, 1)`` of a voxel centre to DICOM patient coordinates (LPS), millimetres.
     unit : str
-        ``Bq/mL``, ``g/mL`` or ``1`` where the headers name no unit.
+        ``Bq/mL``, ``g/mL``, any other as the headers name it (``CNTS``), or ``1`` where they name none.
     """
 
     image: NDArray[np.float32]
     affine_lps_mm: NDArray[np.float64]
     unit: str
+
+    def scaled(self, factor: float, unit: str) -> PetVolume:
+        """Return the same voxels times ``factor``, in ``unit``; itself where nothing changes."""
+        if factor == 1.0 and unit == self.unit:
+            return self
+        return PetVolume(self.image * np.float32(factor), self.affine_lps_mm, unit)
 
     @property
     def spacing_zyx_mm(self) -> tuple[float, float, float]:

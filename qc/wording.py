@@ -55,6 +55,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "NO_REFERENCE_TIME": "the image's decay reference time is not in the headers",
     "NO_SUV": "SUV was not worked out",
     "NO_UNITS": "the headers name no unit: raw values",
+    "OTHER_UNITS": "the values are not Bq/mL",
     "OUTSIDE_IMAGE": "the region is cut by the edge of the image",
     "NOT_LOCALISED": "the phantom was not found",
     "NEAR_LIMIT": "near the limit",

@@ -85,6 +85,11 @@ class Series:
         return self.header.Units
 
     @property
+    def to_bqml_factor(self) -> float | None:
+        """What turns the values of `load` into Bq/mL, see `SeriesHeader.to_bqml_factor`; 1 where they are that."""
+        return self.header.to_bqml_factor
+
+    @property
     def is_attenuation_corrected(self) -> bool | None:
         """Whether CorrectedImage names ATTN; None where it is absent."""
         return self.facts.is_attenuation_corrected
@@ -129,8 +134,9 @@ class Series:
     def load(self) -> PetVolume:
         """Read the pixels: ``image[z, y, x]`` in rescaled values, planes sorted along their normal.
 
-        MONOCHROME1 says how to display, so it changes no value. Steps that differ by less than a tenth are taken as
-        even with their mean.
+        The unit is that of the headers, so counts stay counts: `to_bqml_factor` leads on, and a SUV factor multiplies
+        the values as they are here. MONOCHROME1 says how to display, so it changes no value. Steps that differ by less
+        than a tenth are taken as even with their mean.
 
         Raises
         ------
@@ -142,7 +148,7 @@ class Series:
         image = np.empty(self.shape_zyx, np.float32)
         for plane, instance in zip(image, self.instances, strict=True):
             read_plane(instance, plane)
-        return PetVolume(image, affine, UNIT_OF_UNITS.get(self.units or "", "1"))
+        return PetVolume(image, affine, UNIT_OF_UNITS.get(self.units, self.units) if self.units else "1")
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def suv_factor(header: SeriesHeader) -> SuvResult:
     _check_consistency(header, notes)
     _check_corrections(header, notes)
     scaling = _scaling(header, notes)
+    _check_offsets(header, scaling, notes)
     body = read_body(header, notes)
     tracer = read_tracer(header, notes)
     timing = read_timing(header, tracer, notes)
@@ -158,6 +159,23 @@ def _check_consistency(header: SeriesHeader, notes: Notes) -> None:
     intercepts = {one.RescaleIntercept for one in header.slices} - {None, 0.0}
     if intercepts:
         notes.warn("SUV-INTERCEPT", "The rescale intercept is not 0, as PET must have it; it was applied (0028,1052).")
+
+    if header.is_derived:
+        notes.warn(
+            "SUV-DERIVED",
+            "The images are derived, not the scanner's own: they may have been resampled or changed (0008,0008).",
+        )
+
+
+def _check_offsets(header: SeriesHeader, scaling: _Scaling | None, notes: Notes) -> None:
+    """Say which times carry an offset that nothing can be compared with; SUV that need no times are left alone."""
+    tags = header.offsets_without_zone
+    if tags and (scaling is None or scaling.to_bqml is not None):
+        notes.warn(
+            "SUV-OFFSET",
+            f"Times have an offset from UTC {' '.join(tags)}, and the series has none (0008,0201): they were taken as "
+            "the scanner's wall clock. A wrong hour would change the SUV by up to 46 % (F-18).",
+        )
 
 
 def _check_corrections(header: SeriesHeader, notes: Notes) -> None:
@@ -230,15 +248,11 @@ def _scaling(header: SeriesHeader, notes: Notes) -> _Scaling | None:
 
 
 def _scaling_of_counts(header: SeriesHeader, notes: Notes) -> _Scaling | None:
-    maker = (header.Manufacturer or "").upper()
     names = {"SUVScaleFactor": "(7053,xx00)", "ActivityConcentrationScaleFactor": "(7053,xx09)"}
     values: dict[str, float | None] = {}
     for name, tag in names.items():
-        value = getattr(header, name)
-        is_orphan = name in header.private_without_creator
-        usable = value is not None and value > 0 and not (is_orphan and not maker.startswith("PHILIPS"))
-        values[name] = value if usable else None
-        if usable and is_orphan:
+        values[name] = header.philips_factor(name)
+        if values[name] is not None and name in header.private_without_creator:
             notes.warn(
                 "SUV-PRIVATE-NO-CREATOR",
                 f"{tag} has no private creator; with counts from Philips it cannot be anything else, so it was used.",

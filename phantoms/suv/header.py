@@ -25,6 +25,12 @@ _TEXTS = (
 )
 _NUMBERS = ("PatientWeight", "PatientSize", "SUVScaleFactor", "ActivityConcentrationScaleFactor")
 _LISTS = ("ImageType", "CorrectedImage", "private_without_creator")
+# Where a series may write a DT, which alone can carry its own offset from UTC.
+_SERIES_DATETIMES = {
+    "DecayCorrectionDateTime": "(0018,9701)",
+    "SiemensDecayCorrectionDateTime": "(0071,xx22)",
+    "GEScanDateTime": "(0009,xx0D)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +67,7 @@ class SeriesHeader:
     ``GEScanDateTime`` is GE's (0009,xx0D), ``SiemensDecayCorrectionDateTime`` is Siemens' (0071,xx22).
     ``private_without_creator`` names those of them whose block has no creator element.
     ``slices`` are in the order of the volume's planes. ``differing`` names attributes that are not the same on
-    every slice.
+    every slice. ``is_derived`` says whether ImageType calls any slice DERIVED.
     """
 
     Manufacturer: str | None = None
@@ -86,6 +92,36 @@ class SeriesHeader:
     injections: tuple[Injection, ...] = ()
     slices: tuple[SliceHeader, ...] = ()
     differing: tuple[str, ...] = ()
+    is_derived: bool = False
+
+    @property
+    def to_bqml_factor(self) -> float | None:
+        """What turns the rescaled pixel values into Bq/mL without weight, activity or times; None where nothing does.
+
+        1 for BQML; for CNTS Philips' ActivityConcentrationScaleFactor (7053,xx09), where all slices have the same.
+        """
+        if {"Units", "ActivityConcentrationScaleFactor"} & set(self.differing):
+            return None
+        if self.Units == "BQML":
+            return 1.0
+        return self.philips_factor("ActivityConcentrationScaleFactor") if self.Units == "CNTS" else None
+
+    def philips_factor(self, keyword: str) -> float | None:
+        """Return one of Philips' two factors by its keyword; None where it is no factor or may not be Philips'."""
+        value: float | None = getattr(self, keyword)
+        is_orphan = keyword in self.private_without_creator
+        is_philips = (self.Manufacturer or "").upper().startswith("PHILIPS")
+        return value if value is not None and value > 0 and (is_philips or not is_orphan) else None
+
+    @property
+    def offsets_without_zone(self) -> tuple[str, ...]:
+        """Attributes that carry an offset from UTC while the series names none to compare with (0008,0201)."""
+        if parse_offset(self.TimezoneOffsetFromUTC) is not None:
+            return ()
+        written = {"(0018,1078)": [one.RadiopharmaceuticalStartDateTime for one in self.injections]}
+        written["(0008,002A)"] = [one.AcquisitionDateTime for one in self.slices]
+        written |= {tag: [getattr(self, keyword)] for keyword, tag in _SERIES_DATETIMES.items()}
+        return tuple(tag for tag, texts in written.items() if any(_has_offset(text) for text in texts))
 
     @classmethod
     def from_slices(cls, headers: Sequence[Mapping[str, Any]]) -> SeriesHeader:
@@ -115,6 +151,7 @@ class SeriesHeader:
                 break
         count = _number(first.get("NumberOfSlices"))
         values["NumberOfSlices"] = int(count) if count else None
+        values["is_derived"] = any(_texts(header.get("ImageType"))[:1] == ("DERIVED",) for header in headers)
         return cls(**values, slices=tuple(_slice(header) for header in headers), differing=tuple(differing))
 
 
@@ -150,7 +187,7 @@ def _injections(sequence: Iterable[Mapping[str, Any]] | None) -> tuple[Injection
 
 
 def _text(value: Any) -> str | None:
-    text = "" if value is None else str(value).strip(" \0")
+    text = "" if value is None else str(value).replace("\0", " ").strip()
     return text or None
 
 
@@ -211,6 +248,11 @@ def parse_datetime(text: str | None, zone: str | None = None) -> datetime | None
         return wall + (wanted - own) if own is not None and wanted is not None else wall
     except OverflowError:
         return None
+
+
+def _has_offset(text: str | None) -> bool:
+    match = _DATETIME.match(text or "")
+    return match is not None and match[3] is not None
 
 
 def parse_offset(text: str | None) -> timedelta | None:

@@ -268,14 +268,17 @@ def test_measure_when_the_time_is_null_then_the_bias_is_given_and_flagged():
     assert QualityFlag.SHEET_TIME_ASSUMED in bias.flags
 
 
-@pytest.mark.parametrize(("unit", "mean"), [("1", 7500.0), ("g/mL", None)])
+@pytest.mark.parametrize(("unit", "mean"), [("1", 7500.0), ("g/mL", None), ("CNTS", None), ("PROPCPS", None)])
 def test_measure_when_the_unit_is_not_bqml_then_there_is_no_bias(unit, mean):
     scan = digital.uniform_cylinder(cov=0, **SMALL)
     result = measure(scan, replace(scan.volume, unit=unit), suv_factor=1.0)
     found = {one.name: one for one in result.measurements}
     assert found["cylinder_bias_pct"].value is None
-    assert QualityFlag.NO_UNITS in found["cylinder_bias_pct"].flags
+    flag = QualityFlag.NO_UNITS if unit == "1" else QualityFlag.OTHER_UNITS
+    for name in ("cylinder_bias_pct", "cylinder_mean_bqml"):
+        assert found[name].flags & (QualityFlag.NO_UNITS | QualityFlag.OTHER_UNITS) is flag
     assert found["cylinder_mean_bqml"].value == (None if mean is None else pytest.approx(mean, rel=1e-4))
+    assert found["cylinder_cov_pct"].value is not None
     assert found["cylinder_suv_mean"].value == pytest.approx(7500.0, rel=1e-4)
 
 
@@ -295,6 +298,27 @@ def test_findings_when_the_image_ends_first_then_the_ends_are_named():
     result = measure(scan)
     assert "head end" in by_id(result.findings)["PHA-CUT"].message
     assert numbers(result)["cylinder_bias_pct"] == pytest.approx(0.0, abs=0.1)
+
+
+def test_findings_when_the_edge_of_the_image_cuts_the_cylinder_then_the_site_is_warned_and_numbers_are_flagged():
+    scan = digital.uniform_cylinder(cov=0.05, shift_mm=(86.0, 0, 0), **SMALL)
+    result = measure(scan)
+    finding = by_id(result.findings)["PHA-CUT"]
+    assert (finding.outcome, finding.severity, finding.owner) == (Outcome.WARN, "query", Owner.SITE)
+    assert finding.next_step
+    found = {one.name: one for one in result.measurements}
+    for name in ("cylinder_mean_bqml", "cylinder_bias_pct", "cylinder_diameter_mm", "cylinder_cov_pct"):
+        assert QualityFlag.OUTSIDE_IMAGE in found[name].flags
+
+
+def test_suv_mean_when_the_headers_dose_is_a_placeholder_then_it_is_missing():
+    scan = digital.uniform_cylinder(cov=0, **SMALL)
+    made_up, real = Sheet.parse({**scan.sheet, "header_dose": "placeholder"}), Sheet.parse(scan.sheet)
+    found = {one.name: one for one in measure(scan, sheet=made_up, suv_factor=1 / 7500).measurements}
+    assert found["cylinder_suv_mean"].value is None
+    assert QualityFlag.NO_SUV in found["cylinder_suv_mean"].flags
+    assert found["cylinder_bias_pct"].value == pytest.approx(0.0, abs=0.1)
+    assert numbers(measure(scan, sheet=real, suv_factor=1 / 7500))["cylinder_suv_mean"] == pytest.approx(1.0, abs=0.01)
 
 
 def test_findings_when_the_sheets_volume_does_not_fit_the_image_then_says_so():

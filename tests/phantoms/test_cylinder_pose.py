@@ -69,6 +69,25 @@ def test_find_cylinder_when_its_ends_are_outside_then_says_so_and_measures_what_
     assert localise.find_cylinder(moved.volume).is_cut == (False, True)
 
 
+def moved_to_edge(axis, sign, gap_mm, **more):
+    """Place a cylinder with its wall so far inside one transaxial edge of the image; a negative gap lies outside."""
+    radius_mm, half_field_mm = 100.0, SMALL["shape_zyx"][1] * SMALL["spacing_zyx_mm"][1] / 2
+    shift = [0.0, 0.0, 0.0]
+    shift[axis] = sign * (half_field_mm - radius_mm - gap_mm)
+    return digital.uniform_cylinder(shift_mm=tuple(shift), cov=0.05, radius_mm=radius_mm, **(SMALL | more))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_find_cylinder_when_an_edge_of_the_image_cuts_its_wall_then_says_so(axis, sign):
+    assert localise.find_cylinder(moved_to_edge(axis, sign, -6.0).volume).is_cut_across
+    assert not localise.find_cylinder(moved_to_edge(axis, sign, 12.0).volume).is_cut_across
+
+
+def test_find_cylinder_when_only_its_ends_are_outside_then_it_is_not_cut_across():
+    assert not localise.find_cylinder(digital.uniform_cylinder(length_mm=300, cov=0.05, **SMALL).volume).is_cut_across
+
+
 def test_find_cylinder_when_the_bed_is_in_the_image_then_does_not_mind():
     scan = digital.uniform_cylinder(bed_fraction=0.2, **SMALL)
     found = localise.find_cylinder(scan.volume)

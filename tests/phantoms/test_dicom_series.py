@@ -182,10 +182,29 @@ def test_load_when_written_then_values_grid_and_unit_come_back(tmp_path: Path) -
     assert series.spacing_zyx_mm == pytest.approx(SPACING_ZYX_MM)
 
 
-@pytest.mark.parametrize(("units", "unit"), [("BQML", "Bq/mL"), ("GML", "g/mL"), ("CNTS", "1"), (None, "1")])
+@pytest.mark.parametrize(
+    ("units", "unit"), [("BQML", "Bq/mL"), ("GML", "g/mL"), ("CNTS", "CNTS"), ("PROPCPS", "PROPCPS"), (None, "1")]
+)
 def test_load_when_units_are_named_then_the_volume_has_them(tmp_path: Path, units: str | None, unit: str) -> None:
     written(tmp_path, Units=units)
     assert series_of(tmp_path).load().unit == unit
+
+
+def test_volume_when_scaled_then_values_and_unit_change_and_the_grid_stays() -> None:
+    plain = volume(unit="CNTS")
+    scaled = plain.scaled(2.5, "Bq/mL")
+    np.testing.assert_allclose(scaled.image, 2.5 * plain.image, rtol=1e-6)
+    assert scaled.image.dtype == np.float32
+    assert scaled.unit == "Bq/mL"
+    np.testing.assert_array_equal(scaled.affine_lps_mm, plain.affine_lps_mm)
+    same = volume(unit="Bq/mL")
+    assert same.scaled(1.0, "Bq/mL") is same
+
+
+@pytest.mark.parametrize(("units", "factor"), [("BQML", 1.0), ("GML", None), ("CNTS", None), (None, None)])
+def test_to_bqml_factor_when_only_units_lead_there_then_bqml_alone_has_one(tmp_path: Path, units, factor) -> None:
+    written(tmp_path, Units=units)
+    assert series_of(tmp_path).to_bqml_factor == factor
 
 
 def test_load_when_file_names_are_in_any_order_then_planes_are_sorted_by_position(tmp_path: Path) -> None:

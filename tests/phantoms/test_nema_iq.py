@@ -18,7 +18,7 @@ from phantoms import dicom_series, digital, nema_iq, standards
 from phantoms.diagnosis import diagnose
 from phantoms.errors import AnalysisRefused
 from phantoms.nema_iq import NemaIqResult, isocontour, measure
-from phantoms.results import Measurement, Outcome, QualityFlag, worst
+from phantoms.results import Measurement, Outcome, Owner, QualityFlag, worst
 from phantoms.sheet import Sheet
 from phantoms.volume import PetVolume
 
@@ -382,17 +382,60 @@ def test_measure_when_the_image_names_no_unit_measures_and_judges_no_recovery(go
 def test_measure_when_the_image_is_suv_gives_no_absolute_recovery(good: digital.DigitalScan) -> None:
     result = by_name(measure(replace(good.volume, unit="g/mL"), reference_time=None, sheet=Sheet.parse(TEN_TO_ONE)))
     assert result["sphere_37mm_rc_a50"].value is None
-    assert QualityFlag.NO_UNITS in result["sphere_37mm_rc_a50"].flags
+    assert QualityFlag.OTHER_UNITS in result["sphere_37mm_rc_a50"].flags
+    assert QualityFlag.NO_UNITS not in result["sphere_37mm_rc_a50"].flags
     assert result["sphere_37mm_crc_a50"].value is not None
+
+
+def test_measure_when_the_image_is_in_another_unit_gives_what_needs_no_concentration(good: digital.DigitalScan) -> None:
+    counts = PetVolume(good.volume.image / np.float32(1.1), good.volume.affine_lps_mm, "CNTS")
+    result = measure(counts, reference_time=None, sheet=Sheet.parse(TEN_TO_ONE))
+    found = by_name(result)
+    for name in ("rc_a50", "rc_max", "rc_peak"):
+        one = found[f"sphere_37mm_{name}"]
+        assert one.value is None
+        assert QualityFlag.OTHER_UNITS in one.flags
+        assert QualityFlag.NO_UNITS not in one.flags
+    for name in ("a50", "max", "n_pct", "qh_pct", "relative_rc_a50", "crc_a50", "center_x_mm"):
+        assert found[f"sphere_37mm_{name}"].value is not None
+    assert found["sphere_37mm_a50"].unit == found["background_mean"].unit == "CNTS"
+    assert QualityFlag.NO_UNITS not in found["background_mean"].flags
+    assert found["background_cov_pct"].value is not None
+    judged = {m.name: m.verdict for m in standards.judge(result.measurements, standards.load("earl1_18f"))}
+    assert judged["sphere_37mm_rc_a50"] is Outcome.NOT_EVALUABLE
+
+
+def test_measure_when_counts_are_turned_into_bqml_gives_the_same_recoveries(good: digital.DigitalScan) -> None:
+    counts = PetVolume(good.volume.image / np.float32(1.6), good.volume.affine_lps_mm, "CNTS")
+    turned = replace(good, volume=counts.scaled(1.6, "Bq/mL"))
+    plain, found = by_name(run(good)), by_name(run(turned))
+    for name in ("sphere_37mm_rc_a50", "sphere_10mm_rc_max", "background_mean"):
+        assert found[name].value == pytest.approx(plain[name].value, rel=1e-5)
+        assert found[name].flags == plain[name].flags
 
 
 def test_measure_when_the_image_ends_early_says_which_numbers_suffer(good: digital.DigitalScan) -> None:
     top = int(good.volume.to_index_zyx(np.array(good.truth["center_lps_mm"]))[0]) + 6  # 15 mm over the sphere plane
-    result = by_name(run(replace(good, volume=replace(good.volume, image=good.volume.image[:top]))))
+    measured = run(replace(good, volume=replace(good.volume, image=good.volume.image[:top])))
+    result = by_name(measured)
     assert QualityFlag.OUTSIDE_IMAGE in result["sphere_22mm_n_pct"].flags
     assert QualityFlag.OUTSIDE_IMAGE in result["background_mean"].flags
     assert QualityFlag.OUTSIDE_IMAGE in result["sphere_37mm_a50"].flags
     assert QualityFlag.OUTSIDE_IMAGE not in result["sphere_10mm_a50"].flags
+    finding = next(one for one in measured.findings if one.id == "PHA-CUT")
+    assert finding.outcome is Outcome.WARN
+    assert finding.severity == "query"  # what is for information only decides nothing
+    assert finding.owner is Owner.SITE
+    assert "4 of the 5 background planes" in finding.message
+    assert "the 37, 28, 22 and 17 mm spheres" in finding.message
+    assert finding.next_step
+    judged = {one.name: one.verdict for one in standards.judge(measured.measurements, standards.load("earl1_18f"))}
+    assert judged["sphere_37mm_rc_a50"] is Outcome.NOT_EVALUABLE
+    assert judged["sphere_10mm_rc_a50"] is not Outcome.NOT_EVALUABLE
+
+
+def test_findings_when_the_whole_phantom_is_in_the_field_then_nothing_is_cut(good: digital.DigitalScan) -> None:
+    assert "PHA-CUT" not in {one.id for one in run(good).findings}
 
 
 # --- a real phantom beside other programs -----------------------------------------------------

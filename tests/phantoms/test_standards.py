@@ -104,6 +104,34 @@ def test_judge_when_the_number_has_no_unit_does_not_evaluate_it() -> None:
     assert one.value == 0.8
 
 
+@pytest.mark.parametrize("standard_id", PUBLISHED)
+@pytest.mark.parametrize("metric", ["a50", "max"])
+def test_judge_when_the_image_cuts_a_sphere_then_its_recovery_is_not_evaluated(standard_id: str, metric: str) -> None:
+    name = f"sphere_37mm_rc_{metric}"
+    limit = standards.load(standard_id).limits[name]
+    inside = (limit.low + limit.high) / 2
+    one = judged(name, inside, standard=standard_id, flags=QualityFlag.OUTSIDE_IMAGE)
+    assert one.verdict is Outcome.NOT_EVALUABLE
+    assert one.value == inside
+    assert judged(name, inside, standard=standard_id).verdict is Outcome.PASS
+
+
+def test_judge_when_the_image_cuts_what_may_be_cut_then_the_number_is_judged() -> None:
+    assert judged("background_cov_pct", 10.0, flags=QualityFlag.OUTSIDE_IMAGE).verdict is Outcome.PASS
+    assert judged("sphere_37mm_rc_peak", 0.9, flags=QualityFlag.OUTSIDE_IMAGE).verdict is Outcome.REPORT_ONLY
+
+
+@pytest.mark.parametrize("standard_id", PUBLISHED)
+def test_load_names_the_nuclide_that_the_limits_are_for(standard_id: str) -> None:
+    assert standards.load(standard_id).nuclide == "F-18"
+
+
+def test_parse_when_no_nuclide_is_named_then_the_standard_has_none() -> None:
+    content = file_content()
+    del content["nuclide"]
+    assert standards.parse("earl1_18f", content).nuclide is None
+
+
 @pytest.mark.parametrize(
     ("value", "uncertainty", "is_near"),
     [(0.775, None, True), (0.785, None, False), (0.755, None, True), (0.80, 0.03, True), (0.82, 0.01, False)],
@@ -160,6 +188,9 @@ def file_content() -> dict[str, Any]:
         (lambda c: c.update(id="other"), "names itself"),
         (lambda c: c.update(author="x"), "unknown keys"),
         (lambda c: c.pop("citation"), "missing keys"),
+        (lambda c: c.update(nuclide="F18"), "unknown nuclide 'F18'"),
+        (lambda c: c.update(nuclide=18), "unknown nuclide 18"),
+        (lambda c: c["groups"][0].update(needs_whole="no"), "needs_whole"),
         (lambda c: c["groups"][0].update(provenance="X"), "unknown provenance"),
         (lambda c: c["groups"][0].pop("source"), "missing keys"),
         (lambda c: c["groups"][0].update(provenance="ML", decides=True), "without a reason"),

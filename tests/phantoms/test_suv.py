@@ -484,6 +484,46 @@ def test_injection_when_its_date_cannot_belong_to_the_scan_then_the_time_of_day_
     assert "AD-01" in codes(result)
 
 
+@pytest.mark.parametrize(
+    ("given", "changes", "attribute"),
+    [
+        ({"RadiopharmaceuticalStartDateTime": "20260302100000+0100"}, {}, "(0018,1078)"),
+        ({}, {"AcquisitionDateTime": "20260302110000.000000+0100"}, "(0008,002A)"),
+        ({}, {"DecayCorrectionDateTime": "20260302110000-0500"}, "(0018,9701)"),
+        ({}, {"Manufacturer": "GE MEDICAL SYSTEMS", "GEScanDateTime": "20260302110000+0000"}, "(0009,xx0D)"),
+        ({}, {"SiemensDecayCorrectionDateTime": "20260302110000+0000"}, "(0071,xx22)"),
+    ],
+)
+def test_time_when_it_has_an_offset_and_the_series_has_none_then_the_number_stays_and_it_is_said(
+    given, changes, attribute
+) -> None:
+    result = suv_factor(header(given=given, **changes))
+    assert result.factor_g_per_bq == pytest.approx(factor_by_hand(3600), rel=1e-12)
+    detail = next(one.detail for one in result.warnings if one.code == "SUV-OFFSET")
+    assert attribute in detail
+    assert "(0008,0201)" in detail
+    assert "46 %" in detail
+    named = suv_factor(header(given=given, **changes, TimezoneOffsetFromUTC="+0100"))
+    assert "SUV-OFFSET" not in codes(named)
+
+
+def test_time_when_the_values_are_suv_already_then_an_offset_does_not_matter() -> None:
+    given = {"RadiopharmaceuticalStartDateTime": "20260302100000+0100"}
+    assert "SUV-OFFSET" not in codes(suv_factor(header(Units="GML", given=given)))
+
+
+def test_factor_when_the_image_is_derived_then_it_stays_and_it_is_said() -> None:
+    plain, derived = suv_factor(header()), suv_factor(header(ImageType=["DERIVED", "SECONDARY"]))
+    assert derived.factor_g_per_bq == plain.factor_g_per_bq
+    assert codes(derived) - codes(plain) == {"SUV-DERIVED"}
+    assert "(0008,0008)" in next(one.detail for one in derived.warnings if one.code == "SUV-DERIVED")
+
+
+def test_factor_when_one_slice_is_derived_then_it_is_said() -> None:
+    result = suv_factor(header(slices=[{}, {"ImageType": ["DERIVED", "PRIMARY"]}]))
+    assert "SUV-DERIVED" in codes(result)
+
+
 def test_scan_when_its_acquisition_date_is_a_placeholder_then_the_series_date_is_used_and_said() -> None:
     result = suv_factor(header(AcquisitionDate="19000101"))
     assert result.factor_g_per_bq == pytest.approx(factor_by_hand(3600), rel=1e-12)

@@ -101,3 +101,34 @@ def test_header_when_there_are_no_slices_then_it_is_empty() -> None:
 def test_suv_when_imported_then_nothing_but_python_comes_with_it() -> None:
     check = "import sys, phantoms.suv; sys.exit(bool({'numpy', 'scipy', 'pydicom', 'django'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+PHILIPS = {"Manufacturer": "Philips Medical Systems", "Units": "CNTS", "ActivityConcentrationScaleFactor": 1.6}
+
+
+@pytest.mark.parametrize(
+    ("changes", "factor"),
+    [
+        ({}, 1.6),
+        ({"private_without_creator": ["ActivityConcentrationScaleFactor"]}, 1.6),
+        ({"Manufacturer": "OTHER", "private_without_creator": ["ActivityConcentrationScaleFactor"]}, None),
+        ({"ActivityConcentrationScaleFactor": 0.0}, None),
+        ({"ActivityConcentrationScaleFactor": None}, None),
+        ({"Units": "PROPCPS"}, None),
+        ({"Units": "BQML"}, 1.0),
+        ({"Units": "GML"}, None),
+        ({"Units": None}, None),
+    ],
+)
+def test_to_bqml_factor_when_philips_names_it_then_counts_have_one(changes, factor) -> None:
+    assert SeriesHeader.from_slices([PHILIPS | changes]).to_bqml_factor == factor
+
+
+@pytest.mark.parametrize("change", [{"ActivityConcentrationScaleFactor": 1.7}, {"Units": "BQML"}])
+def test_to_bqml_factor_when_slices_differ_then_there_is_none(change) -> None:
+    assert SeriesHeader.from_slices([PHILIPS, PHILIPS | change]).to_bqml_factor is None
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\0", "\r", " \t\0 "])
+def test_text_when_it_is_blank_then_it_counts_as_absent(blank: str) -> None:
+    assert SeriesHeader.from_slices([{"Manufacturer": blank}]).Manufacturer is None
