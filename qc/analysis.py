@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from phantoms.dicom_series import Scan, Series, Source
     from phantoms.localise import NemaPose
     from phantoms.sheet import Sheet
+    from phantoms.standards import Standard
     from phantoms.suv import SuvResult, Warned
     from phantoms.volume import PetVolume
 
@@ -198,11 +199,7 @@ def _measure_phantom(
     assert series is not None  # noqa: S101 (both were set before a volume could be read)
     assert suv is not None  # noqa: S101
     work.findings += _image_findings(series, suv)
-    sheet: Sheet | None = None
-    if request.sheet is not None:
-        from phantoms.sheet import Sheet as ParsedSheet
-
-        sheet = ParsedSheet.parse(request.sheet)
+    sheet = _read_sheet(work, request, series, suv)
     known: dict[str, Any] = {
         "reference_time": suv.reference_time,
         "sheet": sheet,
@@ -217,20 +214,58 @@ def _measure_phantom(
         known |= {"edition": request.edition, "pose": pose}
     result = work.timed("measure", lambda: method.measure(volume, **known))
     work.measurements += result.measurements
-    for standard_id in standards.available():
-        work.measurements += standards.judge(result.measurements, standards.load(standard_id))
+    for standard in map(standards.load, standards.available()):
+        if _holds_for(standard, suv):
+            work.measurements += standards.judge(result.measurements, standard)
     work.findings += result.findings
     deciding = [standards.load(standard_id) for standard_id in request.standards]
+    work.findings += [_other_nuclide(standard, suv) for standard in deciding if not _holds_for(standard, suv)]
     # Two editions may name the same cause; it is said once, in the words of the first that does.
-    causes = {cause.id: cause for standard in reversed(deciding) for cause in method.diagnose(result, standard)}
+    fitting = [standard for standard in reversed(deciding) if _holds_for(standard, suv)]
+    causes = {cause.id: cause for standard in fitting for cause in method.diagnose(result, standard)}
     work.findings += causes.values()
-    if sheet is not None:
-        work.findings += sheet.check(suv.reference_time)
     if with_figures:
         from phantoms import figures
 
         draw: Any = figures.cylinder_figures if work.method == "cylinder" else figures.nema_iq_figures
         work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0]))
+
+
+def _read_sheet(work: _Work, request: Request, series: Series, suv: SuvResult) -> Sheet | None:
+    """Return the sheet as far as it may be used, with what looks wrong in it among the findings.
+
+    A sheet of another nuclide than the images' is not used at all: decayed by either half-life it would give a number.
+    """
+    if request.sheet is None:
+        return None
+    from phantoms.sheet import Sheet
+
+    sheet = Sheet.parse(
+        request.sheet, header_nuclide=suv.nuclide, is_one_instant=series.header.DecayCorrection != "NONE"
+    )
+    problems = sheet.check(suv.reference_time, fills=FILLS[work.method])
+    work.findings += problems
+    is_other = any(one.id == "SHEET-NUCLIDE" and one.outcome is Outcome.NOT_EVALUABLE for one in problems)
+    return None if is_other else sheet
+
+
+def _holds_for(standard: Standard, suv: SuvResult) -> bool:
+    """Say whether a standard was made for the nuclide of the images; headers that name none are given the doubt."""
+    return None in (standard.nuclide, suv.nuclide) or standard.nuclide == suv.nuclide
+
+
+def _other_nuclide(standard: Standard, suv: SuvResult) -> Finding:
+    return Finding(
+        id="STD-NUCLIDE",
+        outcome=Outcome.NOT_EVALUABLE,
+        severity="exclude",
+        message=f"{standard.title} holds for {standard.nuclide}; these images are of {suv.nuclide}.",
+        observed=suv.nuclide or "",
+        expected=standard.nuclide or "",
+        next_step="Choose a standard for this nuclide.",
+        owner=Owner.CORE_LAB,
+        source=standard.citation,
+    )
 
 
 def _image_findings(series: Series, suv: SuvResult) -> list[Finding]:

@@ -264,7 +264,7 @@ def test_figures_when_digital_scans_are_drawn_then_the_page_lists_them(analysed)
 def test_methods_when_their_version_rises_then_page_and_changelog_say_so() -> None:
     for method, version in analysis.METHODS.items():
         assert f"`{method}@{version}`" in text_of("CHANGELOG.md")
-    for method in analysis.JUDGED_METHODS:
+    for method in analysis.FILLS:
         assert f"`{method}@{analysis.METHODS[method]}`" in text_of(METHODS_PAGE)
     assert f"## {analysis.VERSION}" in text_of("CHANGELOG.md")
     assert tomllib.loads(text_of("pyproject.toml"))["project"]["version"] == analysis.VERSION

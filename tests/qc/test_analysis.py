@@ -198,3 +198,54 @@ def test_decide_when_numbers_differ_then_the_worst_of_the_named_standard_counts(
 def test_decide_when_a_finding_is_for_information_then_it_lowers_nothing():
     assert analysis.decide([judged(Outcome.PASS, "a")], [found(Outcome.WARN, "info")], ["a"]) is Outcome.PASS
     assert analysis.decide([judged(Outcome.PASS, "a")], [found(Outcome.WARN)], ["a"]) is Outcome.WARN
+
+
+def gallium(dataset, number):
+    dataset.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = 4062.6
+    del dataset.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence
+
+
+def test_standard_when_the_images_are_of_another_nuclide_then_it_does_not_judge_them(cylinder, changed):
+    sheet = cylinder[1] | {"nuclide": "Ga-68"}
+    result = result_of(changed(gallium), method="cylinder", sheet=sheet)
+    assert result["suv"]["nuclide"] == "Ga-68"
+    assert "STD-NUCLIDE" in ids_of(result, "NOT_EVALUABLE")
+    assert result["verdict"] == "NOT_EVALUABLE"
+    assert not [one for one in result["measurements"] if one["standard"] is not None]
+
+
+def test_sheet_when_its_nuclide_is_not_that_of_the_images_then_no_bias_is_given(cylinder, changed):
+    result = result_of(changed(gallium), method="cylinder", sheet=cylinder[1] | {"nuclide": "F-18"})
+    assert "SHEET-NUCLIDE" in ids_of(result, "NOT_EVALUABLE")
+    assert value_of(result, "cylinder_bias_pct") is None
+
+
+def test_sheet_when_it_holds_fills_of_another_phantom_then_they_change_nothing(cylinder):
+    folder, sheet = cylinder
+    more = [
+        {"what": "spheres", "concentration_bqml": 8000.0, "at": "2026-03-02T10:30:00"},
+        {"what": "background", "concentration_bqml": 2000.0, "at": "2026-03-02T10:30:00"},
+    ]
+    result = result_of(folder, method="cylinder", sheet=sheet | {"fills": [*sheet["fills"], *more]})
+    assert result["verdict"] == "PASS"
+
+
+def test_sheet_when_a_date_is_years_off_then_it_is_a_finding_and_no_crash(cylinder):
+    folder, sheet = cylinder
+    (fill,) = sheet["fills"]
+    later = fill | {"assayed_at": fill["assayed_at"].replace("2026", "2027")}
+    result = result_of(folder, method="cylinder", sheet=sheet | {"fills": [later]})
+    assert result["verdict"] == "NOT_EVALUABLE"
+    assert value_of(result, "cylinder_bias_pct") is None
+
+
+def test_phantom_when_decay_is_not_corrected_then_a_fill_without_time_gives_no_bias(cylinder, changed):
+    def beds(dataset, number):
+        dataset.DecayCorrection = "NONE"
+        dataset.CorrectedImage = [name for name in dataset.CorrectedImage if name != "DECY"]
+        dataset.AcquisitionTime = "103000" if number < 28 else "104000"
+
+    sheet = cylinder[1] | {"fills": [{"what": "cylinder", "concentration_bqml": 7500.0, "at": None}]}
+    result = result_of(changed(beds), method="cylinder", sheet=sheet)
+    assert value_of(result, "cylinder_bias_pct") is None
+    assert result["verdict"] != "PASS"
