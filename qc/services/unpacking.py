@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import lzma
 import struct
 import zipfile
 import zlib
@@ -35,6 +36,9 @@ BATCH_ENTRIES = 50
 #: An entry of the directory has 46 bytes and its names; more than this each is no scan's folder.
 _DIRECTORY_BYTES_PER_ENTRY = 320
 _END_BYTES = 22
+_LOCATOR_BYTES = 20
+_LONG_END_BYTES = 56
+_IN_LONG_FORM = 0xFFFFFFFF
 _COMMENT_MAX_BYTES = 65_535
 
 
@@ -134,7 +138,11 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[by
     try:
         with archive.open(entry) as file:
             yield from storage.read_chunks(file)  # type: ignore[arg-type]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError) as error:
+        raise _damaged() from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's; bz2 says so of broken data, without a number
+            raise
         raise _damaged() from error
 
 
@@ -153,22 +161,23 @@ def _open_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
 def _directory_bytes(file: BinaryIO) -> int:
     """Return the declared size of the zip's directory, which the zip library reads into memory whole.
 
-    Source: PKWARE APPNOTE 6.3.10, 4.3.16 (end record) and 4.3.14 (its 64-bit form).
+    Source: PKWARE APPNOTE 6.3.10, 4.3.16 (end record), 4.3.14 (its 64-bit form) and 4.3.15 (the locator of that).
+    The library goes by the 64-bit form wherever its locator stands, whatever the end record says: the larger counts.
     """
     size = file.seek(0, 2)
-    tail_bytes = min(size, _END_BYTES + _COMMENT_MAX_BYTES)
+    tail_bytes = min(size, _LONG_END_BYTES + _LOCATOR_BYTES + _END_BYTES + _COMMENT_MAX_BYTES)
     file.seek(size - tail_bytes)
     tail = file.read(tail_bytes)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END_BYTES:
         raise _damaged()
     (declared,) = struct.unpack_from("<I", tail, at + 12)
-    if declared == 0xFFFFFFFF:
-        long_at = tail.rfind(b"PK\x06\x06", 0, at)
-        if long_at < 0 or len(tail) - long_at < 48:
-            raise _damaged()
-        (declared,) = struct.unpack_from("<Q", tail, long_at + 40)
-    return int(declared)
+    locator_at = at - _LOCATOR_BYTES
+    long_at = locator_at - _LONG_END_BYTES
+    if long_at < 0 or tail[locator_at : locator_at + 4] != b"PK\x06\x07":
+        return int(declared)
+    (long_declared,) = struct.unpack_from("<Q", tail, long_at + 40)
+    return int(long_declared if declared == _IN_LONG_FORM else max(declared, long_declared))
 
 
 def _check_size(entries: list[zipfile.ZipInfo], zip_bytes: int) -> None:

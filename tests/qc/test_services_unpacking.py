@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import struct
@@ -9,7 +10,7 @@ import zipfile
 
 import pytest
 
-from corelab import jobs
+from corelab import jobs, storage
 from corelab.models import Attempt, AuditEvent
 from qc import services
 from qc.models import ReceivedFile, Upload
@@ -104,6 +105,38 @@ def test_unpack_when_its_directory_is_declared_huge_then_it_is_refused_before_it
     content[at + 12 : at + 16] = struct.pack("<I", 500_000_000)
     monkeypatch.setattr(zipfile, "ZipFile", None)
     assert unpack(send(bytes(content))).refused_code == "ZIP-TOO-MANY"
+
+
+@pytest.mark.parametrize("comment", [b"", b"c" * 65_535])
+def test_unpack_when_only_the_64_bit_end_record_declares_a_huge_directory_then_it_is_refused_too(
+    send, monkeypatch, comment
+):
+    content = zip_of(*members(1))
+    at = content.rfind(b"PK\x05\x06")
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 500_000_000, 0)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    end = content[at : at + 20] + struct.pack("<H", len(comment)) + comment
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert unpack(send(content[:at] + record + locator + end)).refused_code == "ZIP-TOO-MANY"
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_unpack_when_a_rarely_used_compression_is_damaged_then_it_is_refused_in_words(send, compression):
+    content = bytearray(zip_of(*members(1), compression=compression))
+    start = 30 + len(members(1)[0][0]) + (9 if compression == zipfile.ZIP_LZMA else 0)
+    content[start : start + 200] = b"\xff" * 200
+    upload = unpack(send(bytes(content)))
+    assert (upload.work_state, upload.refused_code) == ("DONE", "ZIP-DAMAGED")
+
+
+def test_unpack_when_the_disk_fails_then_the_zip_is_not_called_damaged(send, monkeypatch):
+    upload = send(zip_of(*members(1)))
+
+    def fails(file):
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(storage, "read_chunks", fails)
+    assert unpack(upload).refused_code == ""
 
 
 def test_unpack_when_a_size_is_a_lie_then_reading_stops_at_what_was_declared(send):
