@@ -8,7 +8,6 @@ body without an exception, so what arrived is compared with Content-Length.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -187,15 +186,22 @@ def _metadata(header: str) -> dict[str, str]:
     for pair in filter(None, header.split(",")):
         key, _, encoded = pair.strip().partition(" ")
         try:
-            pairs[key] = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+            text = base64.b64decode(encoded, validate=True).decode()
+        except ValueError as error:  # neither base64, nor ASCII at all, nor UTF-8
             raise Refused("Upload-Metadata is not base64 of text.", code="UPLOAD-HEADER") from error
+        if "\0" in text:
+            raise Refused("Upload-Metadata holds a NUL character.", code="UPLOAD-HEADER")
+        pairs[key] = text
     return pairs
 
 
 def _checksum(request: HttpRequest) -> Checksum | None:
     header = request.headers.get("Upload-Checksum")
-    return parse_checksum(header) if header else None
+    if not header:
+        return None
+    if not header.isascii():
+        raise Refused("Upload-Checksum is not base64.", code="UPLOAD-HEADER")
+    return parse_checksum(header)
 
 
 def _not_allowed(methods: str) -> HttpResponse:

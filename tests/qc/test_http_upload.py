@@ -286,11 +286,25 @@ def test_create_when_the_length_is_no_number_then_400(tus, length):
     assert tus.create(length).status_code == 400
 
 
-def test_create_when_the_metadata_is_no_base64_then_400(tus):
-    response = tus.request(
-        "POST", reverse("qc:upload-create"), b"", upload_length=3, upload_metadata="filename !!!,submission ???"
-    )
-    assert response.status_code == 400
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "filename !!!,submission ???",
+        "filename ä,submission ö",
+        "filename AAA,submission A",
+        f"filename {b64('a')},submission {b64('S-1' + chr(0))}",
+        f"filename {b64('a' + chr(0))},submission {b64('S-1')}",
+    ],
+)
+def test_create_when_the_metadata_is_no_base64_of_text_then_400(tus, metadata):
+    url = reverse("qc:upload-create")
+    assert tus.request("POST", url, b"", upload_length=3, upload_metadata=metadata).status_code == 400
+
+
+@pytest.mark.parametrize("checksum", ["sha256 ä", "sha256 !!!", "sha256 A"])
+def test_patch_when_the_checksum_is_no_base64_then_400(tus, content, checksum):
+    url = tus.create(len(content))["Location"]
+    assert tus.patch(url, 0, content, upload_checksum=checksum).status_code == 400
 
 
 def test_patch_when_the_checksum_fits_then_it_is_taken_and_otherwise_460(tus, content):
