@@ -43,6 +43,7 @@ def move(
     actor: User | None,
     reason: str = "",
     evidence: Mapping[str, Any] | None = None,
+    only_if: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Submission:
     """Make one move of the state table: find it, check it, swap the state, record it.
@@ -55,6 +56,8 @@ def move(
         The person, checked against the roles of the move; None is the system.
     evidence : mapping, optional
         What else the audit row keeps.
+    only_if : mapping, optional
+        Columns that must still hold these values beside the state, for the swap to be made.
     **fields
         Columns that change in the same statement.
 
@@ -66,10 +69,12 @@ def move(
     roles = None if actor is None else access.roles_of(actor, submission.site, submission.trial)
     row.check(submission, roles=roles, reason=reason)
     before = {"state": row.source} | {name: plain(getattr(submission, name)) for name in fields}
-    moved = Submission.objects.filter(pk=submission.pk, state=row.source).update(
+    moved = Submission.objects.filter(pk=submission.pk, state=row.source, **(only_if or {})).update(
         state=row.target, changed_at=timezone.now(), **fields
     )
     if not moved:
+        if only_if and Submission.objects.filter(pk=submission.pk, state=row.source).exists():
+            raise StaleState(f"{submission} changed while you were reading. Look at it again first.")
         raise StaleState(f"{submission} is no longer {_STATE_WORDS[SubmissionState(row.source)]}.")
     submission.state = row.target
     for name, value in fields.items():

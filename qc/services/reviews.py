@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from corelab import access, audit, jobs, signatures
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
-from corelab.models import Role, User
+from corelab.models import AuditEvent, Role, User
 from corelab.models.signatures import Meaning
 from corelab.models.work import WorkState
 from phantoms.results import Outcome
@@ -43,7 +43,7 @@ def submission_claim(*, submission_id: UUID, actor: User) -> Submission:
     Raises
     ------
     NotAllowed
-        ``OWN-SUBMISSION``: the person sent it.
+        ``OWN-SUBMISSION``: the person filled it in, or sent it once.
     StaleState
         Another physicist has it.
     """
@@ -147,8 +147,17 @@ def review_sign(
     if digest != shown_digest:
         raise StaleState("The report changed while you were reading. Read it again before you sign.")
     reason = _check_judgement(run, verdict, difference_reason)
-    # First the state: of two signers the slower one stops here, before anything is signed.
-    move(submission, "release", actor=actor, reason=reason, verdict=verdict, released_at=timezone.now())
+    # First the state: of two signers the slower one stops here, before anything is signed. It is not enough
+    # alone: given back and claimed by another in the meantime, the state is the same again.
+    move(
+        submission,
+        "release",
+        actor=actor,
+        reason=reason,
+        only_if={"reviewer": actor, "current_run": run},
+        verdict=verdict,
+        released_at=timezone.now(),
+    )
     signature = signatures.sign(
         user=actor,
         password=password,
@@ -189,7 +198,11 @@ def _visible(actor: User, submission_id: UUID) -> Submission:
 
 
 def _check_not_own(submission: Submission, actor: User) -> None:
-    if actor.pk in (submission.created_by_id, submission.sent_by_id):
+    # The row names who sent it last; the log knows everybody who ever did.
+    sends = AuditEvent.objects.filter(
+        action="submission.send", object_type=submission._meta.label_lower, object_id=str(submission.pk), actor=actor
+    )
+    if actor.pk in (submission.created_by_id, submission.sent_by_id) or sends.exists():
         raise NotAllowed("You sent this. Another physicist must review it.", code="OWN-SUBMISSION")
 
 

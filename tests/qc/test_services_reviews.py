@@ -104,6 +104,41 @@ def test_claim_when_the_physicist_is_the_sender_too_then_another_must_review(wai
     assert refused.value.code == "OWN-SUBMISSION"
 
 
+def test_claim_when_the_physicist_sent_it_once_and_another_sent_it_last_then_another_must_review(
+    draft, site, measured, pdf, physicist
+):
+    Membership.objects.create(user=physicist, role=Role.SITE_USER, site=site, from_on="2020-01-01")
+    receive(draft, b"no image")
+    call(services.submission_send, actor=physicist, submission_id=draft.pk)
+    work(services.submission_check, submission_id=draft.pk)
+    receive(draft, *slices())
+    call(services.submission_send, actor=draft.created_by, submission_id=draft.pk)
+    work(services.submission_check, submission_id=draft.pk)
+    work(services.run_analyse, run_id=Run.objects.get().pk)
+    draft.refresh_from_db()
+    assert (draft.state, draft.sent_by) == (S.AWAITING_REVIEW, draft.created_by)
+    with pytest.raises(NotAllowed) as refused:
+        call(services.submission_claim, actor=physicist, submission_id=draft.pk)
+    assert refused.value.code == "OWN-SUBMISSION"
+
+
+@pytest.mark.parametrize("changed", ["reviewer", "current_run"])
+def test_sign_when_it_changed_hands_between_look_and_swap_then_nothing_is_signed(
+    reviewed, physicist, monkeypatch, changed
+):
+    another = factories.user(Role.PHYSICIST) if changed == "reviewer" else None
+    check = services.reviews._check_judgement
+
+    def meanwhile(*arguments):
+        type(reviewed).objects.filter(pk=reviewed.pk).update(**{changed: another})
+        return check(*arguments)
+
+    monkeypatch.setattr(services.reviews, "_check_judgement", meanwhile)
+    with pytest.raises(StaleState):
+        sign(reviewed, physicist)
+    assert not Signature.objects.exists()
+
+
 def test_unclaim_when_it_is_given_back_then_another_may_take_it(waiting, physicist):
     other = factories.user(Role.PHYSICIST)
     call(services.submission_claim, actor=physicist, submission_id=waiting.pk)
