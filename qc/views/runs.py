@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from django.views.decorators.http import require_safe
 
 from corelab import access, storage
@@ -19,8 +21,8 @@ from qc.views.submissions import report_of
 
 #: A picture is a document of its own: it may carry its own styles and nothing else.
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-#: A run never changes, so neither do its pictures; they stay with the person's browser.
-KEPT_FOR_GOOD = "private, max-age=31536000, immutable"
+#: The browser keeps a copy and asks each time whether it still holds: another database gives numbers out again.
+KEPT_AND_ASKED_ABOUT = "private, no-cache"
 
 
 @require_safe
@@ -86,7 +88,7 @@ def report_download(request: HttpRequest, number: int) -> HttpResponse:
     response = FileResponse(
         storage.open_object(report.stored.sha256), content_type="application/pdf", as_attachment=True, filename=name
     )
-    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Cache-Control"] = KEPT_AND_ASKED_ABOUT
     return response
 
 
@@ -97,8 +99,12 @@ def figure_show(request: HttpRequest, number: int, name: str) -> HttpResponse:
     figure = selectors.figures_visible_to(request.user).filter(run=run, name=name).first()
     if figure is None:
         raise NotFound("There is no such picture.")
-    with storage.open_object(figure.stored.sha256) as file:
-        response = HttpResponse(file.read(), content_type="image/svg+xml")
+    etag = quote_etag(figure.stored.sha256)
+    response = get_conditional_response(request, etag=etag)
+    if response is None:
+        with storage.open_object(figure.stored.sha256) as file:
+            response = HttpResponse(file.read(), content_type="image/svg+xml")
     response.headers["Content-Security-Policy"] = PICTURE_POLICY
-    response.headers["Cache-Control"] = KEPT_FOR_GOOD
+    response.headers["Cache-Control"] = KEPT_AND_ASKED_ABOUT
+    response.headers["ETag"] = etag
     return response

@@ -31,8 +31,18 @@ def test_figure_when_served_then_nothing_of_it_can_act(client, physicist, waitin
     answer = client.get(at("figure-show", waiting, "central_slice"))
     assert answer["Content-Type"] == "image/svg+xml"
     assert answer["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-    assert answer["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert answer["Cache-Control"] == "private, no-cache"
     assert answer.content == scenes.picture("central_slice")
+
+
+def test_figure_when_the_browser_has_it_already_then_it_is_not_sent_again(client, physicist, waiting):
+    client.force_login(physicist)
+    etag = client.get(at("figure-show", waiting, "central_slice"))["ETag"]
+    again = client.get(at("figure-show", waiting, "central_slice"), headers={"If-None-Match": etag})
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
+    assert again["Cache-Control"] == "private, no-cache"
+    other = client.get(at("figure-show", waiting, "central_slice"), headers={"If-None-Match": '"another"'})
+    assert other.status_code == 200
 
 
 def test_figure_when_there_is_none_of_that_name_then_is_not_there(client, physicist, waiting):
