@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from phantoms.errors import AnalysisRefused
@@ -37,7 +36,7 @@ def suv_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]
     blocks += [
         note_block(Outcome.WARN, one["detail"], one.get("next_step", ""), one["code"]) for one in suv["warnings"]
     ]
-    blocks += [_trace_table(suv), _candidate_table(suv), *_sheet_blocks(meta, naive(suv["reference_time"]))]
+    blocks += [_trace_table(suv), _candidate_table(suv), *_sheet_blocks(meta, suv)]
     return blocks
 
 
@@ -109,7 +108,7 @@ def _candidate_table(suv: Mapping[str, Any]) -> dict[str, Any]:
     return table_block("Reference times that were considered, scanner clock", columns, rows)
 
 
-def _sheet_blocks(meta: ReportMeta, at: datetime | None) -> list[dict[str, Any]]:
+def _sheet_blocks(meta: ReportMeta, suv: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not meta.sheet:
         return []
     facts = [
@@ -136,15 +135,16 @@ def _sheet_blocks(meta: ReportMeta, at: datetime | None) -> list[dict[str, Any]]
     ]
     blocks = [table_block("Activity sheet, as the site wrote it", columns, fills)] if fills else []
     blocks.append({"kind": "facts", "facts": facts} if facts else {})
-    return blocks + _decay_blocks(meta.sheet, at)
+    return blocks + _decay_blocks(meta.sheet, suv)
 
 
-def _decay_blocks(written: Mapping[str, Any], at: datetime | None) -> list[dict[str, Any]]:
+def _decay_blocks(written: Mapping[str, Any], suv: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return each fill's decay to the scan and what its true concentration may be off by."""
     try:
-        sheet = Sheet.parse(written)
+        sheet = Sheet.parse(written, header_nuclide=suv.get("nuclide"))
     except AnalysisRefused as refused:
         return [note_block(Outcome.NOT_EVALUABLE, refused.detail, refused.next_step, refused.code)]
+    at = naive(suv["reference_time"])
     steps, contributions = [], []
     for fill in sheet.fills:
         name = fill.what.capitalize()
