@@ -200,11 +200,12 @@ def _measure_phantom(
     assert suv is not None  # noqa: S101
     work.findings += _image_findings(series, suv)
     sheet = _read_sheet(work, request, series, suv)
-    known: dict[str, Any] = {
-        "reference_time": suv.reference_time,
-        "sheet": sheet,
-        "suv_factor": suv.factor_g_per_bq,
-    }
+    factor, to_bqml = suv.factor_g_per_bq, series.to_bqml_factor
+    if to_bqml is not None:
+        # A maker's own factor turns counts into Bq/mL, which phantoms are judged in.
+        volume = volume.scaled(to_bqml, "Bq/mL")
+        factor = factor / to_bqml if factor is not None else None
+    known: dict[str, Any] = {"reference_time": suv.reference_time, "sheet": sheet, "suv_factor": factor}
     method: Any  # one of the two modules: they answer to the same two calls
     if work.method == "cylinder":
         from phantoms import cylinder as method

@@ -249,3 +249,28 @@ def test_phantom_when_decay_is_not_corrected_then_a_fill_without_time_gives_no_b
     result = result_of(changed(beds), method="cylinder", sheet=sheet)
     assert value_of(result, "cylinder_bias_pct") is None
     assert result["verdict"] != "PASS"
+
+
+def test_phantom_when_counts_carry_the_makers_factor_then_it_is_measured_in_bqml(cylinder, changed):
+    def counts(dataset, number):
+        dataset.Manufacturer = "Philips Medical Systems"
+        dataset.Units = "CNTS"
+        block = dataset.private_block(0x7053, "Philips PET Private Group", create=True)
+        block.add_new(0x09, "DS", "2")
+        dataset.RescaleSlope = float(dataset.RescaleSlope) / 2
+
+    plain = result_of(cylinder[0], method="cylinder", sheet=cylinder[1])
+    result = result_of(changed(counts), method="cylinder", sheet=cylinder[1])
+    assert value_of(result, "image_max") == pytest.approx(value_of(plain, "image_max") / 2, rel=1e-6)
+    for name in ("cylinder_mean_bqml", "cylinder_bias_pct", "cylinder_suv_mean"):
+        assert value_of(result, name) == pytest.approx(value_of(plain, name), rel=1e-5, abs=1e-4)
+    assert result["verdict"] == "PASS"
+
+
+def test_phantom_when_counts_carry_no_factor_then_no_concentration_is_given(cylinder, changed):
+    def counts(dataset, number):
+        dataset.Units = "CNTS"
+
+    result = result_of(changed(counts), method="cylinder", sheet=cylinder[1])
+    assert value_of(result, "cylinder_mean_bqml") is None
+    assert result["verdict"] == "NOT_EVALUABLE"
