@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, QueryDict, UnreadablePostError
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
@@ -43,6 +44,83 @@ class RequestIdMiddleware:
             request_id.reset(token)
         response["X-Request-Reference"] = request.reference  # type: ignore[attr-defined]
         return response
+
+
+_FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+
+
+class BodyLimitMiddleware:
+    """Answers 413 to a body that is declared larger than any form, before anything reads it.
+
+    The check against forged forms reads a whole form, with its files, of anybody. More than a form may hold comes only
+    where files come: by the form with a file from a person who is signed in, or by a resumable upload, whose view
+    holds each piece to its own limit. A body without a declared length is empty here, under WSGI.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        """Judge by the declared length, once it is known who asks for which page."""
+        declared = request.META.get("CONTENT_LENGTH") or "0"
+        limit_bytes = _body_limit_bytes(request)
+        if limit_bytes is None or (declared.isdecimal() and int(declared) <= limit_bytes):
+            return None
+        return _plain(413, "This is more than may be sent at once.")
+
+
+def _body_limit_bytes(request: HttpRequest) -> int | None:
+    """Return how long this request's body may be; None where its view says so itself."""
+    view_name = request.resolver_match.view_name if request.resolver_match else ""
+    if view_name in settings.RESUMABLE_VIEWS and request.content_type not in _FORM_TYPES:
+        return None
+    takes_file = view_name in settings.FILE_FORM_VIEWS and request.content_type == "multipart/form-data"
+    if takes_file and request.method == "POST" and request.user.is_authenticated:
+        # The form's own fields and boundaries come on top of the file.
+        return settings.UPLOAD_FILE_MAX_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+class NulMiddleware:
+    """Answers 400 to a NUL character in path, query, cookies or a form: no text holds one, and PostgreSQL takes none.
+
+    Bodies that are no form, such as those of resumable uploads, are not read.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        cookies = (text for pair in request.COOKIES.items() for text in pair)
+        if "\0" in request.path_info or _has_nul(request.GET) or any("\0" in text for text in cookies):
+            return _nul()
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        """Look into a form, which is read next in any case; its length was judged before."""
+        if request.content_type not in _FORM_TYPES:
+            return None
+        try:
+            file_names = (text for field, file in request.FILES.items() for text in (field, file.name or ""))
+            found = _has_nul(request.POST) or any("\0" in text for text in file_names)
+        except UnreadablePostError:
+            return _plain(400, "The connection broke. Send the form again.")
+        return _nul() if found else None
+
+
+def _has_nul(fields: QueryDict) -> bool:
+    return any("\0" in text for key, values in fields.lists() for text in (key, *values))
+
+
+def _nul() -> HttpResponse:
+    return _plain(400, "This request holds a NUL character, which no text may have.")
+
+
+def _plain(status: int, text: str) -> HttpResponse:
+    return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
 
 
 class ContentSecurityPolicyMiddleware:

@@ -44,6 +44,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "corelab.middleware.RequestIdMiddleware",
+    # These two read before all others: the first how long the body is, the second then whatever was sent.
+    "corelab.middleware.BodyLimitMiddleware",
+    "corelab.middleware.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corelab.middleware.ContentSecurityPolicyMiddleware",
@@ -196,6 +199,9 @@ ZIP_MAX_ENTRIES = 20_000
 DRY_RUN_KEPT_DAYS = 30
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
+# Where larger bodies may come: the form with one file, and the resumable uploads, which hold to UPLOAD_CHUNK_BYTES.
+FILE_FORM_VIEWS = frozenset({"qc:submission-files"})
+RESUMABLE_VIEWS = frozenset({"qc:upload-create", "qc:upload-patch"})
 
 LOGGING = {
     "version": 1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from django.core.cache import cache
 from django.test import Client
@@ -127,3 +129,93 @@ def test_page_when_answered_then_the_policy_and_a_reference_go_with_it(house, si
     assert "unsafe" not in middleware.POLICY
     assert answer.headers["X-Request-Reference"]
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("path", ["/sites/?q=a%00b", "/sites/?a%00=1", "/sites/%00/", "/submissions/S-1%00/"])
+def test_nul_when_it_is_in_the_path_or_the_query_then_400(house, path):
+    assert _browser_of(house.physicist).get(path).status_code == 400
+
+
+def test_nul_when_it_is_in_a_cookie_then_400():
+    assert Client(headers={"Cookie": 'sessionid="abcdefgh\\000i"'}).get("/").status_code == 400
+
+
+@pytest.mark.parametrize("data", [{"login": "a\0b", "password": "x"}, {"login": "a", "password": "x", "k\0": "1"}])
+@pytest.mark.parametrize("is_multipart", [False, True])
+def test_nul_when_it_is_in_a_form_then_400(house, client, data, is_multipart):
+    body = {"data": data} if is_multipart else {"data": urlencode(data), "content_type": FORM}
+    assert client.post(LOGIN, **body).status_code == 400
+
+
+def test_nul_when_there_is_none_then_the_page_comes(house):
+    assert _browser_of(house.physicist).get("/sites/?q=a%20b").status_code == 200
+
+
+def test_form_when_it_breaks_off_then_400_and_no_error_of_ours(house, client):
+    body = {"wsgi.input": _Breaks(), "CONTENT_LENGTH": "100", "CONTENT_TYPE": FORM}
+    assert client.generic("POST", LOGIN, b"", **body).status_code == 400
+
+
+class _Breaks:
+    """A body whose connection breaks."""
+
+    def read(self, *args):
+        raise OSError("connection lost")
+
+    readline = read
+
+
+class _Unread:
+    """A body that must not be read."""
+
+    def read(self, *args):
+        raise AssertionError("the body was read")
+
+    readline = read
+
+
+def _declare(browser: Client, path: str, length: int, kind: str = "multipart/form-data; boundary=x"):
+    body = {"wsgi.input": _Unread(), "CONTENT_LENGTH": str(length), "CONTENT_TYPE": kind}
+    return browser.generic("POST", path, b"", **body)
+
+
+def _browser_of(person) -> Client:
+    browser = Client()
+    browser.force_login(person)
+    return browser
+
+
+@pytest.mark.parametrize("path", [LOGIN, "/sites/", "/send/S-1001/files/remove/"])
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", FORM, "application/octet-stream"])
+def test_body_when_it_is_larger_than_a_form_then_413_before_it_is_read(house, settings, path, kind):
+    for browser in (Client(), _browser_of(house.site_user)):
+        answer = _declare(browser, path, settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1, kind)
+        assert answer.status_code == 413
+
+
+def test_body_when_it_is_the_form_with_a_file_then_only_a_person_who_signed_in_may_send_more(house, settings):
+    path = "/send/S-1001/files/"
+    larger = settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1
+    assert _declare(Client(), path, larger).status_code == 413
+    forged = Client(headers={"Cookie": "sessionid=abcdefghijklmnop"})
+    assert _declare(forged, path, larger).status_code == 413
+    signed_in = _browser_of(house.site_user)
+    assert _declare(signed_in, path, larger, FORM).status_code == 413
+    assert _declare(signed_in, path, 2 * settings.UPLOAD_FILE_MAX_BYTES).status_code == 413
+    with pytest.raises(AssertionError, match="body was read"):
+        _declare(signed_in, path, larger)
+
+
+def test_body_when_it_is_a_resumable_upload_then_its_own_limit_answers(house, settings):
+    browser = _browser_of(house.site_user)
+    kind = "application/offset+octet-stream"
+    for length in (settings.UPLOAD_CHUNK_BYTES + 1, settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1):
+        body = {"wsgi.input": _Unread(), "CONTENT_LENGTH": str(length), "CONTENT_TYPE": kind}
+        names = {"HTTP_TUS_RESUMABLE": "1.0.0", "HTTP_UPLOAD_OFFSET": "0"}
+        url = "/upload/4f2cbb54-7a64-4a4e-8b0f-5b1fd9a7f000/"
+        answer = browser.generic("PATCH", url, b"", **body, **names)
+        assert (answer.status_code, answer.headers["Tus-Resumable"]) == (413, "1.0.0")
+    assert _declare(browser, "/upload/", settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1).status_code == 413
