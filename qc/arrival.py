@@ -29,10 +29,14 @@ class Before:
 
 @dataclass(frozen=True, kw_only=True)
 class ArrivedFile:
-    """One file as the check sees it; ``patient`` is a keyed digest, empty where the header names nobody."""
+    """One file as the check sees it; ``patient`` is a keyed digest, empty where the header names nobody.
+
+    ``is_conflict``: its identity came with other bytes in an earlier submission; ``is_twice_here``: in this one.
+    """
 
     is_left_out: bool = False
     is_conflict: bool = False
+    is_twice_here: bool = False
     before: Before | None = None
     sop_instance_uid: str = ""
     series_uid: str = ""
@@ -97,6 +101,7 @@ def arrival_findings(arrived: Arrived) -> list[Finding]:
     findings = [
         *_no_pet(images, series, pet, arrived),
         *_two_patients(series),
+        *_twice_here(images),
         *_conflicts(images),
         *_refused_uploads(arrived),
         *_unfinished(arrived),
@@ -202,28 +207,43 @@ def _two_patients(series: Sequence[_Series]) -> list[Finding]:
     ]
 
 
+def _twice_here(images: Sequence[ArrivedFile]) -> list[Finding]:
+    both = [file for file in images if file.is_twice_here]
+    if not both:
+        return []
+    return [
+        _blocking(
+            "ING-13",
+            f"The same image came twice in this submission, with different content ({_where(both)}).",
+            "Send this series anew; take it out first.",
+            series=sorted({file.series_uid for file in both}),
+        )
+    ]
+
+
 def _conflicts(images: Sequence[ArrivedFile]) -> list[Finding]:
     both = [file for file in images if file.is_conflict]
     if not both:
         return []
-    first = both[0]
-    where = ", ".join(
-        f"{word} {number}"
-        for word, number in (("series", first.series_number), ("slice", first.instance_number))
-        if number is not None
-    )
-    others = f" and {len(both) - 1} more" if len(both) > 1 else ""
-    what = f"A file with this identity came before with other content ({where or 'no numbers'}{others})."
     return [
         _finding(
             "ING-13",
             Outcome.FAIL,
             "query",
-            what,
+            f"A file with this identity came before with other content ({_where(both)}).",
             "Both are kept. Tell us which is right; until then we measure neither.",
             series=sorted({file.series_uid for file in both}),
         )
     ]
+
+
+def _where(files: Sequence[ArrivedFile]) -> str:
+    """Return which file it is by its numbers, and how many more there are."""
+    first = files[0]
+    numbers = (("series", first.series_number), ("slice", first.instance_number))
+    where = ", ".join(f"{word} {number}" for word, number in numbers if number is not None)
+    others = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{where or 'no numbers'}{others}"
 
 
 def _refused_uploads(arrived: Arrived) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -32,7 +32,18 @@ from qc.states import SubmissionState as S
 logger = logging.getLogger(__name__)
 
 Status = ReceivedFile.Status
-_FIRST_YEAR = 1900  # earlier scan dates are placeholders, and some cannot be turned into UTC
+
+
+class _Found(NamedTuple):
+    """What a file is as of now: its status, where its bytes came before, and whether its other bytes are here too."""
+
+    status: str
+    before: Before | None = None
+    is_twice_here: bool = False
+
+
+#: Scan dates outside are placeholders, and some cannot be turned into UTC.
+_YEARS = range(1900, 2101)
 
 
 def preview_findings(submission: Submission) -> list[dict[str, Any]]:
@@ -80,7 +91,7 @@ def check_failed(submission: Submission) -> None:
 def _decide(
     submission: Submission,
     attempt: Attempt,
-    statuses: dict[int, tuple[str, Before | None]],
+    statuses: dict[int, _Found],
     arrived: Arrived,
     findings: list[Finding],
 ) -> None:
@@ -165,7 +176,7 @@ def _scanned_at(submission: Submission, arrived: Arrived) -> datetime | None:
     uids = measured_series(arrived.files)
     moments = [file.scan_at for file in arrived.files if file.scan_at and file.series_uid in uids]
     first = min(moments, default=None)
-    if first is None or first.year < _FIRST_YEAR:
+    if first is None or first.year not in _YEARS:
         return None
     return first.replace(tzinfo=submission.site.zone).astimezone(UTC)
 
@@ -177,10 +188,10 @@ def _with_place() -> Any:
     return Submission.objects.select_related("site", "scanner", "trial", "replaces__site", "replaces__trial")
 
 
-def _arrived(submission: Submission, statuses: dict[int, tuple[str, Before | None]]) -> Arrived:
+def _arrived(submission: Submission, statuses: dict[int, _Found]) -> Arrived:
     uploads = submission.uploads.aggregate(total=Count("pk"), complete=Count("pk", filter=Q(is_complete=True)))
     refused = submission.uploads.exclude(refused_code="").values_list("refused_code", "refused_detail")
-    files = tuple(_file(row, *statuses[row.pk]) for row in submission.files.order_by("pk"))
+    files = tuple(_file(row, statuses[row.pk]) for row in submission.files.order_by("pk"))
     sheet_findings, needs_sheet = _sheet_findings(submission, files)
     return Arrived(
         files=files,
@@ -196,13 +207,14 @@ def _arrived(submission: Submission, statuses: dict[int, tuple[str, Before | Non
     )
 
 
-def _file(row: ReceivedFile, status: str, before: Before | None) -> ArrivedFile:
+def _file(row: ReceivedFile, found: _Found) -> ArrivedFile:
     facts = row.facts
     scan_at = facts.get("scan_at")
     return ArrivedFile(
-        is_left_out=status == Status.IGNORED,
-        is_conflict=status == Status.CONFLICT,
-        before=before,
+        is_left_out=found.status == Status.IGNORED,
+        is_conflict=found.status == Status.CONFLICT and not found.is_twice_here,
+        is_twice_here=found.is_twice_here,
+        before=found.before,
         sop_instance_uid=row.sop_instance_uid,
         series_uid=row.series_instance_uid,
         series_number=row.series_number,
@@ -231,24 +243,25 @@ def _sheet_findings(submission: Submission, files: tuple[ArrivedFile, ...]) -> t
     return tuple(sheets.problems(sheet, at)), False
 
 
-def _statuses(submission: Submission) -> dict[int, tuple[str, Before | None]]:
+def _statuses(submission: Submission) -> dict[int, _Found]:
     """Return each file's status as of now: what was counted when it landed may have been withdrawn since."""
     mine = list(
         submission.files.order_by("pk").values_list("pk", "sop_instance_uid", "stored_id", "status", "reason_code")
     )
     earlier = {} if submission.is_dry_run else _earlier(submission)
     first_bytes: dict[str, int] = {}
-    statuses: dict[int, tuple[str, Before | None]] = {}
+    statuses: dict[int, _Found] = {}
     for pk, uid, stored_id, status, reason_code in mine:
-        before = None
-        if status != Status.IGNORED and uid:
-            others = earlier.get(uid, {})
-            accepted = reason_code == intake.ACCEPTED
-            before = others.get(stored_id)
-            differs = first_bytes.setdefault(uid, stored_id) != stored_id
-            differs = differs or (bool(others) and before is None and not accepted)
-            status = Status.CONFLICT if differs else Status.REPEATED if before else Status.KEPT
-        statuses[pk] = (status, before)
+        if status == Status.IGNORED or not uid:
+            statuses[pk] = _Found(status)
+            continue
+        others = earlier.get(uid, {})
+        before = others.get(stored_id)
+        # Staff accept what differs from an earlier submission; which of two in the same one is right, the site says.
+        is_twice_here = first_bytes.setdefault(uid, stored_id) != stored_id
+        differs = is_twice_here or (bool(others) and before is None and reason_code != intake.ACCEPTED)
+        now = Status.CONFLICT if differs else Status.REPEATED if before else Status.KEPT
+        statuses[pk] = _Found(now, before, is_twice_here)
     return statuses
 
 
@@ -271,12 +284,12 @@ def _earlier(submission: Submission) -> dict[str, dict[int, Before]]:
     return found
 
 
-def _keep_statuses(submission: Submission, statuses: dict[int, tuple[str, Before | None]]) -> None:
+def _keep_statuses(submission: Submission, statuses: dict[int, _Found]) -> None:
     now_stored = dict(submission.files.values_list("pk", "status"))
     changed: dict[str, list[int]] = defaultdict(list)
-    for pk, (status, _) in statuses.items():
-        if now_stored.get(pk) != status:
-            changed[status].append(pk)
+    for pk, found in statuses.items():
+        if now_stored.get(pk) != found.status:
+            changed[found.status].append(pk)
     codes = {Status.CONFLICT: "ING-13", Status.REPEATED: "ING-03", Status.KEPT: ""}
     for status, pks in changed.items():
         submission.files.filter(pk__in=pks).update(status=status, reason_code=codes[Status(status)])

@@ -196,12 +196,37 @@ def test_recheck_when_staff_accepts_a_conflict_with_a_reason_then_it_is_measured
     assert ReceivedFile.objects.filter(submission=submission, reason_code=intake.ACCEPTED).count() == 3
 
 
-def test_recheck_when_both_contents_are_in_one_submission_then_it_stays_held(sent):
+def test_check_when_both_contents_are_in_one_submission_then_the_site_sends_that_series_anew(sent, draft):
     submission = sent(*slices(), *slices(SeriesDescription="exported again"))
-    check(submission)
+    assert check(submission) == {"ING-13"}
+    assert (submission.state, submission.hold_code) == (S.DRAFT, "")
+    (finding,) = submission.check_findings
+    assert (finding["severity"], finding["next_step"]) == ("exclude", "Send this series anew; take it out first.")
+    uid = submission.files.first().series_instance_uid
+    assert finding["series"] == [uid]
+    call(services.series_remove, actor=draft.created_by, submission_id=submission.pk, series_uid=uid)
+    assert check(sent(*slices(SeriesDescription="exported again"))) == set()
+    submission.refresh_from_db()
+    assert submission.state == S.SENT
+
+
+def test_recheck_when_it_was_held_with_both_contents_then_it_goes_back_to_the_site(sent, site, draft):
+    check(sent(*slices(), submission=factories.submission(of=site, created_by=draft.created_by)))
+    submission = sent(*slices(SeriesDescription="exported again"), *slices(SeriesDescription="a third time"))
+    submission.state = S.HELD
+    submission.save()
     call(services.submission_recheck, actor=factories.user("technician"), submission_id=submission.pk, reason="try")
     check(submission)
-    assert submission.state == S.HELD
+    assert submission.state == S.DRAFT
+
+
+@pytest.mark.parametrize("date", ["99991231", "18991231", "21010101"])
+def test_check_when_the_scan_date_is_a_placeholder_then_it_sends_without_one(sent, site, date):
+    site.time_zone = "America/New_York"
+    site.save()
+    submission = sent(*slices(AcquisitionDate=date, AcquisitionTime="235900"), sheet={})
+    check(submission)
+    assert (submission.state, submission.scanned_at) == (S.SENT, None)
 
 
 def test_check_when_it_replaces_another_then_that_one_lets_go_when_this_is_sent(sent, site, draft):
