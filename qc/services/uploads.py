@@ -21,6 +21,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from corelab import audit, jobs, storage
 from corelab.errors import NotFound, OutOfSpace, Refused, StaleState
@@ -135,6 +136,8 @@ def upload_remove(*, upload_id: UUID, actor: User) -> None:
     with transaction.atomic():
         submission = lock_submission(upload.submission_id, S.DRAFT)
         stored = _take_out(submission, [upload])
+        if stored:
+            _let_zips_come_again(submission)
         audit.record("upload.remove", submission, before={"files": len(stored), "size_bytes": upload.length_bytes})
     _remove_bytes(stored)
 
@@ -145,11 +148,13 @@ def series_remove(*, submission_id: UUID, actor: User, series_uid: str) -> None:
     with transaction.atomic():
         submission = lock_submission(submission.pk, S.DRAFT)
         files = list(submission.files.filter(series_instance_uid=series_uid).select_related("stored"))
-        single = Upload.objects.filter(pk__in={file.upload_id for file in files}, is_zip=False)
-        stored = _take_out(submission, list(single))
+        # Every upload that brought one of these alone goes too, so that the file can be sent again.
+        brought = Q(pk__in={file.upload_id for file in files}) | Q(sha256__in={file.stored.sha256 for file in files})
+        stored = _take_out(submission, list(submission.uploads.filter(brought, is_zip=False, is_complete=True)))
         rest = submission.files.filter(series_instance_uid=series_uid).select_related("stored")
         stored += [file.stored for file in rest]
         rest.delete()
+        _let_zips_come_again(submission)
         audit.record("series.remove", submission, before={"files": len(files)})
     _remove_bytes(stored)
 
@@ -374,6 +379,17 @@ def _take_out(submission: Submission, uploads: list[Upload]) -> list[StoredObjec
         path = part_path(upload.pk)
         transaction.on_commit(lambda path=path: path.unlink(missing_ok=True))
     return [file.stored for file in gone]
+
+
+def _let_zips_come_again(submission: Submission) -> None:
+    """Forget the names of the zips that are here, so that sending one again opens it again.
+
+    What was taken out is gone whoever brought it: a site that takes out the wrong person's scan must not find it
+    kept. Which zips held it besides is not known, so each of them may bring it back, if the site sends it again.
+    """
+    for upload in submission.uploads.filter(is_zip=True, is_complete=True):
+        upload.name_digest = _name_digest(submission, "", upload.pk.hex)
+        upload.save(update_fields=["name_digest"])
 
 
 def _remove_bytes(stored: list[StoredObject]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from kombu.exceptions import OperationalError
 
@@ -12,7 +14,7 @@ from qc import services
 from qc.models import ReceivedFile, Submission, Upload
 from qc.states import SubmissionState as S
 from tests import factories
-from tests.qc.kit import CT, call, receive, slices
+from tests.qc.kit import CT, call, receive, slices, work, zip_of
 
 pytestmark = pytest.mark.django_db
 
@@ -210,6 +212,60 @@ def test_series_remove_when_one_persons_series_is_taken_out_then_files_uploads_a
     assert "ING-02" not in {finding["id"] for finding in services.preview_findings(draft)}
     receive(draft, *slices(2, seed=7, PatientID="B", **CT), name="ct")
     assert draft.files.filter(modality="CT").count() == 2
+
+
+@pytest.fixture
+def send_zip(draft, sender):
+    """Send a zip of these files to the draft and open it."""
+
+    def send(*files, name="all.zip"):
+        content = zip_of(*((str(number), one) for number, one in enumerate(files)))
+        upload = call(
+            services.upload_receive,
+            actor=sender,
+            submission_id=draft.pk,
+            length_bytes=len(content),
+            file_name=name,
+            stream=io.BytesIO(content),
+        )
+        work(services.upload_unpack, upload_id=upload.pk)
+        return upload
+
+    return send
+
+
+def test_series_remove_when_it_came_in_a_zip_then_the_same_zip_brings_it_again(draft, sender, send_zip):
+    send_zip(*slices())
+    uid = draft.files.first().series_instance_uid
+    call(services.series_remove, actor=sender, submission_id=draft.pk, series_uid=uid)
+    assert draft.files.count() == 0
+    send_zip(*slices())
+    assert draft.files.count() == 3
+
+
+@pytest.mark.parametrize("zip_first", [True, False])
+def test_series_remove_when_it_came_twice_then_it_is_gone_and_either_way_brings_it_again(
+    draft, sender, send_zip, zip_first
+):
+    ways = [lambda: send_zip(*slices()), lambda: receive(draft, *slices())]
+    for way in ways if zip_first else reversed(ways):
+        way()
+    for way in ways:
+        uid = draft.files.first().series_instance_uid
+        call(services.series_remove, actor=sender, submission_id=draft.pk, series_uid=uid)
+        assert draft.files.count() == 0
+        way()
+        assert draft.files.count() == 3
+
+
+def test_upload_remove_when_a_zip_held_the_file_too_then_the_zip_brings_it_again(draft, sender, send_zip):
+    receive(draft, slices()[0])
+    single = Upload.objects.get()
+    send_zip(*slices())
+    call(services.upload_remove, actor=sender, upload_id=single.pk)
+    assert draft.files.count() == 2
+    send_zip(*slices())
+    assert draft.files.count() == 3
 
 
 def test_place_edit_when_what_replaces_a_real_one_becomes_a_dry_run_then_it_is_refused(draft, sender, site):
