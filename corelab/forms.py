@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from datetime import date
 from typing import Any, ClassVar
 
 from allauth.account.forms import LoginForm
@@ -19,6 +20,20 @@ from corelab.signatures import password_wrong
 #: Words that stand in addresses where a code would.
 TAKEN_BY_PAGES = frozenset({"add"})
 REASON_HELP = "Kept in the audit log beside what was changed."
+
+
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2100, 12, 31)
+
+
+class DayField(forms.DateField):
+    """A day of this age: one more or one less is still a day, and has an instant on every clock."""
+
+    def clean(self, value: Any) -> date | None:
+        """Return the day, or None where nothing was written."""
+        day: date | None = super().clean(value)
+        if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+            raise ValidationError(f"Enter a day of the years {FIRST_DAY.year} to {LAST_DAY.year}.", code="day")
+        return day
 
 
 def _ask_by_name(form: forms.BaseForm) -> None:
@@ -159,7 +174,7 @@ class RoleForm(forms.Form):
         to_field_name="code",
         help_text="For a trial manager or a monitor.",
     )
-    until_on = forms.DateField(
+    until_on = DayField(
         label="Last day", required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
 
@@ -294,8 +309,8 @@ class AuditFilterForm(forms.Form):
     who = forms.CharField(label="Who", required=False, max_length=120)
     action = forms.ChoiceField(label="What", required=False)
     label = forms.CharField(label="Object", required=False, max_length=120)
-    from_on = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    to_on = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    from_on = DayField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    to_on = DayField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     reason = forms.CharField(label="Reason", required=False, max_length=120)
     object_type = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
     object_id = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)

@@ -13,6 +13,7 @@ from typing import Any
 from django import forms
 from django.forms.utils import ErrorDict
 
+from corelab.forms import DayField
 from phantoms.nuclides import NUCLIDES
 from phantoms.results import Finding
 from phantoms.sheet_checks import MBQ_PER_MCI
@@ -41,7 +42,7 @@ class EntryForm(forms.Form):
     """
 
     unit = forms.ChoiceField(label="Activities are in", choices=UNITS, required=False, widget=forms.RadioSelect)
-    date = forms.DateField(
+    date = DayField(
         label="Day of the scan",
         required=False,
         widget=forms.DateInput(attrs={"type": "date", "class": "form-control"}, format="%Y-%m-%d"),

@@ -90,3 +90,11 @@ def test_export_when_filtered_then_the_file_holds_these_rows_and_no_formula(rows
     assert len(lines) == 1
     assert lines[0]["reason"] == '\'=HYPERLINK("x")'
     assert lines[0]["hash"] == AuditEvent.objects.first().hash
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+@pytest.mark.parametrize("name", ["from_on", "to_on"])
+def test_audit_log_when_a_day_is_of_another_age_then_it_says_so(house, signed_in, name, day):
+    page = signed_in("auditor").get(reverse("corelab:audit-list"), {name: day})
+    assert page.status_code == 200
+    assert "Enter a day of the years 1900 to 2100." in page.text

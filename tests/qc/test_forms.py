@@ -254,3 +254,11 @@ def test_review_when_nothing_is_chosen_then_nothing_is_proposed_for_the_person()
     form = ReviewForm(proposed="PASS")
     assert not form["verdict"].value()
     assert not ReviewForm({}, proposed="PASS").is_valid()
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2101-01-01", "1899-12-31"])
+def test_sheet_when_the_day_is_of_another_age_then_it_is_asked_for_again(day):
+    typed = {"date": day, "cylinder-residual_time": "09:10", "cylinder-residual_next_day": "on"}
+    form = SheetForm(typed, kind="cylinder", shows_errors=True)
+    assert form.sheet(time_zone="America/New_York", calibrator="")["fills"] == []
+    assert form.errors["date"] == ["Enter a day of the years 1900 to 2100."]
