@@ -128,7 +128,7 @@ class Command(BaseCommand):
             self.stdout.write(f"An earlier state was moved to {aside}.")
         with Stack(port=options["port"], say=self.stdout.write) as stack:
             self.stack = stack
-            self.stdout.write(f"Serving at {stack.url} ; sending {len(sendings)} scans as a site does.")
+            self._say(f"Serving at {stack.url} ; sending {len(sendings)} scans as a site does.", ends=True)
             self.folder = Path(settings.VAR_DIR) / "demo"
             self.folder.mkdir(exist_ok=True)
             accounts = people.accounts_in(Path(settings.VAR_DIR) / "demo_accounts.json")
@@ -276,9 +276,9 @@ class Command(BaseCommand):
         """Show progress in one line on a terminal; elsewhere only what ends a step."""
         if self.stdout.isatty():
             self.stdout.write(f"\r\033[K{line}", ending="\n" if ends else "")
-            self.stdout.flush()
         elif ends:
             self.stdout.write(line)
+        self.stdout.flush()
 
     def _print_table(self, sendings: list[Sending]) -> None:
         rows = [("scan", "verdict", "reason")]
