@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -143,14 +143,13 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
             state="needs-you" if came_back else "in-progress",
         )
     failed = mine.filter(state=S.RELEASED, verdict__in=("FAIL", "NOT_EVALUABLE"), is_dry_run=False)
-    for submission in failed.order_by("-released_at")[:TASKS]:
-        if not _was_followed(submission, mine):
-            yield Task(
-                text=f"Send {submission} again",
-                url=detail_url(submission),
-                hint=f"{what(submission)}, {submission.scanner}: read what to do",
-                state="needs-you",
-            )
+    for submission in failed.exclude(_was_followed(request)).order_by("-released_at")[:TASKS]:
+        yield Task(
+            text=f"Send {submission} again",
+            url=detail_url(submission),
+            hint=f"{what(submission)}, {submission.scanner}: read what to do",
+            state="needs-you",
+        )
 
 
 def _of_own_sites(request: HttpRequest) -> QuerySet[Any]:
@@ -158,12 +157,16 @@ def _of_own_sites(request: HttpRequest) -> QuerySet[Any]:
     return rows.defer(*NOT_IN_LISTS)
 
 
-def _was_followed(submission: Any, mine: QuerySet[Any]) -> bool:
-    """Say whether the site sent the same again since it got the result."""
-    later = mine.filter(
-        scanner_id=submission.scanner_id, kind=submission.kind, is_dry_run=False, sent_at__gt=submission.released_at
+def _was_followed(request: HttpRequest) -> Exists:
+    """Ask of each row whether the site sent the same again since it got the result."""
+    later = selectors.submissions_visible_to(request.user).filter(
+        site_id=OuterRef("site_id"),
+        scanner_id=OuterRef("scanner_id"),
+        kind=OuterRef("kind"),
+        is_dry_run=False,
+        sent_at__gt=OuterRef("released_at"),
     )
-    return later.exclude(state__in=(S.DRAFT, S.WITHDRAWN)).exists()
+    return Exists(later.exclude(state__in=(S.DRAFT, S.WITHDRAWN)))
 
 
 def sent(request: HttpRequest) -> Iterator[Sent]:

@@ -6,6 +6,8 @@ import pytest
 from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
 
 from corelab import panels as places
 from corelab.models import Role
@@ -131,3 +133,26 @@ def test_panels_when_a_trial_manager_looks_then_only_released_scans_are_in_them(
     for provider in (lambda request: panels.of_trial(request, trial), panels.of_trials):
         (panel,) = provider(ask(manager))
         assert [row["submission"] for row in panel.context["rows"]] == [done]
+
+
+def test_home_when_many_results_failed_then_the_queries_are_as_many_as_for_one(client):
+    place = factories.site()
+    person = factories.user(Role.SITE_USER, site=place)
+    client.force_login(person)
+
+    def failed(count: int) -> None:
+        for _ in range(count):
+            factories.submission(
+                of=place, state=S.RELEASED, verdict="FAIL", sent_at=timezone.now(), released_at=timezone.now()
+            )
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(reverse("corelab:home-show")).status_code == 200
+        return len(captured)
+
+    queries()  # the first page of a session also reads what is kept afterwards
+    failed(2)
+    few = queries()
+    failed(12)
+    assert queries() == few
