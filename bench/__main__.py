@@ -69,7 +69,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     how_much = parser.add_mutually_exclusive_group()
     how_much.add_argument("--smoke", action="store_true", help="a minute: small inputs, times decide nothing")
-    how_much.add_argument("--full", action="store_true", help="also 1,000 uploads of 100 slices: hours")
+    how_much.add_argument("--full", action="store_true", help="also 1,000 submissions of 100 slices: half an hour")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="one section; may be given again")
     options = parser.parse_args()
     mode = MODES[0] if options.smoke else MODES[2] if options.full else MODES[1]
