@@ -44,7 +44,7 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
         "table": results.numbers(run.result, current) if current else None,
         "pictures": [*first, *others],
         "found": results.sort_findings(run.result.get("findings", [])),
-        "has_report": report is not None,
+        "has_report": report is not None and report.stored_id is not None,
         "suv_blocks": suv_blocks(run.result, report_meta(report)) if report is not None and run.result else [],
         "is_staff": access.sees_everything(request.user),
     }

@@ -105,3 +105,11 @@ def test_run_when_another_took_its_place_then_says_which(client, physicist, draf
 def test_report_when_a_monitor_of_another_trial_asks_then_is_not_there(client, released):
     client.force_login(factories.user(Role.MONITOR, trial=factories.trial()))
     assert client.get(at("report-download", released.run)).status_code == 404
+
+
+def test_run_when_its_report_is_not_made_yet_then_none_is_offered(client, physicist, waiting):
+    client.force_login(physicist)
+    download = at("report-download", waiting)
+    assert download in client.get(at("run-detail", waiting)).content.decode()
+    waiting.reports.update(stored=None)
+    assert download not in client.get(at("run-detail", waiting)).content.decode()
