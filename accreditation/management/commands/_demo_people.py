@@ -15,6 +15,7 @@ from corelab.models import Role, Scanner, Site, Trial, User
 from corelab.services.founding import administrator_found
 
 TRIAL = "DEMO-1"
+RECONSTRUCTION = "PSF+TOF 3i21s 4 mm"
 TIME_ZONE = "Europe/London"
 
 
@@ -115,7 +116,7 @@ def scanner_find_or_make(
             services.reconstruction_add(
                 actor=administrator,
                 scanner=scanner,
-                name=method or "PSF+TOF 3i21s 4 mm",
+                name=method or RECONSTRUCTION,
                 method=method or "PSF+TOF 3i21s",
                 filter_fwhm_mm=None if method else Decimal("4.0"),
             )

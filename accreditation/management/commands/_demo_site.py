@@ -22,6 +22,7 @@ class Place:
 
     kind: str
     scanner: str
+    reconstruction: str = ""
     trial: str = ""
     subject_code: str = ""
     visit: str = ""
@@ -41,6 +42,8 @@ def start(browser: Browser, place: Place) -> int:
     """Answer what is sent and where it was scanned; return the draft's number."""
     form = browser.open(reverse("qc:submission-start")).form_with("kind", "scanner")
     answers = {"kind": place.kind, "scanner": form.choice("scanner", place.scanner)}
+    if place.reconstruction:
+        answers["reconstruction"] = form.choice("reconstruction", place.reconstruction)
     if place.kind == "patient":
         answers |= {
             "trial": form.choice("trial", place.trial),

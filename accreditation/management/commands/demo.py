@@ -199,7 +199,7 @@ class Command(BaseCommand):
 
     def _place_of(self, sending: Sending) -> site.Place:
         if sending.scan is not None:
-            return _place(sending.scan.kind, "1")
+            return _place(sending.scan.kind, "1", people.RECONSTRUCTION)
         sources = dicom_series.list_files(sending.folder)
         self._say(f"{sending.name}: looking at {len(sources)} files")
         found = analysis.analyse_files(sources, analysis.Request(method="auto")).json
@@ -322,9 +322,9 @@ def _report(outcome: site.Outcome, number: int) -> Path:
     return Path(settings.REPORT_DIR) / f"S-{number}_{outcome.run}.pdf"
 
 
-def _place(kind: str, serial: str) -> site.Place:
+def _place(kind: str, serial: str, reconstruction: str = "") -> site.Place:
     trial = {"trial": people.TRIAL, "subject_code": "SUBJ-001", "visit": "Baseline"} if kind == "patient" else {}
-    return site.Place(kind=kind, scanner=f"· {serial}", **trial)
+    return site.Place(kind=kind, scanner=f"· {serial}", reconstruction=reconstruction, **trial)
 
 
 def _truth(sending: Sending) -> str:
