@@ -50,6 +50,12 @@ PAGES = {
     "administrator": ["/", "/sites/add/", "/sites/site-north/edit/", "/trials/ALPHA/edit/", "/people/invite/"],
 }
 
+#: Text of what is hidden beyond a panel's edge, where nobody can scroll to it.
+CUT_OFF = """[...document.querySelectorAll("main :is(div, ul, ol, section, p, span)")]
+  .filter((one) => ["hidden", "clip"].includes(getComputedStyle(one).overflowX))
+  .filter((one) => one.clientWidth > 1 && one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.innerText.slice(0, 60))"""
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
@@ -129,6 +135,7 @@ def test_pages_when_opened_then_silent_accessible_and_never_too_wide(open_page, 
             assert page.get_attribute("html", "data-bs-theme") == theme
             if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
                 wrong.append(f"{path} is wider than {width}")
+            wrong += [f"{path} cuts off {text!r} at {width}" for text in page.evaluate(CUT_OFF)]
             if width == 320:  # the rules are the same as at 390; here only the reflow is of interest
                 continue
             found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
