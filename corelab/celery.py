@@ -1,12 +1,19 @@
-"""The Celery application: JSON only, late acknowledgement, three queues, a beat that sweeps."""
+"""The Celery application: JSON only, late acknowledgement, four queues, a beat that sweeps."""
 
 import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_init
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "corelab.settings.local")
+#: One number a process: children with two BLAS threads each would fight over two cores, and what is forked beside a
+#: running thread may wait for its locks for ever. It must be said before the first module that imports numpy.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+os.environ.update(ONE_THREAD)
+#: `corelab.jobs` says what belongs on which.
+QUEUES = ("short", "intake", "analysis", "reports")
 
 
 def queue_of_job(name: str, *_: Any, **__: Any) -> dict[str, str]:
@@ -29,8 +36,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
     task_create_missing_queues=False,
     task_default_queue="intake",
-    # A queue without a key of its own takes the default one, and then each message lands in all three.
-    task_queues=[Queue(name, Exchange("work"), routing_key=name) for name in ("intake", "analysis", "reports")],
+    # A queue without a key of its own takes the default one, and then each message lands in all of them.
+    task_queues=[Queue(name, Exchange("work"), routing_key=name) for name in QUEUES],
     task_routes=(queue_of_job,),
     broker_transport_options={"visibility_timeout": 3600},
     broker_connection_retry_on_startup=True,
@@ -43,3 +50,11 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def import_before_the_fork(sender: Any, **_: Any) -> None:
+    """Import once, in the parent, what the jobs of this worker's queues need: each child has it from its first job."""
+    from corelab.jobs import preload
+
+    preload(sender.app.amqp.queues.consume_from)

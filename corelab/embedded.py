@@ -22,6 +22,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -32,12 +33,12 @@ from django.core.management import call_command
 from django.db import connections
 from django.urls import reverse
 
+from corelab.celery import ONE_THREAD, app
 from corelab.errors import Misconfigured
 from corelab.lifeline import die_with
 
-#: One number a process: two children with two BLAS threads each would fight over two cores.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-WORKER_PROCESSES = 2
+#: Each worker with its processes and the queues that it takes from: the second has only what never takes long.
+WORKERS = {"worker": (2, ("intake", "analysis", "reports")), "short-worker": (1, ("short",))}
 START_WITHIN_S = 60.0
 #: A running task may end by itself for this long after Ctrl-C; then its row is taken up by the next start.
 STOP_WITHIN_S = 5.0
@@ -115,7 +116,7 @@ class Stack:
             self._start_queue()
             call_command("migrate", interactive=False, verbosity=0)
             connections.close_all()
-            self._start_worker()
+            self._start_workers()
             collect_static_files()
             self._start_web()
         except BaseException:
@@ -199,11 +200,13 @@ class Stack:
         with client:
             self._wait("queue", lambda: _answers(client))
 
-    def _start_worker(self) -> None:
-        node = f"corelab-{self._main_pid}@{socket.gethostname()}"
-        self._spawn("worker", worker_command(node))
+    def _start_workers(self) -> None:
+        for name in WORKERS:
+            self._spawn(name, worker_command(name, self._node(name)))
         self._spawn("beat", beat_command(self.run_dir / "beat"))
-        self._node = node
+
+    def _node(self, worker: str) -> str:
+        return f"corelab-{self._main_pid}-{worker}@{socket.gethostname()}"
 
     def _start_web(self) -> None:
         # The parent binds and hands the socket on, so that a free port cannot be lost in between.
@@ -215,9 +218,8 @@ class Stack:
         if port != self.wished_port and self.wished_port:
             self.say(f"Port {self.wished_port} is taken; serving at {port}.")
         self._wait("web", lambda: _serves(self.url + reverse("account_login")))
-        from corelab.celery import app
-
-        self._wait("worker", lambda: bool(app.control.ping(destination=[self._node], timeout=0.25)))
+        for name in WORKERS:
+            self._wait(name, partial(_pings, self._node(name)))
         (self.run_dir / "lock").write_text(f"process {self._main_pid}, {self.url}\n")
 
 
@@ -275,10 +277,11 @@ def valkey_command(socket_path: Path, data: Path) -> list[str]:
     return [str(get_binary_path()), *where, "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
 
 
-def worker_command(node: str) -> list[str]:
-    """Return the command line of a worker that takes from all queues."""
-    pool = ["--pool=prefork", f"--concurrency={WORKER_PROCESSES}", "--queues=intake,analysis,reports"]
-    # One worker has nobody to gossip with; without this it waits a second for answers.
+def worker_command(worker: str, node: str) -> list[str]:
+    """Return the command line of one of `WORKERS`, under the name ``node``."""
+    processes, queues = WORKERS[worker]
+    pool = ["--pool=prefork", f"--concurrency={processes}", f"--queues={','.join(queues)}"]
+    # The workers have nothing to tell each other; without this each waits a second for answers.
     alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     return [*_CELERY, "worker", f"--hostname={node}", *pool, *alone, "--loglevel=INFO"]
 
@@ -346,6 +349,10 @@ def _answers(client: redis.Redis) -> bool:
         return bool(client.ping())
     except redis.RedisError:
         return False
+
+
+def _pings(node: str) -> bool:
+    return bool(app.control.ping(destination=[node], timeout=0.25))
 
 
 def _serves(url: str) -> bool:

@@ -3,6 +3,16 @@
 Late acknowledgement means *at least once*. So a task claims its row by compare-and-swap (`claim`), beats while it
 works (`at_work`), and writes its outcome only while the claim is still its own (`finish`, `give_up`). A row that
 stands still, because the broker lost the message or the worker died, is found by `sweep`.
+
+A job lies on one of four queues, so that what is short never waits behind what is long:
+
+========== ========================================================================================================
+short      ends within seconds, and a person or all other work waits for it: the sweep, arrival checks. It has a
+           worker of its own. Nothing goes here that reads pixels, typesets, or grows with what a site sends at once.
+intake     bytes that arrive or go: unpacking, deleting. May take many minutes.
+analysis   numbers from pixels. Seconds to minutes.
+reports    documents from numbers. Seconds.
+========== ========================================================================================================
 """
 
 from __future__ import annotations
@@ -13,7 +23,7 @@ import os
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
@@ -40,10 +50,25 @@ RING_AGAIN_AFTER_S = 30
 MAX_ATTEMPTS = 3
 
 _queues: dict[str, str] = {}
+_modules: dict[str, tuple[str, ...]] = {}
 
 
-def job(name: str, *, queue: str, time_limit_s: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a Celery task of a function: named, on one queue, bounded in time, retried when the world was busy."""
+def job(
+    name: str, *, queue: str, time_limit_s: int, modules: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a Celery task of a function: named, on one queue, bounded in time, retried when the world was busy.
+
+    Parameters
+    ----------
+    name : str
+        ``package.verb_thing``, defined in that package's ``tasks``.
+    queue : str
+        One of the four above.
+    time_limit_s : int
+        The job is interrupted after this long, and its process killed half a minute later.
+    modules : tuple of str
+        What the job imports only when it runs: a worker of its queue imports them before it forks.
+    """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
@@ -54,7 +79,7 @@ def job(name: str, *, queue: str, time_limit_s: int) -> Callable[[Callable[..., 
                 except Transient as error:
                     raise self.retry(exc=error, countdown=2**self.request.retries, max_retries=5) from error
 
-        _queues[name] = queue
+        _queues[name], _modules[name] = queue, modules
         task: Callable[..., None] = shared_task(
             name=name, bind=True, soft_time_limit=time_limit_s, time_limit=time_limit_s + 30
         )(ring)
@@ -68,6 +93,14 @@ def queue_of(name: str) -> str:
     if name not in _queues:
         importlib.import_module(f"{name.split('.')[0]}.tasks")
     return _queues[name]
+
+
+def preload(queues: Container[str]) -> None:
+    """Import what the jobs on these queues need when they run."""
+    for name, modules in _modules.items():
+        if _queues[name] in queues:
+            for module in modules:
+                importlib.import_module(module)
 
 
 def enqueue(name: str, **kwargs: Any) -> None:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-#: Sent with ``run_id`` after a run ended. It may be lost in a crash: listeners derive the same from the tables.
-run_finished = Signal()
+#: Sent with ``run_id`` after the review of a run was signed. It may be lost in a crash: listeners derive the same
+#: from the tables.
+run_signed = Signal()

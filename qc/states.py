@@ -1,4 +1,4 @@
-"""The states of a submission and every move between them."""
+"""The states of a submission and of a query, and every move between them."""
 
 from __future__ import annotations
 
@@ -75,3 +75,37 @@ SUBMISSION = MoveTable(
 FINAL = frozenset({S.RELEASED, S.PREVIEWED, S.WITHDRAWN, S.REPLACED})
 #: The site may still change or add to it.
 OPEN_FOR_SITE = frozenset({S.DRAFT})
+
+
+class QueryState(StrEnum):
+    """Where a question to a site stands."""
+
+    DRAFT = "DRAFT"
+    OPEN = "OPEN"
+    SITE_RESPONDED = "SITE_RESPONDED"
+    REOPENED = "REOPENED"
+    CLOSED = "CLOSED"
+    UNRESOLVABLE = "UNRESOLVABLE"
+
+
+Q = QueryState
+#: The site is to answer in these.
+WITH_SITE = frozenset({Q.OPEN, Q.REOPENED})
+
+QUERY = MoveTable(
+    "query",
+    [
+        Move(event="ask", source=Q.DRAFT, target=Q.OPEN, roles=STAFF),
+        # Drafted by rules, dropped by a person who sees no question in it, or by the system with its submission.
+        Move(event="drop", source=Q.DRAFT, target=Q.CLOSED, roles=STAFF, reason=True),
+        *(Move(event="answer", source=source, target=Q.SITE_RESPONDED, roles=SITE) for source in (Q.OPEN, Q.REOPENED)),
+        # A scan that the site sent in answer was measured.
+        *(Move(event="resubmit", source=source, target=Q.SITE_RESPONDED) for source in (Q.OPEN, Q.REOPENED)),
+        Move(event="reopen", source=Q.SITE_RESPONDED, target=Q.REOPENED, roles=STAFF, reason=True),
+        *(
+            Move(event=event, source=source, target=target, roles=STAFF, reason=True)
+            for event, target in (("close", Q.CLOSED), ("give_up", Q.UNRESOLVABLE))
+            for source in (Q.OPEN, Q.SITE_RESPONDED, Q.REOPENED)
+        ),
+    ],
+)

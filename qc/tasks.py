@@ -14,13 +14,18 @@ def unpack_upload(*, upload_id: str) -> None:
     services.upload_unpack(upload_id=UUID(upload_id))
 
 
-@job("qc.check_submission", queue="intake", time_limit_s=300)
+@job("qc.check_submission", queue="short", time_limit_s=300)
 def check_submission(*, submission_id: str) -> None:
     """Check a submission's arrival."""
     services.submission_check(submission_id=UUID(submission_id))
 
 
-@job("qc.analyse_run", queue="analysis", time_limit_s=900)
+@job(
+    "qc.analyse_run",
+    queue="analysis",
+    time_limit_s=900,
+    modules=("phantoms.cylinder", "phantoms.nema_iq", "phantoms.figures", "matplotlib.backends.backend_svg"),
+)
 def analyse_run(*, run_id: str) -> None:
     """Measure a run."""
     services.run_analyse(run_id=UUID(run_id))
@@ -32,7 +37,7 @@ def make_report(*, report_id: str) -> None:
     services.report_make(report_id=UUID(report_id))
 
 
-@job("qc.sweep_work", queue="intake", time_limit_s=60)
+@job("qc.sweep_work", queue="short", time_limit_s=60)
 def sweep_work() -> None:
     """Give lost work back."""
     services.work_sweep()

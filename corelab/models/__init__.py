@@ -2,6 +2,7 @@
 
 from corelab.models.accounts import Membership, Role, User
 from corelab.models.audit import AuditEvent, AuditHead
+from corelab.models.governance import Clearance
 from corelab.models.registry import DoseCalibrator, ReconstructionProfile, Scanner, Site, Trial
 from corelab.models.signatures import Signature
 from corelab.models.storage import StoredObject
@@ -11,6 +12,7 @@ __all__ = [
     "Attempt",
     "AuditEvent",
     "AuditHead",
+    "Clearance",
     "Counter",
     "DoseCalibrator",
     "Membership",

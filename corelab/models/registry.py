@@ -63,7 +63,11 @@ class ReconstructionProfile(models.Model):
     scanner = models.ForeignKey(Scanner, on_delete=models.PROTECT, related_name="reconstructions")
     name = models.CharField(max_length=80)
     method = models.CharField("reconstruction method (0054,1103)", max_length=80, blank=True)
+    kernel = models.CharField("convolution kernel (0018,1210)", max_length=64, blank=True)
     filter_fwhm_mm = models.DecimalField("post-filter FWHM, mm", max_digits=4, decimal_places=1, null=True, blank=True)
+    matrix = models.PositiveSmallIntegerField("matrix, columns", null=True, blank=True)
+    pixel_mm = models.DecimalField("pixel, mm", max_digits=6, decimal_places=4, null=True, blank=True)
+    slice_mm = models.DecimalField("distance of slices, mm", max_digits=6, decimal_places=4, null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -64,7 +64,7 @@ class Attempt(models.Model):
 
 
 class Counter(models.Model):
-    """The next short number of a series: S- for submissions, R- for runs."""
+    """The next short number of a series: submissions S, runs R, queries Q, cases C, a year's certificates PET-2026."""
 
-    prefix = models.CharField(max_length=4, primary_key=True)
+    prefix = models.CharField(max_length=16, primary_key=True)
     value = models.BigIntegerField(default=1000)

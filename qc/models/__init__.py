@@ -1,8 +1,26 @@
 """Tables of a scan's life, one module a noun."""
 
+from qc.models.drifts import Drift
 from qc.models.files import ReceivedFile, Upload
+from qc.models.protocols import ProtocolVersion
+from qc.models.queries import Query, QueryMessage
 from qc.models.reviews import ChecklistAnswer, Review
 from qc.models.runs import Figure, Report, Run
 from qc.models.submissions import Submission
+from qc.models.trial_reports import TrialReport
 
-__all__ = ["ChecklistAnswer", "Figure", "ReceivedFile", "Report", "Review", "Run", "Submission", "Upload"]
+__all__ = [
+    "ChecklistAnswer",
+    "Drift",
+    "Figure",
+    "ProtocolVersion",
+    "Query",
+    "QueryMessage",
+    "ReceivedFile",
+    "Report",
+    "Review",
+    "Run",
+    "Submission",
+    "TrialReport",
+    "Upload",
+]

@@ -52,6 +52,9 @@ class Submission(Work):
     hold_code = models.CharField("why it is held", max_length=40, blank=True)
     hold_reason = models.CharField(max_length=300, blank=True)
     replaces = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="replaced_by")
+    answers = models.ForeignKey(
+        "qc.Query", on_delete=models.PROTECT, null=True, blank=True, related_name="resubmissions"
+    )
     current_run = models.ForeignKey("qc.Run", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     proposed_verdict = models.CharField(max_length=16, blank=True, choices=[(o.value, o.value) for o in Outcome])
     headline = models.CharField("the verdict in one sentence", max_length=300, blank=True)

@@ -14,7 +14,7 @@ from corelab.models import AuditEvent, Role, User
 from corelab.models.signatures import Meaning
 from corelab.models.work import WorkState
 from phantoms.results import Outcome
-from qc import analysis, selectors
+from qc import analysis, selectors, signals
 from qc.checklists import checklist_for, unanswered
 from qc.models import ChecklistAnswer, Report, Review, Run, Submission
 from qc.services.moves import move
@@ -184,6 +184,7 @@ def review_sign(
     )
     report = Report.objects.create(run=run, review=review)
     jobs.queue(report, "qc.make_report", key="report_id")
+    transaction.on_commit(lambda: signals.run_signed.send_robust(sender=Run, run_id=run.pk))
     return review
 
 

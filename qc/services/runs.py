@@ -12,15 +12,15 @@ from corelab import audit, jobs, storage
 from corelab.errors import InvalidMove, StaleState
 from corelab.models import Attempt, StoredObject
 from corelab.models.work import WorkState
+from corelab.numbers import next_number
 from phantoms.dicom_series import Source, digest_of
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Outcome
-from qc import analysis, signals, wording
+from qc import analysis, wording
 from qc.models import Figure, ReceivedFile, Report, Run, Submission
 from qc.models.submissions import Kind
 from qc.selectors import OUR_ERROR
 from qc.services.moves import move
-from qc.services.numbers import next_number
 from qc.states import SubmissionState as S
 
 logger = logging.getLogger(__name__)
@@ -209,4 +209,3 @@ def _hand_on(run: Run, submission: Submission) -> None:
     report, is_new = Report.objects.get_or_create(run=run, review=None)
     if is_new or report.work_state == WorkState.FAILED:
         jobs.queue(report, "qc.make_report", key="report_id")
-    transaction.on_commit(lambda: signals.run_finished.send_robust(sender=Run, run_id=run.pk))

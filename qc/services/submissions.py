@@ -11,13 +11,13 @@ from django.db import transaction
 from corelab import access, audit, jobs
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
 from corelab.models import ReconstructionProfile, Role, Scanner, Site, Trial, User
+from corelab.numbers import next_number
 from phantoms import standards
 from qc import intake, selectors
 from qc.models import ReceivedFile, Submission
 from qc.models.submissions import Kind
 from qc.services import runs
 from qc.services.moves import move, plain
-from qc.services.numbers import next_number
 from qc.states import SUBMISSION
 from qc.states import SubmissionState as S
 

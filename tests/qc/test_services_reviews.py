@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from corelab import storage
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
 from corelab.models import AuditEvent, Membership, Role, Signature
-from qc import analysis, services
+from qc import analysis, services, signals
 from qc.checklists import CHECKLISTS
 from qc.models import Report, Review, Run
 from qc.services import reports
@@ -197,6 +197,27 @@ def test_sign_when_all_is_given_then_it_is_signed_released_and_printed(reviewed,
     assert re.sub(r"\s", "", signature.digest[:8]) in re.sub(r"\s", "", text)
     made = AuditEvent.objects.filter(action="report.make").first()
     assert made.after == {"sha256": report.stored.sha256, "is_signed": True}
+
+
+def test_sign_when_it_is_done_then_those_above_are_told_after_commit(
+    reviewed, physicist, django_capture_on_commit_callbacks
+):
+    told = []
+
+    def listen(sender, run_id, **kwargs):
+        told.append(run_id)
+
+    signals.run_signed.connect(listen)
+    try:
+        with django_capture_on_commit_callbacks() as callbacks:
+            review = sign(reviewed, physicist)
+        assert told == []
+        for callback in callbacks:
+            if "enqueue" not in callback.__qualname__:
+                callback()
+        assert told == [review.run_id]
+    finally:
+        signals.run_signed.disconnect(listen)
 
 
 def test_digest_when_it_is_worked_out_by_hand_then_it_is_pdf_and_canonical_run(reviewed):

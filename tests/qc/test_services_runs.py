@@ -10,7 +10,7 @@ from django.utils import timezone
 from corelab import jobs
 from corelab.models import Attempt, AuditEvent
 from phantoms.errors import AnalysisRefused
-from qc import analysis, services, signals
+from qc import analysis, services
 from qc.models import Figure, Report, Run
 from qc.services import runs
 from qc.states import SubmissionState as S
@@ -60,27 +60,6 @@ def test_analyse_when_it_is_done_then_the_submission_waits_for_review_with_its_v
     assert Figure.objects.get().alt == "Axial slice"
     assert Report.objects.get().queued_at is not None
     assert Attempt.objects.get(target_type="qc.run").outcome == "COMPLETED"
-
-
-def test_analyse_when_it_is_done_then_those_above_are_told_after_commit(
-    sent, measured, django_capture_on_commit_callbacks
-):
-    told = []
-
-    def listen(sender, run_id, **kwargs):
-        told.append(run_id)
-
-    signals.run_finished.connect(listen)
-    try:
-        with django_capture_on_commit_callbacks() as callbacks:
-            run = analyse(sent.runs.get())
-        assert told == []
-        for callback in callbacks:
-            if "enqueue" not in callback.__qualname__:
-                callback()
-        assert told == [run.pk]
-    finally:
-        signals.run_finished.disconnect(listen)
 
 
 def test_analyse_when_it_is_a_dry_run_then_it_ends_as_a_preview(draft, measured):

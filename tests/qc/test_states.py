@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corelab.errors import InvalidMove, NotAllowed, Refused
-from qc.states import FINAL, SUBMISSION, SubmissionState
+from qc.states import FINAL, QUERY, SUBMISSION, QueryState, SubmissionState
 from tests import factories
 
 SITE, STAFF, PHYSICIST, SYSTEM = "site_user", ("technician", "physicist"), "physicist", None
@@ -97,3 +97,44 @@ def test_state_column_when_a_state_is_unknown_then_the_database_refuses_it():
 
     with pytest.raises(IntegrityError):
         factories.submission(state="ELSEWHERE")
+
+
+#: A query: event, from, to, who, whether it needs a reason.
+REQUIRED_QUERY = [
+    ("ask", "DRAFT", "OPEN", STAFF, False),
+    ("drop", "DRAFT", "CLOSED", STAFF, True),
+    ("answer", "OPEN", "SITE_RESPONDED", SITE, False),
+    ("answer", "REOPENED", "SITE_RESPONDED", SITE, False),
+    ("resubmit", "OPEN", "SITE_RESPONDED", SYSTEM, False),
+    ("resubmit", "REOPENED", "SITE_RESPONDED", SYSTEM, False),
+    ("reopen", "SITE_RESPONDED", "REOPENED", STAFF, True),
+    ("close", "OPEN", "CLOSED", STAFF, True),
+    ("close", "SITE_RESPONDED", "CLOSED", STAFF, True),
+    ("close", "REOPENED", "CLOSED", STAFF, True),
+    ("give_up", "OPEN", "UNRESOLVABLE", STAFF, True),
+    ("give_up", "SITE_RESPONDED", "UNRESOLVABLE", STAFF, True),
+    ("give_up", "REOPENED", "UNRESOLVABLE", STAFF, True),
+]
+
+
+def test_query_table_when_compared_with_the_requirement_then_every_row_is_there_and_no_other():
+    rows = {(move.event, str(move.source), str(move.target), move.reason) for move in QUERY}
+    assert rows == {(event, source, target, reason) for event, source, target, _, reason in REQUIRED_QUERY}
+    allowed = {(event, source) for event, source, *_ in REQUIRED_QUERY}
+    for event in {event for event, *_ in REQUIRED_QUERY}:
+        for state in QueryState:
+            if (event, str(state)) not in allowed:
+                with pytest.raises(InvalidMove):
+                    QUERY.find(event, state)
+
+
+@pytest.mark.parametrize(("event", "source", "target", "who", "reason"), REQUIRED_QUERY)
+def test_query_check_when_each_role_tries_then_only_the_required_ones_may(event, source, target, who, reason):
+    move = QUERY.find(event, source)
+    allowed = () if who is None else (who,) if isinstance(who, str) else who
+    for role in ROLES:
+        if role in allowed:
+            move.check(None, roles={role}, reason="because")
+        else:
+            with pytest.raises(NotAllowed):
+                move.check(None, roles={role}, reason="because")

@@ -13,10 +13,10 @@ from tests.qc.kit import SHEET, call, receive, slices
 
 QUEUES = {
     "qc.unpack_upload": "intake",
-    "qc.check_submission": "intake",
+    "qc.check_submission": "short",
     "qc.analyse_run": "analysis",
     "qc.make_report": "reports",
-    "qc.sweep_work": "intake",
+    "qc.sweep_work": "short",
     "qc.delete_old_dry_runs": "intake",
     "qc.delete_stale_uploads": "intake",
 }

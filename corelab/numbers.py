@@ -1,4 +1,4 @@
-"""Short numbers that people read to each other: S-1001, R-1002."""
+"""Short numbers that people read to each other: S-1001, R-1002, C-1003."""
 
 from __future__ import annotations
 
