@@ -34,6 +34,7 @@ PLACES = frozenset({"tasks", "sent", "work", "nav", "search", "jump", "site", "s
 #: The views of the worklist, in the order of their tabs.
 WORK_VIEWS: Mapping[str, str] = {
     "needs-me": "Needs me",
+    "breaching-today": "Breaching today",
     "waiting-for-sites": "Waiting for sites",
     "running": "Running",
     "our-errors": "Our errors",
@@ -127,11 +128,13 @@ class WorkRow:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkPage:
-    """The rows of one view and how many each view has under the same filters."""
+    """The first rows of one view, how many each view has under the same filters, and how many of this one are late."""
 
     rows: list[WorkRow]
     counts: Mapping[str, int]
     kinds: Mapping[str, str] = field(default_factory=dict)
+    overdue: int = 0
+    due_today: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,4 +197,10 @@ def work(request: Any, query: WorkQuery) -> WorkPage:
     counts = {view: sum(page.counts.get(view, 0) for page in pages) for view in WORK_VIEWS}
     rows = sorted((row for page in pages for row in page.rows), key=lambda row: row.order)
     kinds = {key: word for page in pages for key, word in page.kinds.items()}
-    return WorkPage(rows=rows[: query.limit], counts=counts, kinds=kinds)
+    return WorkPage(
+        rows=rows[: query.limit],
+        counts=counts,
+        kinds=kinds,
+        overdue=sum(page.overdue for page in pages),
+        due_today=sum(page.due_today for page in pages),
+    )

@@ -15,7 +15,7 @@ from corelab.panels import Panel, SearchGroup, SearchHit, Sent, Task, WorkPage, 
 from qc import selectors
 from qc.forms.place import KINDS
 from qc.states import SubmissionState as S
-from qc.status import NOT_IN_LISTS, SELECTOR_VIEW, is_own, sentence_of, shown_verdict, status_for_lab, status_for_site
+from qc.status import NOT_IN_LISTS, is_own, sentence_of, shown_verdict, status_for_lab, status_for_site
 
 SENT_LINES = 8
 PANEL_ROWS = 8
@@ -65,24 +65,16 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
             narrow &= Q(**{name: value})
     if query.verdict:
         narrow &= Q(verdict=query.verdict) | Q(verdict="", proposed_verdict=query.verdict)
-    rows = _view(request.user, query.view).filter(narrow).defer(*NOT_IN_LISTS)[: query.limit]
-    found = {
-        view: _view(request.user, view).filter(narrow).count() if narrow or view not in SELECTOR_VIEW else None
-        for view in panels.WORK_VIEWS
-    }
-    plain = {} if narrow else selectors.worklist_counts(request.user)
+    rows = selectors.worklist_for(request.user, query.view).filter(narrow).defer(*NOT_IN_LISTS)[: query.limit]
+    counts = selectors.worklist_counts(request.user, narrow)
+    late = selectors.worklist_late(request.user, query.view, narrow)
     return WorkPage(
         rows=[_work_row(submission, request.user, query.view) for submission in rows],
-        counts={view: plain[SELECTOR_VIEW[view]] if count is None else count for view, count in found.items()},
+        counts=counts,
         kinds=dict(KINDS),
+        overdue=late.overdue,
+        due_today=late.due_today,
     )
-
-
-def _view(user: Any, view: str) -> QuerySet[Any]:
-    if view in SELECTOR_VIEW:
-        return selectors.worklist_for(user, SELECTOR_VIEW[view])
-    signed = selectors.submissions_visible_to(user).filter(state=S.RELEASED)
-    return signed.order_by("due_on", "number")
 
 
 def _work_row(submission: Any, user: Any, view: str) -> WorkRow:
@@ -124,7 +116,7 @@ def counts(request: HttpRequest) -> dict[str, int]:
     """Return how much waits for this person, for the bar."""
     if not access.is_lab_staff(request.user):
         return {}
-    return {"corelab:work-list": selectors.worklist_counts(request.user)["needs-me"]}
+    return {"corelab:work-list": selectors.worklist_needs_me(request.user)}
 
 
 # --- the site's home ------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -164,18 +163,12 @@ def history_of(submission: Submission) -> QuerySet[AuditEvent]:
 # --- worklist --------------------------------------------------------------------------------
 
 
-#: Views of the worklist with the words on their tabs.
-WORK_VIEWS: Mapping[str, str] = {
-    "needs-me": "Needs me",
-    "breaching-today": "Breaching today",
-    "waiting-for-sites": "Waiting for sites",
-    "running": "Running",
-    "our-errors": "Our errors",
-    "all-open": "All open",
-}
+#: A filter that keeps every row.
+ANY = Q()
 
 
 def _work_filters(user: User) -> dict[str, Q]:
+    """Return what stands in each view of the worklist, by the names of `corelab.panels.WORK_VIEWS`."""
     roles = access.lab_roles_of(user)
     needs_me = Q(pk__in=[])
     if Role.PHYSICIST in roles:
@@ -183,39 +176,66 @@ def _work_filters(user: User) -> dict[str, Q]:
         needs_me |= Q(state=S.AWAITING_REVIEW) & not_mine | Q(state=S.IN_REVIEW, reviewer=user)
     if roles & {Role.TECHNICIAN, Role.PHYSICIST}:
         needs_me |= Q(state=S.HELD)
-    today = timezone.now().date()
     return {
         "needs-me": needs_me,
-        "breaching-today": Q(due_on__lte=today, state__in=(S.SENT, S.ANALYSING, S.AWAITING_REVIEW, S.IN_REVIEW)),
+        "breaching-today": Q(
+            due_on__lte=timezone.now().date(), state__in=(S.SENT, S.ANALYSING, S.AWAITING_REVIEW, S.IN_REVIEW)
+        ),
         # A site is waited for where it must answer before anything goes on.
         "waiting-for-sites": Q(state=S.HELD) & ~Q(hold_code=OUR_ERROR),
         "running": Q(state__in=(S.CHECKING, S.SENT, S.ANALYSING)),
         "our-errors": Q(state=S.HELD, hold_code=OUR_ERROR),
-        "all-open": Q(state__in=OPEN_STATES),
+        "open": Q(state__in=OPEN_STATES),
     }
 
 
 def worklist_for(user: User, view: str) -> QuerySet[Submission]:
-    """Return the rows of one view of the worklist, the next deadline first; dry runs never stand in it.
-
-    An unknown view is the first one.
-    """
-    filters = _work_filters(user)
-    rows = submissions_visible_to(user).filter(filters.get(view, filters["needs-me"]), is_dry_run=False)
+    """Return the rows of one view of the worklist, the next deadline first; dry runs never stand in it."""
+    rows = submissions_visible_to(user).filter(is_dry_run=False)
     if not access.sees_everything(user):
         return rows.none()
+    rows = rows.filter(state=S.RELEASED) if view == "released" else rows.filter(_work_filters(user)[view])
+    # What is open has a day, but for what still arrives; so an index may give the order.
     return rows.order_by(F("due_on").asc(nulls_last=True), "number")
 
 
-def worklist_counts(user: User) -> dict[str, int]:
-    """Return how many rows each view of the worklist has, in one query."""
-    if not access.sees_everything(user):
-        return dict.fromkeys(WORK_VIEWS, 0)
+def worklist_counts(user: User, narrow: Q = ANY) -> dict[str, int]:
+    """Return how many rows each view of the worklist has; two queries, of which one reads what is open only."""
     filters = _work_filters(user)
-    counts = Submission.objects.filter(_of_lab(user), is_dry_run=False).aggregate(
-        **{view.replace("-", "_"): Count("pk", filter=filters[view]) for view in WORK_VIEWS}
+    if not access.sees_everything(user):
+        return dict.fromkeys([*filters, "released"], 0)
+    rows = Submission.objects.filter(narrow, is_dry_run=False)
+    counts = rows.filter(filters["open"]).aggregate(
+        **{view.replace("-", "_"): Count("pk", filter=one) for view, one in filters.items()}
     )
-    return {view: counts[view.replace("-", "_")] for view in WORK_VIEWS}
+    return {view: counts[view.replace("-", "_")] for view in filters} | {
+        "released": rows.filter(state=S.RELEASED).count()
+    }
+
+
+def worklist_needs_me(user: User) -> int:
+    """Return how many rows wait for this very person, for the bar of every page; one query."""
+    return worklist_for(user, "needs-me").count()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Late:
+    """How many rows of a view have a day that has passed, and how many have it today."""
+
+    overdue: int = 0
+    due_today: int = 0
+
+
+def worklist_late(user: User, view: str, narrow: Q = ANY) -> Late:
+    """Return how many rows of one view are late; what was released is late no more."""
+    if view == "released" or not access.sees_everything(user):
+        return Late()
+    today = timezone.now().date()
+    rows = Submission.objects.filter(narrow, _work_filters(user)[view], is_dry_run=False, due_on__lte=today)
+    counts = rows.aggregate(
+        overdue=Count("pk", filter=Q(due_on__lt=today)), due_today=Count("pk", filter=Q(due_on=today))
+    )
+    return Late(**counts)
 
 
 # --- one submission --------------------------------------------------------------------------

@@ -14,14 +14,6 @@ from qc.states import SubmissionState as S
 AT_WORK = frozenset({S.CHECKING, S.SENT, S.ANALYSING})
 #: States in which a verdict stands: the physicist's, or that of a dry run.
 WITH_RESULT = frozenset({S.RELEASED, S.PREVIEWED})
-#: The worklist's tabs and the selector's view behind each; a tab that is not here has none.
-SELECTOR_VIEW = {
-    "needs-me": "needs-me",
-    "waiting-for-sites": "waiting-for-sites",
-    "running": "running",
-    "our-errors": "our-errors",
-    "open": "all-open",
-}
 #: Large columns that no list prints.
 NOT_IN_LISTS = ("sheet", "current_run__result", "current_run__parameters", "current_run__program")
 

@@ -17,8 +17,8 @@ from corelab.panels import WORK_VIEWS, WorkPage, WorkQuery
 from corelab.templatetags.ui import VERDICTS
 
 ROWS = 50
-#: Deeper than this nobody pages through a worklist; the list of submissions takes over.
-LAST_PAGE = 40
+#: Deeper than this nobody pages through a worklist: a filter narrows it, or the list of submissions takes over.
+LAST_PAGE = 10
 
 
 def require_staff(user: User) -> None:
@@ -29,14 +29,15 @@ def require_staff(user: User) -> None:
 
 def _query(request: HttpRequest) -> WorkQuery:
     wanted = request.GET
-    view = wanted.get("view", "needs-me")
+    view, page = wanted.get("view", "needs-me"), wanted.get("page", "1")
+    number = min(int(page), LAST_PAGE) if page.isdecimal() and len(page) < 9 else 1
     return WorkQuery(
         view=view if view in WORK_VIEWS else "needs-me",
         site=wanted.get("site", "")[:64],
         trial=wanted.get("trial", "")[:64],
         kind=wanted.get("kind", "")[:64],
         verdict=wanted.get("verdict", "") if wanted.get("verdict") in VERDICTS else "",
-        limit=ROWS * LAST_PAGE + 1,
+        limit=ROWS * max(number, 1),
     )
 
 
@@ -46,15 +47,12 @@ def _marks(page: WorkPage) -> str:
     return hashlib.sha256("\n".join([*shown, str(dict(page.counts))]).encode()).hexdigest()[:16]
 
 
-def _due_counts(page: WorkPage) -> tuple[int, int]:
-    """Return how many rows are overdue and how many are due today."""
-    today = timezone.now().date()
-    days = [row.due_on for row in page.rows if row.due_on is not None]
-    return sum(day < today for day in days), sum(day == today for day in days)
-
-
-def _rows_of(page: WorkPage, number: str | None) -> Page:
-    return Paginator(page.rows[: ROWS * LAST_PAGE], ROWS).get_page(number)
+def _rows_of(found: WorkPage, query: WorkQuery) -> Page:
+    """Return the asked page of what was found, or the last one there is; only rows up to its end were read."""
+    total = min(found.counts[query.view], ROWS * LAST_PAGE)
+    page = Paginator(range(total), ROWS).get_page(query.limit // ROWS)
+    page.object_list = found.rows[page.start_index() - 1 : page.end_index()] if total else []
+    return page
 
 
 @require_safe
@@ -70,10 +68,11 @@ def work_list(request: HttpRequest) -> HttpResponse:
         {
             "query": query,
             "view_word": WORK_VIEWS[query.view],
-            "due_counts": _due_counts(found),
             "tabs": [(key, word, found.counts[key]) for key, word in WORK_VIEWS.items()],
-            "rows": _rows_of(found, request.GET.get("page")),
+            "rows": _rows_of(found, query),
             "found": found,
+            "total": found.counts[query.view],
+            "most": ROWS * LAST_PAGE,
             "marks": _marks(found),
             "is_filtered": is_filtered,
             "today": timezone.now().date(),

@@ -17,6 +17,7 @@ from corelab import access
 from corelab import selectors as registry
 from corelab.audit import CATALOGUE
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
+from corelab.panels import WORK_VIEWS
 from qc import selectors, services
 from qc.forms import ReasonForm, kept_of
 from qc.forms.place import KINDS
@@ -28,7 +29,6 @@ from qc.states import SubmissionState as S
 from qc.status import (
     AT_WORK,
     NOT_IN_LISTS,
-    SELECTOR_VIEW,
     WITH_RESULT,
     is_own,
     sentence_of,
@@ -321,9 +321,9 @@ def _moves_of(user: Any, submission: Any) -> dict[str, bool]:
 def _place_in_worklist(request: HttpRequest, submission: Any) -> dict[str, Any] | None:
     """Return where the submission stands in the worklist that the person came from, with its neighbours."""
     view = request.GET.get("from", "")
-    if view not in SELECTOR_VIEW or not access.sees_everything(request.user):
+    if view not in WORK_VIEWS or not access.sees_everything(request.user):
         return None
-    rows = selectors.worklist_for(request.user, SELECTOR_VIEW[view])
+    rows = selectors.worklist_for(request.user, view)
     numbers = list(rows.values_list("number", flat=True)[:500])
     if submission.number not in numbers:
         return {"view": view, "at": 0, "total": len(numbers), "previous": None, "next": None}
