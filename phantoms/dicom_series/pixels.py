@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from phantoms.dicom_series.elements import Bounded
+from phantoms.dicom_series.authority import Bounded
 from phantoms.dicom_series.header import Instance
 from phantoms.errors import AnalysisRefused
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from phantoms.dicom_series.elements import Values
+from phantoms.dicom_series.elements import HeaderReader
 from phantoms.dicom_series.header import Instance, InstanceFacts, read_instance
 from phantoms.dicom_series.pixels import check_pixels, read_plane
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
@@ -164,14 +164,14 @@ def read_scan(sources: Iterable[Source | Path]) -> Scan:
 
     Every file ends in exactly one series or in `Scan.ignored`; no input raises.
     """
-    values = Values()
+    reader = HeaderReader()
     by_series: dict[str, list[Instance]] = {}
     ignored: list[Ignored] = []
     seen: dict[str, Instance] = {}
     for item in sources:
         source = Source.from_path(item) if isinstance(item, Path) else item
         try:
-            instance = read_instance(source, values)
+            instance = read_instance(source, reader)
         except AnalysisRefused as refusal:
             ignored.append(Ignored(source.name, refusal.detail, refusal.code))
             continue
