@@ -58,6 +58,8 @@ class Submission(Work):
     current_run = models.ForeignKey("qc.Run", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     proposed_verdict = models.CharField(max_length=16, blank=True, choices=[(o.value, o.value) for o in Outcome])
     headline = models.CharField("the verdict in one sentence", max_length=300, blank=True)
+    raised = models.JSONField("worst outcome by rule that the current run raised", default=dict, blank=True)
+    uptake_min = models.FloatField("injection to scan by the current run, minutes", null=True, blank=True)
     verdict = models.CharField(max_length=16, blank=True, choices=[(o.value, o.value) for o in Outcome])
     reviewer = models.ForeignKey("corelab.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_by = models.ForeignKey("corelab.User", on_delete=models.PROTECT, related_name="+")

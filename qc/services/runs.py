@@ -17,6 +17,7 @@ from phantoms.dicom_series import Source, digest_of
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Outcome
 from qc import analysis, wording
+from qc.deviations import summary_of
 from qc.models import Figure, ReceivedFile, Report, Run, Submission
 from qc.models.submissions import Kind
 from qc.selectors import OUR_ERROR
@@ -205,6 +206,7 @@ def _hand_on(run: Run, submission: Submission) -> None:
             current_run=run,
             proposed_verdict=run.verdict,
             headline=run.headline,
+            **summary_of(run.result),
         )
     report, is_new = Report.objects.get_or_create(run=run, review=None)
     if is_new or report.work_state == WorkState.FAILED:

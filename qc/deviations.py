@@ -1,0 +1,45 @@
+"""What a run raised, in the few facts that lists, a trial's page and its report need beside the verdict.
+
+Plain Python on the offline contract's JSON, like `qc.wording`. The facts are kept with the submission when a run is
+handed on, so that counting a trial's scans never reads a whole result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from phantoms.results import Outcome
+
+#: What keeps a scan from being conformant, the worst first.
+DEVIATING = (Outcome.FAIL, Outcome.NOT_EVALUABLE, Outcome.WARN)
+#: The cause of a verdict that a physicist gave for what no rule can see.
+BY_EYE = "REVIEW"
+
+
+def raised_findings(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the findings of a result that deviate; what is only for information never does."""
+    for finding in result.get("findings", []):
+        if finding["outcome"] in DEVIATING and finding["severity"] != "info":
+            yield finding
+
+
+def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a submission that are taken from its run's result.
+
+    Returns
+    -------
+    dict
+        ``uptake_min``, minutes from injection to scan or None; ``raised``, the worst outcome by rule.
+    """
+    raised: dict[str, str] = {}
+    for finding in raised_findings(result):
+        known = raised.get(finding["id"])
+        if known is None or DEVIATING.index(Outcome(finding["outcome"])) < DEVIATING.index(Outcome(known)):
+            raised[finding["id"]] = str(finding["outcome"])
+    return {"uptake_min": values_of(result).get("uptake_min"), "raised": raised}
+
+
+def values_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the scan-day values that a patient's run settled on; empty where there are none."""
+    return (result.get("conformance") or {}).get("values") or {}
