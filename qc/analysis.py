@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 1, "patient": 1, "cylinder": 1, "nema_iq": 1}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 2, "nema_iq": 2}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
 #: Methods that acceptance limits are published for, with the fills of the sheet that each of them uses.
@@ -283,6 +283,9 @@ def _image_findings(series: Series, suv: SuvResult) -> list[Finding]:
 
 
 def _refusal_finding(refused: AnalysisRefused) -> Finding:
+    from phantoms.suv.catalogue import CATALOGUE
+
+    entry = CATALOGUE.get(refused.code)
     return Finding(
         id=refused.code,
         outcome=Outcome.NOT_EVALUABLE,
@@ -290,7 +293,7 @@ def _refusal_finding(refused: AnalysisRefused) -> Finding:
         message=refused.detail,
         observed=refused.attribute or "",
         next_step=refused.next_step,
-        owner=Owner.SITE,
+        owner=entry.owner if entry else Owner.SITE,
     )
 
 

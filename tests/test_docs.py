@@ -33,7 +33,9 @@ from phantoms import (
 from phantoms import resolution as resolutions
 from phantoms import sheet as sheets
 from phantoms.dicom_series import list_files, pixels, stack
+from phantoms.results import Owner
 from phantoms.suv import reference, timing
+from phantoms.suv.catalogue import CATALOGUE
 from qc import analysis, checklists, states, wording
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,6 +102,16 @@ def render_nuclides() -> str:
     return table(("nuclide", "half-life, s"), rows)
 
 
+def render_suv_codes() -> str:
+    """Return every code of the SUV with its cause, and who can take which step."""
+    who = {Owner.SITE: "site", Owner.CORE_LAB: "core lab"}
+    rows = [
+        (f"`{one.code}`", one.letters, one.cause, one.attribute or "–", one.next_step, who[one.owner])
+        for one in CATALOGUE.values()
+    ]
+    return table(("code", "", "cause", "attribute", "next step", "who"), rows)
+
+
 def render_standards() -> str:
     editions = [standards.load(one) for one in standards.available()]
     rows = [
@@ -155,6 +167,7 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
     ("ARCHITECTURE.md", "states"): render_states,
     (METHODS_PAGE, "nuclides"): render_nuclides,
     (METHODS_PAGE, "standards"): render_standards,
+    (METHODS_PAGE, "suv-codes"): render_suv_codes,
     ("docs/user/core-lab.md", "checklists"): render_checklists,
 }
 
@@ -176,7 +189,7 @@ def rewrite() -> None:
 CODE = re.compile(r"[A-Z]{2,}(-[A-Z0-9]+)+|USAGE")
 #: What raises or names a code, and the letters that the table gives it.
 LETTERS = {
-    **dict.fromkeys(("AnalysisRefused", "refuse", "unusable", "Ignored"), "R"),
+    **dict.fromkeys(("AnalysisRefused", "refusal", "refuse", "unusable", "Ignored"), "R"),
     **dict.fromkeys(("warn", "Warned"), "W"),
     **dict.fromkeys(("Finding", "finding", "_finding", "_blocking", "_warning"), "F"),
     "_note": "RF",  # the sheet's reader: a finding where all are asked for, else a refusal
@@ -200,7 +213,8 @@ def codes_of(files: list[Path]) -> dict[str, set[str]]:
 
 def test_codes_when_the_sources_are_read_then_each_has_its_row_and_its_letters() -> None:
     files = [*(ROOT / "phantoms").rglob("*.py"), ROOT / "qc/analysis.py", ROOT / "qc/management/commands/analyse.py"]
-    written = {code: set(letters) for codes, letters, _ in rows_of(METHODS_PAGE, "codes") for code in codes_in(codes)}
+    rows = [*rows_of(METHODS_PAGE, "codes"), *rows_of(METHODS_PAGE, "suv-codes")]
+    written = {code: set(letters) for codes, letters, *_ in rows for code in codes_in(codes)}
     assert written == codes_of(files)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from phantoms.errors import AnalysisRefused
+from phantoms.suv.catalogue import refusal
 from phantoms.suv.header import SeriesHeader
 from phantoms.suv.notes import Notes
 
+MAX_HEIGHT_M = 2.3
+
 # Each formula takes weight in kg and height in cm.
-_JAMES_128 = {"M": (1.10, 128.0), "F": (1.07, 148.0)}
+_JAMES = {128: {"M": (1.10, 128.0), "F": (1.07, 148.0)}, 120: {"M": (1.10, 120.0), "F": (1.07, 148.0)}}
 _JANMAHASATIAN = {"M": (6680.0, 216.0), "F": (8780.0, 244.0)}
 _IDEAL = {"M": (48.0, 1.06), "F": (45.5, 0.91)}
 _IDEAL_HEIGHT_CM = 152.0
@@ -24,20 +27,21 @@ class Size:
     reason: str = ""
 
 
-def lean_mass_james_kg(weight_kg: float, height_cm: float, sex: str) -> Size:
-    """Lean body mass of James (1976) with the coefficient 128 for men, kg.
+def lean_mass_james_kg(weight_kg: float, height_cm: float, sex: str, coefficient: int = 128) -> Size:
+    """Lean body mass of James (1976), kg, with the coefficient 128 for men.
 
-    The parabola has its maximum at W* = a·H²/(2·b); a heavier body would get less lean mass, so it gets none.
-    Where the formula gives more than the body's weight it is out of its range too.
+    With 120 it is the widespread variant that DICOM's SUV type LBM stands for; the two are never mixed. The parabola
+    has its maximum at W* = a·H²/(2·b); a heavier body would get less lean mass, so it gets none. Where the formula
+    gives more than the body's weight it is out of its range too.
     """
     for one in _sexes(sex):
-        a, b = _JAMES_128[one]
+        a, b = _JAMES[coefficient][one]
         limit_kg = a * height_cm**2 / (2 * b)
         if weight_kg > limit_kg:
             return Size(None, f"The James formula does not hold above {limit_kg:.1f} kg at {height_cm:.0f} cm.")
 
     def mass(one: str) -> float:
-        a, b = _JAMES_128[one]
+        a, b = _JAMES[coefficient][one]
         return a * weight_kg - b * (weight_kg / height_cm) ** 2
 
     size = _mean(sex, mass)
@@ -71,8 +75,9 @@ def ideal_weight_kg(weight_kg: float, height_cm: float, sex: str) -> Size:
     return size
 
 
-def surface_m2(weight_kg: float, height_cm: float) -> Size:
-    """Body surface of Du Bois (1916), m²."""
+def surface_m2(weight_kg: float, height_cm: float, sex: str = "") -> Size:
+    """Body surface of Du Bois (1916), m²; the same for every sex."""
+    del sex
     return Size(0.007184 * weight_kg**0.425 * height_cm**0.725)
 
 
@@ -84,6 +89,17 @@ def _mean(sex: str, of_one: Callable[[str], float]) -> Size:
     """Return the formula of the sex; for O the mean of both, as IBSI does."""
     values = [of_one(one) for one in _sexes(sex)]
     return Size(sum(values) / len(values))
+
+
+LBM_120 = "lbm_120"
+#: What may stand in the place of weight, by the name of its SUV: kg, and m² for bsa.
+KINDS: Mapping[str, Callable[[float, float, str], Size]] = {
+    "lbm_james128": lean_mass_james_kg,
+    LBM_120: lambda weight_kg, height_cm, sex: lean_mass_james_kg(weight_kg, height_cm, sex, 120),
+    "lbm_janmahasatian": lean_mass_janmahasatian_kg,
+    "bsa": surface_m2,
+    "ibw": ideal_weight_kg,
+}
 
 
 # --- from the header ---
@@ -123,62 +139,50 @@ def relative_to_bw(kind: str, size: float, weight_kg: float) -> float:
     return size * 1e4 / (weight_kg * 1000) if kind == "bsa" else size / weight_kg
 
 
-def read_body(header: SeriesHeader, notes: Notes) -> Body:
-    """Read weight, height and sex, and work out every size that they allow."""
-    weight_kg = _weight_kg(header.PatientWeight, notes)
+def read_body(header: SeriesHeader, notes: Notes, *, accepts_lbm120: bool = False) -> Body:
+    """Read weight, height and sex, and work out every size that they allow.
+
+    The lean mass with the coefficient 120 is among them only by the decision of a physicist.
+    """
+    weight_kg = _weight_kg(header.PatientWeight, header.PatientSize, notes)
     height_cm, height_problem = _height_cm(header.PatientSize, notes)
     sex = header.PatientSex if header.PatientSex in {"M", "F", "O"} else None
     notes.note("(0010,0040)", header.PatientSex, "sex; with O lean mass and ideal weight are the mean of both formulas")
     sex_problem = None
     if sex is None:
-        sex_problem = AnalysisRefused(
-            "SUV-NO-SEX",
-            "The sex is missing or not M, F or O (0010,0040).",
-            "(0010,0040)",
-            "Enter it from the record; a physicist signs it.",
-        )
+        sex_problem = refusal("SUV-NO-SEX", "The sex is missing or not M, F or O (0010,0040).")
     sizes: dict[str, Size] = {}
     problems: dict[str, AnalysisRefused] = {}
-    formulas = {
-        "lbm_james128": lean_mass_james_kg,
-        "lbm_janmahasatian": lean_mass_janmahasatian_kg,
-        "ibw": ideal_weight_kg,
-    }
-    for kind in ("lbm_james128", "lbm_janmahasatian", "bsa", "ibw"):
+    for kind in KINDS if accepts_lbm120 else [kind for kind in KINDS if kind != LBM_120]:
         problem = height_problem or (sex_problem if kind != "bsa" else None)
         if problem is None and weight_kg is not None and height_cm is not None:
-            if kind == "bsa":
-                sizes[kind] = surface_m2(weight_kg, height_cm)
-            else:
-                sizes[kind] = formulas[kind](weight_kg, height_cm, sex or "")
+            sizes[kind] = KINDS[kind](weight_kg, height_cm, sex or "")
             if sizes[kind].value is None:
-                problem = AnalysisRefused(
-                    "SUV-HABITUS", sizes[kind].reason, "(0010,1030)", "Check weight and height (0010,1030) (0010,1020)."
-                )
+                problem = refusal("SUV-HABITUS", sizes[kind].reason)
         else:
             sizes[kind] = Size(None, problem.detail if problem else "The weight is missing or 0 (0010,1030).")
         if problem is not None:
             problems[kind] = problem
+        unit = "m²" if kind == "bsa" else "kg"
+        value = sizes[kind].value
+        notes.note(kind, None if value is None else f"{value:.6g} {unit}", sizes[kind].reason or "in place of weight")
     return Body(weight_kg, sizes, problems)
 
 
-def _weight_kg(weight: float | None, notes: Notes) -> float | None:
+def _weight_kg(weight: float | None, height: float | None, notes: Notes) -> float | None:
     notes.note("(0010,1030)", weight, "weight, kg")
     if not weight:
-        notes.refuse(
-            "SUV-NO-WEIGHT",
-            "The weight is missing or 0 (0010,1030).",
-            "(0010,1030)",
-            "Enter the weight from the scan day and attach the record; a physicist signs it.",
-        )
+        notes.refuse("SUV-NO-WEIGHT", "The weight is missing or 0 (0010,1030).")
         return None
     if not 1 <= weight <= 500:
         hint = ", probably grams" if weight > 1000 else ""
+        notes.refuse("SUV-WEIGHT", f"The weight of {weight:g} kg{hint} cannot be (0010,1030).")
+        return None
+    if weight <= MAX_HEIGHT_M and height is not None and height > MAX_HEIGHT_M:
         notes.refuse(
             "SUV-WEIGHT",
-            f"The weight of {weight:g} kg{hint} cannot be (0010,1030).",
-            "(0010,1030)",
-            "Enter the weight from the scan day and attach the record; a physicist signs it.",
+            f"A weight of {weight:g} kg with a height of {height:g} m cannot be; they look exchanged "
+            "(0010,1030) (0010,1020).",
         )
         return None
     if not 20 <= weight <= 300:
@@ -188,16 +192,12 @@ def _weight_kg(weight: float | None, notes: Notes) -> float | None:
 
 def _height_cm(size: float | None, notes: Notes) -> tuple[float | None, AnalysisRefused | None]:
     notes.note("(0010,1020)", size, "height, m")
-    next_step = "Enter the height and attach the record; a physicist signs it."
     if not size:
-        return None, AnalysisRefused(
-            "SUV-NO-HEIGHT", "The height is missing or 0 (0010,1020).", "(0010,1020)", next_step
-        )
+        return None, refusal("SUV-NO-HEIGHT", "The height is missing or 0 (0010,1020).")
     height_cm = size * 100
     if size > 3:
         height_cm = size
         notes.warn("SUV-HEIGHT-CM", f"The height of {size:g} was read as centimetres, not metres (0010,1020).")
-    if not 50 <= height_cm <= 230:
-        detail = f"The height of {height_cm:g} cm cannot be (0010,1020)."
-        return None, AnalysisRefused("SUV-HEIGHT", detail, "(0010,1020)", next_step)
+    if not 50 <= height_cm <= 100 * MAX_HEIGHT_M:
+        return None, refusal("SUV-HEIGHT", f"The height of {height_cm:g} cm cannot be (0010,1020).")
     return height_cm, None

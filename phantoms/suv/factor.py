@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from phantoms.errors import AnalysisRefused
-from phantoms.suv.body import Body, read_body, relative_to_bw
+from phantoms.suv.body import LBM_120, Body, read_body, relative_to_bw
 from phantoms.suv.header import SeriesHeader
 from phantoms.suv.notes import Notes, TraceLine, Warned
 from phantoms.suv.reference import Candidate, mean_activity_s
@@ -90,12 +90,18 @@ class SuvResult:
         }
 
 
-def suv_factor(header: SeriesHeader) -> SuvResult:
+def suv_factor(header: SeriesHeader, *, chosen_reference: str | None = None, accepts_lbm120: bool = False) -> SuvResult:
     """Work out the factor from rescaled pixel value to SUVbw for one series.
 
     Parameters
     ----------
     header : SeriesHeader
+    chosen_reference : str, optional
+        The id of the candidate (``R4``) that a physicist chose by a signed decision. Its preconditions must hold; what
+        differs from it then only warns.
+    accepts_lbm120 : bool
+        Whether a physicist accepted, by a signed decision, the lean mass with the coefficient 120 (SUV type LBM): GML
+        values by it are then turned into SUVbw, and ``lbm_120`` is among the factors.
 
     Returns
     -------
@@ -105,20 +111,19 @@ def suv_factor(header: SeriesHeader) -> SuvResult:
     notes = Notes()
     _check_consistency(header, notes)
     _check_corrections(header, notes)
-    scaling = _scaling(header, notes)
+    scaling = _scaling(header, notes, accepts_lbm120=accepts_lbm120)
     _check_offsets(header, scaling, notes)
-    body = read_body(header, notes)
+    body = read_body(header, notes, accepts_lbm120=accepts_lbm120)
     tracer = read_tracer(header, notes)
-    timing = read_timing(header, tracer, notes)
+    timing = read_timing(header, tracer, notes, chosen_reference)
     needed, bystanding = _split_problems(notes, scaling, body)
     notes.warnings += [Warned(problem.code, problem.detail) for problem in bystanding]
     factors: tuple[float, ...] = ()
     if not needed:
         factors = _factors(scaling, body, tracer, timing, header, notes, bystanding)
     factor = factors[0] if len(set(factors)) == 1 else None
-    if factor is not None:
-        notes.note("SUVbw", f"{factor:.9e}", "factor from rescaled pixel value to SUVbw, g/mL")
     by_kind, reasons = body.factors(factor, differs_by_slice=len(set(factors)) > 1)
+    _note_factors(factors, by_kind, reasons, notes)
     return SuvResult(
         factor_g_per_bq=factor,
         factors_by_slice=factors if len(set(factors)) > 1 else None,
@@ -134,6 +139,22 @@ def suv_factor(header: SeriesHeader) -> SuvResult:
         further_problems=tuple(needed[1:]),
         nuclide=tracer.nuclide,
     )
+
+
+def _note_factors(
+    factors: tuple[float, ...], by_kind: Mapping[str, float | None], reasons: Mapping[str, str], notes: Notes
+) -> None:
+    """Close the trace with what came out, by kind."""
+    if len(set(factors)) > 1:
+        ends = f"{min(factors):.9e} to {max(factors):.9e}"
+        notes.note("SUVbw", ends, f"factors from rescaled pixel value to SUVbw, {len(factors)} slices, g/mL")
+    for kind, value in by_kind.items():
+        unit = "cm²/mL" if kind == "bsa" else "g/mL"
+        made = f"factor from rescaled pixel value to SUV{kind}, {unit}"
+        if value is not None:
+            notes.note(f"SUV{kind}", f"{value:.9e}", made)
+        elif len(set(factors)) < 2 or kind != "bw":
+            notes.note(f"SUV{kind}", None, f"not given: {reasons.get(kind, '')}")
 
 
 def _with_the_rest(problems: list[AnalysisRefused]) -> AnalysisRefused:
@@ -153,11 +174,12 @@ def _check_consistency(header: SeriesHeader, notes: Notes) -> None:
         notes.refuse(
             "SUV-INCONSISTENT",
             f"The slices of this series do not agree on {', '.join(names)}.",
-            None,
-            "Send one series at a time, as the scanner made it.",
         )
-    intercepts = {one.RescaleIntercept for one in header.slices} - {None, 0.0}
-    if intercepts:
+    found = {one.RescaleIntercept for one in header.slices} - {None}
+    intercepts = sorted(value for value in found if value is not None)
+    ends = f"{intercepts[0]:g} to {intercepts[-1]:g}" if intercepts else None
+    notes.note("(0028,1052)", ends, "rescale intercept; applied with each slice's own slope (0028,1053)")
+    if any(intercepts):
         notes.warn("SUV-INTERCEPT", "The rescale intercept is not 0, as PET must have it; it was applied (0028,1052).")
 
     if header.is_derived:
@@ -187,14 +209,19 @@ def _check_corrections(header: SeriesHeader, notes: Notes) -> None:
             if done
             else "The headers do not say whether this series is attenuation corrected (0028,0051)."
         )
-        notes.refuse("SUV-NOT-CORRECTED", detail, "(0028,0051)", "Send the corrected series too; we measure that one.")
+        notes.refuse("SUV-NOT-CORRECTED", detail)
     elif header.DecayCorrection in {"START", "ADMIN"} and not done & {"DECY", "DECAY"}:
         notes.refuse(
             "SUV-NOT-CORRECTED",
             f"DecayCorrection is {header.DecayCorrection} (0054,1102), but decay is not among the corrections made "
             "(0028,0051).",
-            "(0028,0051)",
-            "Export the series again from the scanner or archive.",
+            next_step="Export the series again from the scanner or archive.",
+        )
+    if header.DecayCorrection == "NONE" and done & {"DECY", "DECAY"}:
+        notes.warn(
+            "SUV-CORRECTIONS",
+            "DecayCorrection is NONE (0054,1102), and decay is named among the corrections made (0028,0051): the "
+            "values were taken as not decay corrected.",
         )
     missing = [name for name in ("SCAT", "DTIM", "NORM") if name not in done]
     missing += [] if any(name.startswith("RAN") for name in done) else ["RAN"]
@@ -215,10 +242,13 @@ class _Scaling:
     through: str | None = None
 
 
-def _scaling(header: SeriesHeader, notes: Notes) -> _Scaling | None:
+def _scaling(header: SeriesHeader, notes: Notes, *, accepts_lbm120: bool) -> _Scaling | None:
     units, kind = header.Units, header.SUVType
+    if accepts_lbm120:
+        notes.note("accepts the coefficient 120", True, "signed decision: lean mass 120 may be used")
     if units == "BQML":
-        notes.note("(0054,1001)", units, "pixel values are Bq/mL")
+        said = f"; the SUV type {kind} (0054,1006) says nothing of them" if kind else ""
+        notes.note("(0054,1001)", units, f"pixel values are Bq/mL{said}")
         return _Scaling(to_bqml=1.0)
     if units == "CNTS":
         return _scaling_of_counts(header, notes)
@@ -231,6 +261,11 @@ def _scaling(header: SeriesHeader, notes: Notes) -> _Scaling | None:
         if header.PatientSex == "O":
             notes.warn("SUV-SEX-OTHER", f"The sex is O: {words} is the mean of both formulas (0010,0040).")
         return _Scaling(to_suvbw=1.0, through=through)
+    if units == "GML" and kind == "LBM" and accepts_lbm120:
+        words = "lean mass (coefficient 120)"
+        notes.note("(0054,1001) (0054,1006)", f"{units} {kind}", f"pixel values are SUV by {words}: × weight / {words}")
+        notes.warn("SUV-LBM-120", f"The pixel values were taken as SUV by {words}, by a signed decision (0054,1006).")
+        return _Scaling(to_suvbw=1.0, through=LBM_120)
     if units == "CM2ML" and kind in {None, "BSA"}:
         notes.note("(0054,1001) (0054,1006)", f"{units} {kind or 'no type'}", "SUV by body surface: × weight / surface")
         return _Scaling(to_suvbw=1.0, through="bsa")
@@ -243,7 +278,7 @@ def _scaling(header: SeriesHeader, notes: Notes) -> _Scaling | None:
     else:
         detail = f"Pixel values in {units} cannot be turned into SUV (0054,1001)."
     notes.note("(0054,1001) (0054,1006)", f"{units or '–'} {kind or ''}".strip(), "refused")
-    notes.refuse("SUV-UNITS", detail, "(0054,1001)", "Export the series in Bq/mL from the scanner or archive.")
+    notes.refuse("SUV-UNITS", detail)
     return None
 
 
@@ -264,8 +299,8 @@ def _scaling_of_counts(header: SeriesHeader, notes: Notes) -> _Scaling | None:
             "SUV-UNITS",
             "The pixel values are counts (CNTS) and the factors that turn them into SUV are not in the files "
             "(7053,1000 and 1009).",
-            "(0054,1001)",
-            "Export again from the scanner or archive. If your anonymiser drops private tags, keep group 7053.",
+            next_step="Export again from the scanner or archive. If your anonymiser drops private tags, keep group "
+            "7053.",
         )
         return None
     if suv_scale is not None:
@@ -300,6 +335,7 @@ def _split_problems(
         "SUV-DOSE",
         "SUV-HALF-LIFE",
         "SUV-NO-TIME",
+        "SUV-CHOICE",
     ]
     always = set(order[:4])
     problems = sorted(notes.problems, key=lambda one: order.index(one.code) if one.code in order else len(order))
@@ -360,7 +396,9 @@ def _factors_from_bqml(
     if activity_bq is None:
         return ()
     if notes:
-        notes.note("D(t_ref)", f"{activity_bq:.9e}", "administered activity at the reference time, Bq")
+        decay = "not decayed (ADMIN)" if timing.correction == "ADMIN" else "D · 2^(−(t_ref − t_adm) / T½)"
+        notes.note("D(t_ref)", f"{activity_bq:.9e}", f"activity that the pixel values refer to, Bq: {decay}")
+        notes.note("factor", "1000 · W / D(t_ref)", "times what turns the pixel values into Bq/mL")
     return (to_bqml * grams / activity_bq,) * max(len(header.slices), 1)
 
 
@@ -382,5 +420,9 @@ def _factors_of_frames(
         waited_s = (at - timing.administered).total_seconds() + mean_s
         factors.append(grams / tracer.dose_bq * 2.0 ** (waited_s / tracer.half_life_s))
     if notes and factors:
-        notes.note("(0008,0032) (0018,1242)", f"{len(set(factors))} times", "decay corrected here, slice by slice")
+        notes.note(
+            "(0008,0032) (0018,1242)",
+            f"{len(set(factors))} factors",
+            "decay corrected here, slice by slice: 1000 · W / D · λT / (1 − e^(−λT)) · e^(λ(t_acq − t_adm))",
+        )
     return tuple(factors)

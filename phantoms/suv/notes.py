@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from phantoms.errors import AnalysisRefused
+from phantoms.suv.catalogue import CATALOGUE, refusal
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Notes:
         self.trace.append(TraceLine(attribute, "–" if value is None else str(value), use))
 
     def warn(self, code: str, detail: str) -> None:
-        """Add what a person should look at although a number is given."""
-        self.warnings.append(Warned(code, detail))
+        """Add what a person should look at although a number is given; the code is one of the catalogue."""
+        self.warnings.append(Warned(CATALOGUE[code].code, detail))
 
-    def refuse(self, code: str, detail: str, attribute: str | None, next_step: str) -> None:
-        """Add what keeps the SUV from being given."""
-        self.problems.append(AnalysisRefused(code, detail, attribute, next_step))
+    def refuse(self, code: str, detail: str, attribute: str | None = None, next_step: str | None = None) -> None:
+        """Add what keeps the SUV from being given, see `phantoms.suv.catalogue.refusal`."""
+        self.problems.append(refusal(code, detail, attribute, next_step))

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from phantoms.errors import AnalysisRefused
+from phantoms.suv.catalogue import refusal
 from phantoms.suv.header import SeriesHeader, SliceHeader, parse_date, parse_datetime, parse_time
 from phantoms.suv.notes import Warned
 
@@ -22,9 +23,15 @@ WARN_S = 60.0  # 0.63 % in F-18
 REFUSE_S = 300.0
 DAY_S = 86_400.0
 HALF_DAY_S = 43_200.0
-PLACEHOLDER_DATES = frozenset({date(1, 1, 1), date(1800, 1, 1), date(1900, 1, 1), date(1960, 1, 1), date(1970, 1, 1)})
+# What anonymisers write in the place of a date, and the days that clocks of computers begin with.
+PLACEHOLDER_DATES = frozenset(
+    {*(date(year, 1, 1) for year in (1, 1800, 1900, 1901, 1950, 1960, 1970, 1980)), date(1858, 11, 17)}
+)
 
 PRECEDENCE = ("R1", "R3", "R2", "R4", "R5", "R8")  # R6 and R7 check only
+# SeriesTime wins over the frames on the scanner's own images only: what made others wrote their SeriesTime.
+PRECEDENCE_OF_DERIVED = ("R1", "R3", "R4", "R5", "R2", "R8")
+DECIDES_ALONE = frozenset({"R1", "R3"})  # they name the instant itself; the others are worked out
 CHECKS_THAT_ONLY_WARN = frozenset({"R6"})  # derived from physics, not confirmed vendor by vendor
 
 
@@ -313,19 +320,22 @@ def philips_ratio(
 # --- the choice --------------------------------------------------------------------------------------------------
 
 
-def choose(found: Sequence[Candidate]) -> Candidate | None:
+def choose(found: Sequence[Candidate], *, is_derived: bool) -> Candidate | None:
     """Return the eligible candidate that comes first in precedence."""
     eligible = {candidate.id: candidate for candidate in found if candidate.is_eligible}
-    return next((eligible[key] for key in PRECEDENCE if key in eligible), None)
+    order = PRECEDENCE_OF_DERIVED if is_derived else PRECEDENCE
+    return next((eligible[key] for key in order if key in eligible), None)
 
 
 def compare(
-    found: Sequence[Candidate], used: Candidate, half_life_s: float | None
+    found: Sequence[Candidate], used: Candidate, half_life_s: float | None, *, is_chosen: bool
 ) -> tuple[list[Warned], AnalysisRefused | None]:
     """Compare the eligible candidates with the used one: warn above 60 s, refuse above 300 s.
 
-    Where the vendor's own time (R1) is used it decides, and what differs from it only warns.
+    Where the used one names the instant itself (R1, R3), or a physicist chose it, it decides, and what differs from it
+    only warns.
     """
+    decides = is_chosen or used.id in DECIDES_ALONE
     warnings: list[Warned] = []
     refused: AnalysisRefused | None = None
     for other in found:
@@ -341,13 +351,8 @@ def compare(
             f"Two ways to find the scan's reference time differ by {minutes:.0f} minutes{in_suv}: "
             f"{used.id} {used.time:%H:%M:%S} and {other.id} {other.time:%H:%M:%S}."
         )
-        if apart_s > REFUSE_S and used.id != "R1" and other.id not in CHECKS_THAT_ONLY_WARN:
-            refused = refused or AnalysisRefused(
-                "SUV-TREF-CONFLICT",
-                detail,
-                "(0008,0031)",
-                "Nothing yet: a physicist decides and may ask you for the scanner's start time.",
-            )
+        if apart_s > REFUSE_S and not decides and other.id not in CHECKS_THAT_ONLY_WARN:
+            refused = refused or refusal("SUV-TREF-CONFLICT", detail)
         else:
             warnings.append(Warned("SUV-TREF-CONFLICT", detail))
     return warnings, refused

@@ -152,6 +152,40 @@ def test_json_when_given_then_it_has_every_key_of_the_contract() -> None:
     assert data["reference_time"] == "2026-03-02T11:00:00"
 
 
+def test_trace_when_read_line_by_line_then_every_value_and_decision_behind_the_factor_is_there() -> None:
+    result = suv_factor(header(given={"RadiopharmaceuticalStartTime": "095900"}))
+    lines = {line.attribute: line for line in result.trace}
+    for attribute, value in {
+        "(0054,1001)": "BQML",
+        "(0028,0051)": "NORM\\DTIM\\ATTN\\SCAT\\DECY\\RAN",
+        "(0010,1030)": "70.0",
+        "(0010,1020)": "1.75",
+        "(0010,0040)": "M",
+        "(0018,1074)": "370000000.0",
+        "(0018,1075)": "6586.2",
+        "(0054,0300)": "F-18",
+        "(0008,0070)": "SIEMENS",
+        "(0008,0008)": "ORIGINAL\\PRIMARY",
+        "(0008,0021)": "20260302",
+        "(0008,0031)": "110000",
+        "(0008,0022)": "20260302",
+        "(0008,0032)": "110000",
+        "(0018,1242)": "120000 ms",
+        "(0054,1102)": "START",
+        "(0018,1078)": "20260302100000",
+        "(0018,1072)": "095900",
+        "t_adm": "2026-03-02 10:00:00",
+        "R2": "2026-03-02 11:00:00",
+        "D(t_ref)": f"{DOSE_BQ * 2 ** (-3600 / F18_S):.9e}",
+        "SUVbw": f"{factor_by_hand(3600):.9e}",
+        "(0008,0201)": "–",
+        "(0018,9701)": "–",
+    }.items():
+        assert lines[attribute].value == value, attribute
+        assert lines[attribute].use
+    assert {f"SUV{kind}" for kind in result.body_weight_factors} <= set(lines)
+
+
 # --- units -------------------------------------------------------------------------------------------------------
 
 W, H = 75.0, 185.0  # masses of this body are known from independent tables
@@ -320,6 +354,7 @@ def test_factor_when_philips_factors_have_no_creator_then_they_are_used_and_it_i
         ({"PatientWeight": "seventy"}, {}, "SUV-NO-WEIGHT"),
         ({"PatientWeight": 70000}, {}, "SUV-WEIGHT"),
         ({"PatientWeight": 0.5}, {}, "SUV-WEIGHT"),
+        ({"PatientWeight": 1.75, "PatientSize": 70}, {}, "SUV-WEIGHT"),  # exchanged
         ({}, {"RadionuclideTotalDose": None}, "SUV-NO-DOSE"),
         ({}, {"RadionuclideTotalDose": 0}, "SUV-NO-DOSE"),
         ({}, {"RadionuclideTotalDose": -3.7e8}, "SUV-NO-DOSE"),
