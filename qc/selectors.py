@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
 from corelab import access
+from corelab import selectors as registry
 from corelab.errors import NotFound
 from corelab.models import AuditEvent, Role, User, Work
 from corelab.models.work import WorkState
 from phantoms.results import Finding, Outcome, Owner
 from qc.arrival import missing_numbers
 from qc.checklists import Item, checklist_for
-from qc.models import ChecklistAnswer, Figure, ReceivedFile, Report, Run, Submission, Upload
+from qc.models import (
+    ChecklistAnswer,
+    Drift,
+    Figure,
+    ProtocolVersion,
+    Query,
+    ReceivedFile,
+    Report,
+    Run,
+    Submission,
+    Upload,
+)
 from qc.models.submissions import Kind
+from qc.states import WITH_SITE, QueryState
 from qc.states import SubmissionState as S
 
 #: A site sees measured numbers only in these states; before, a physicist has not spoken yet.
@@ -474,3 +488,88 @@ def unsigned_report_of(run: Run) -> Report | None:
 def signed_report_of(run: Run) -> Report | None:
     """Return the signed report of a run, with its stored bytes once it is made."""
     return run.reports.filter(review__isnull=False).select_related("stored", "review__signature").first()
+
+
+# --- queries ---------------------------------------------------------------------------------
+
+
+def queries_visible_to(user: User) -> QuerySet[Query]:
+    """Return the questions the person may see, newest first, with all that a list row prints.
+
+    The lab sees its drafts too. A site and a trial see what was asked; of a scan that is not released yet a trial sees
+    no more than number, title and days (`reads_query`).
+    """
+    queries = Query.objects.select_related(
+        "submission__site", "submission__scanner", "submission__trial", "asked_by", "closed_by"
+    )
+    if access.sees_everything(user):
+        return queries
+    asked = Q(asked_at__isnull=False, submission__is_dry_run=False)
+    mine = Q(submission__site_id__in=access.site_ids_of(user)) | Q(submission__trial_id__in=access.trial_ids_of(user))
+    return queries.filter(asked & mine)
+
+
+def query_for(user: User, number: int | str) -> Query:
+    """Return one question by its number, ``904`` or ``Q-904``, or raise NotFound."""
+    query: Query = _one(queries_visible_to(user), number, "Q-")
+    return query
+
+
+def reads_query(user: User, query: Query) -> bool:
+    """Say whether the person may read what was asked and answered, and not only that it was."""
+    if access.sees_everything(user) or query.submission.site_id in access.site_ids_of(user):
+        return True
+    return query.submission.state == S.RELEASED
+
+
+def queries_needing(user: User) -> QuerySet[Query]:
+    """Return the questions that this person is to act on: a site answers, staff ask and close."""
+    needs = Q(pk__in=[])
+    if access.lab_roles_of(user) & {Role.TECHNICIAN, Role.PHYSICIST}:
+        needs |= Q(state__in=(QueryState.DRAFT, QueryState.SITE_RESPONDED))
+    needs |= Q(state__in=WITH_SITE, submission__site_id__in=access.site_ids_of(user))
+    return queries_visible_to(user).filter(needs)
+
+
+# --- drifts ----------------------------------------------------------------------------------
+
+
+def drifts_visible_to(user: User) -> QuerySet[Drift]:
+    """Return where scans and the register differ: all for the lab, those of its own scanners for a site."""
+    drifts = Drift.objects.select_related("scanner__site", "reconstruction", "submission", "closed_by")
+    if access.sees_everything(user):
+        return drifts
+    return drifts.filter(scanner__site_id__in=access.site_ids_of(user))
+
+
+def drift_for(user: User, pk: int) -> Drift:
+    """Return one difference, or raise NotFound."""
+    drift = drifts_visible_to(user).filter(pk=pk).first()
+    if drift is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    return drift
+
+
+# --- protocols -------------------------------------------------------------------------------
+
+
+def protocols_visible_to(user: User) -> QuerySet[ProtocolVersion]:
+    """Return the protocols of the person's trials: the lab sees drafts too, others what was published."""
+    protocols = ProtocolVersion.objects.select_related("trial", "made_by").order_by("trial__code", "-version")
+    if access.sees_everything(user):
+        return protocols
+    return protocols.filter(published_at__isnull=False, trial__in=registry.trials_visible_to(user))
+
+
+def protocol_for(user: User, code: str, version: int) -> ProtocolVersion:
+    """Return one version of a trial's protocol, or raise NotFound."""
+    protocol = protocols_visible_to(user).filter(trial__code=code, version=version).first()
+    if protocol is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    return protocol
+
+
+def protocol_in_force(trial: Trial, day: date) -> ProtocolVersion | None:
+    """Return the published version with the latest first day that is not after this one, or None."""
+    published = ProtocolVersion.objects.filter(trial=trial, published_at__isnull=False, effective_on__lte=day)
+    return published.order_by("-effective_on", "-version").first()

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
+from corelab.models import Site, Trial
 from qc.states import QueryState
 
 
@@ -58,6 +59,16 @@ class Query(models.Model):
     def site_id(self) -> int:
         """The site it belongs to, for the audit log."""
         return self.submission.site_id
+
+    @property
+    def site(self) -> Site:
+        """The site that is asked."""
+        return self.submission.site
+
+    @property
+    def trial(self) -> Trial | None:
+        """The trial that the scan is for."""
+        return self.submission.trial
 
 
 class QueryMessage(models.Model):

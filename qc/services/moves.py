@@ -1,9 +1,9 @@
-"""The one way a submission changes its state."""
+"""The one way a submission or a query changes its state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
@@ -11,8 +11,9 @@ from django.utils import timezone
 from corelab import access, audit
 from corelab.errors import StaleState
 from corelab.models import User
-from qc.models import Submission
-from qc.states import SUBMISSION, SubmissionState
+from corelab.states import MoveTable
+from qc.models import Query, Submission
+from qc.states import QUERY, SUBMISSION
 
 _SENTENCES = {
     "send": "A site sent a submission to the core lab.",
@@ -30,14 +31,25 @@ _SENTENCES = {
     "withdraw": "A site withdrew a submission.",
     "replace": "A later submission took the place of this one.",
 }
+_QUERY_SENTENCES = {
+    "ask": "Staff asked a site about a scan.",
+    "drop": "A drafted question was dropped before it was asked.",
+    "answer": "A site answered a question.",
+    "resubmit": "A scan that a site sent in answer was measured.",
+    "reopen": "Staff asked a site again.",
+    "close": "Staff closed a question.",
+    "give_up": "Staff gave a question up as one that cannot be solved.",
+}
 audit.catalogue({f"submission.{event}": sentence for event, sentence in _SENTENCES.items()})
+audit.catalogue({f"query.{event}": sentence for event, sentence in _QUERY_SENTENCES.items()})
 
-_STATE_WORDS = {state: state.replace("_", " ").lower() for state in SubmissionState}
+_TABLES: Mapping[type, MoveTable] = {Submission: SUBMISSION, Query: QUERY}
+Movable = TypeVar("Movable", Submission, Query)
 
 
 @transaction.atomic
 def move(
-    submission: Submission,
+    moving: Movable,
     event: str,
     *,
     actor: User | None,
@@ -45,12 +57,12 @@ def move(
     evidence: Mapping[str, Any] | None = None,
     only_if: Mapping[str, Any] | None = None,
     **fields: Any,
-) -> Submission:
+) -> Movable:
     """Make one move of the state table: find it, check it, swap the state, record it.
 
     Parameters
     ----------
-    submission : Submission
+    moving : Submission or Query
         Its state here is what the caller has seen; another state in the table means someone was faster.
     actor : User or None
         The person, checked against the roles of the move; None is the system.
@@ -65,23 +77,23 @@ def move(
     ------
     InvalidMove, NotAllowed, Refused, StaleState
     """
-    row = SUBMISSION.find(event, submission.state)
-    roles = None if actor is None else access.roles_of(actor, submission.site, submission.trial)
-    row.check(submission, roles=roles, reason=reason)
-    before = {"state": row.source} | {name: plain(getattr(submission, name)) for name in fields}
-    moved = Submission.objects.filter(pk=submission.pk, state=row.source, **(only_if or {})).update(
-        state=row.target, changed_at=timezone.now(), **fields
-    )
+    table = _TABLES[type(moving)]
+    row = table.find(event, moving.state)
+    roles = None if actor is None else access.roles_of(actor, moving.site, moving.trial)
+    row.check(moving, roles=roles, reason=reason)
+    before = {"state": row.source} | {name: plain(getattr(moving, name)) for name in fields}
+    here = type(moving)._default_manager.filter(pk=moving.pk, state=row.source)
+    moved = here.filter(**(only_if or {})).update(state=row.target, changed_at=timezone.now(), **fields)
     if not moved:
-        if only_if and Submission.objects.filter(pk=submission.pk, state=row.source).exists():
-            raise StaleState(f"{submission} changed while you were reading. Look at it again first.")
-        raise StaleState(f"{submission} is no longer {_STATE_WORDS[SubmissionState(row.source)]}.")
-    submission.state = row.target
+        if only_if and here.exists():
+            raise StaleState(f"{moving} changed while you were reading. Look at it again first.")
+        raise StaleState(f"{moving} is no longer {row.source.replace('_', ' ').lower()}.")
+    moving.state = row.target
     for name, value in fields.items():
-        setattr(submission, name, value)
+        setattr(moving, name, value)
     after = {"state": row.target} | {name: plain(value) for name, value in fields.items()} | dict(evidence or {})
-    audit.record(f"submission.{event}", submission, before=before, after=after, reason=reason)
-    return submission
+    audit.record(f"{table.name}.{event}", moving, before=before, after=after, reason=reason)
+    return moving
 
 
 def plain(value: Any) -> Any:
