@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -152,6 +152,13 @@ def state_chip(state: str, text: str = "") -> SafeString:
 
 
 @register.simple_tag
+def clearance_chip(tint: str, words: str) -> SafeString:
+    """Draw whether something may be scanned: a shield in a verdict's tint, grey where nothing was cleared yet."""
+    classes = f"chip chip-{tint}" if tint else "state"
+    return format_html('<span class="{}">{}{}</span>', classes, icon("shield"), words)
+
+
+@register.simple_tag
 def due_chip(due_on: date | None, done: bool = False) -> SafeString | str:
     """Say when something is due: days while it is near, the date else, *Overdue* with a tint when it has passed."""
     if due_on is None:
@@ -178,6 +185,14 @@ def due_words(due_on: date, today: date | None = None) -> tuple[str, str]:
 def due_text(due_on: date) -> str:
     """Return the words for a due date, without a tint."""
     return due_words(due_on)[0]
+
+
+@register.filter
+def waited(since: datetime) -> str:
+    """Return how long something has waited, in the largest unit that says enough."""
+    hours = (timezone.now() - since) // timedelta(hours=1)
+    count, unit = (hours // 24, "day") if hours >= 24 else (hours, "hour")
+    return f"{count} {unit}{'' if count == 1 else 's'}" if count else "less than an hour"
 
 
 @register.inclusion_tag("corelab/_verdict_bar.html")

@@ -140,3 +140,10 @@ def test_icons_when_drawn_then_they_take_the_colour_of_the_text():
     for name in ui.ICONS:
         assert "style=" not in ui.icon(name)
         assert "#" not in ui.icon(name)
+
+
+def test_clearance_chip_when_nothing_was_cleared_then_it_has_no_tint():
+    assert 'class="chip chip-fail"' in ui.clearance_chip("fail", "Suspended 2 Mar 2026")
+    grey = ui.clearance_chip("", "Not cleared yet")
+    assert 'class="state"' in grey
+    assert "Not cleared yet" in grey
