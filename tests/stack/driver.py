@@ -12,6 +12,8 @@ import signal
 import sys
 import tempfile
 import time
+import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import django
@@ -19,12 +21,14 @@ import django
 if __name__ == "__main__":
     django.setup()
 
-from corelab import audit
-from corelab.models import Attempt, Role
+from django.db import transaction
+
+from corelab import audit, jobs
+from corelab.models import Attempt, Role, User
 from corelab.models.work import WorkState
 from phantoms import digital
 from qc import services
-from qc.models import Run, Submission
+from qc.models import Run, Submission, Upload
 from tests import factories
 
 
@@ -36,19 +40,55 @@ def send(kind: str, fineness: str) -> dict:
         "spacing_zyx_mm": tuple(edge / fine for edge in (2.0, 3.2, 3.2)),
     }
     scan = digital.nema_iq(**grid) if kind == "nema_iq" else digital.uniform_cylinder(**grid)
-    site = factories.site()
-    person = factories.user(Role.SITE_USER, site=site)
+    person = _site_user()
     with audit.acting(person, role="Site user"), tempfile.TemporaryDirectory() as folder:
-        draft = services.submission_start(actor=person, site=site, kind=kind, scanner=factories.scanner(site))
+        draft = _draft(person, kind)
         services.sheet_save(submission_id=draft.pk, actor=person, sheet=scan.sheet)
         for path in digital.write_dicom(scan, Path(folder)):
-            content = path.read_bytes()
-            upload = services.upload_create(
-                submission_id=draft.pk, actor=person, length_bytes=len(content), file_name=path.name
-            )
-            services.upload_append(upload_id=upload.pk, actor=person, offset_bytes=0, stream=io.BytesIO(content))
+            _upload(draft, path.name, path.read_bytes())
         services.submission_send(submission_id=draft.pk, actor=person)
     return {"number": draft.number}
+
+
+def send_zip(entries: str) -> dict:
+    """Upload one zip of so many files, each of its own."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for k in range(int(entries)):
+            archive.writestr(f"{k}.txt", f"{os.getpid()} {k}")
+    person = _site_user()
+    with audit.acting(person, role="Site user"):
+        return {"upload": str(_upload(_draft(person, "cylinder"), "scan.zip", packed.getvalue()).pk)}
+
+
+def send_to_a_lost_worker() -> dict:
+    """Send an empty draft whose check is taken, a minute ago, by a process that has ended: this one."""
+    person = _site_user()
+    with audit.acting(person, role="Site user"), transaction.atomic():
+        draft = services.submission_send(submission_id=_draft(person, "cylinder").pk, actor=person)
+        assert jobs.claim(draft)
+        Submission.objects.filter(pk=draft.pk).update(heartbeat_at=draft.heartbeat_at - timedelta(minutes=1))
+    return {"number": draft.number}
+
+
+def _site_user() -> User:
+    """Make a site and a person there; other processes of the driver make others."""
+    own = os.getpid()
+    site = factories.site(code=f"site-{own}")
+    factories.scanner(site, serial=str(own))
+    return factories.user(Role.SITE_USER, site=site, email=f"person{own}@example.org")
+
+
+def _draft(person: User, kind: str) -> Submission:
+    site = person.memberships.get().site
+    return services.submission_start(actor=person, site=site, kind=kind, scanner=site.scanners.get())
+
+
+def _upload(draft: Submission, name: str, content: bytes) -> Upload:
+    person = draft.created_by
+    upload = services.upload_create(submission_id=draft.pk, actor=person, length_bytes=len(content), file_name=name)
+    services.upload_append(upload_id=upload.pk, actor=person, offset_bytes=0, stream=io.BytesIO(content))
+    return upload
 
 
 def _running(number: str) -> str:
@@ -94,6 +134,21 @@ def state(number: str) -> dict:
     return {"state": submission.state, "findings": submission.check_findings, "runs": runs}
 
 
+def uploads(*ids: str) -> dict:
+    """Return how far the work at these uploads is."""
+    return {"states": [Upload.objects.get(pk=pk).work_state for pk in ids]}
+
+
+def checked(number: str, within_s: str) -> dict:
+    """Wait until the arrival check of a submission ended, and return its state and every try."""
+    deadline = time.monotonic() + float(within_s)
+    while Submission.objects.get(number=number).state == "CHECKING" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    submission = Submission.objects.get(number=number)
+    attempts = Attempt.objects.filter(target_id=str(submission.pk)).order_by("number")
+    return {"state": submission.state, "attempts": list(attempts.values_list("outcome", flat=True))}
+
+
 def settled(number: str, within_s: str) -> dict:
     """Wait until a submission is measured or held."""
     deadline = time.monotonic() + float(within_s)
@@ -106,6 +161,7 @@ def settled(number: str, within_s: str) -> dict:
 
 if __name__ == "__main__":
     command, *words = sys.argv[1:]
-    known = {known.__name__: known for known in (send, kill_worker, kill_process, state, settled)}
+    commands = (send, send_zip, send_to_a_lost_worker, kill_worker, kill_process, state, uploads, checked, settled)
+    known = {known.__name__: known for known in commands}
     answer = known[command](*words)
     sys.stdout.write(f"{json.dumps(answer)}\n")

@@ -16,7 +16,14 @@ pytestmark = pytest.mark.timeout(120)
 
 
 #: What tells a process by its command line.
-MARKS = {"queue": "unixsocket:", "worker": " worker ", "beat": " beat ", "web": "gunicorn", "parent": "manage.py"}
+MARKS = {
+    "queue": "unixsocket:",
+    "worker": "--queues=intake",
+    "short-worker": "--queues=short",
+    "beat": " beat ",
+    "web": "gunicorn",
+    "parent": "manage.py",
+}
 
 
 def names(place: Place) -> set[str]:
@@ -27,7 +34,7 @@ def test_up_when_ctrl_c_comes_then_every_process_ends(place: Place) -> None:
     process, url = place.up("--port", "0")
     with urllib.request.urlopen(f"{url}/accounts/login/", timeout=10) as page:
         assert page.status == 200
-    assert {"worker", "beat", "web", "parent"} <= names(place)
+    assert {"worker", "short-worker", "beat", "web", "parent"} <= names(place)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 0
     assert place.processes() == {}
@@ -39,7 +46,7 @@ def test_up_when_its_parent_is_killed_then_no_process_is_left_within_five_second
     wait_for("all gone", lambda: not place.processes(), within_s=5)
 
 
-@pytest.mark.parametrize("victim", ["queue", "worker", "beat", "web"])
+@pytest.mark.parametrize("victim", ["queue", "worker", "short-worker", "beat", "web"])
 def test_up_when_one_process_dies_then_all_end_and_the_reason_is_said(place: Place, victim: str) -> None:
     if victim == "queue" and "REDIS_URL" in place.env:
         pytest.skip("the broker is another's: REDIS_URL is set")

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
+from corelab.celery import QUEUES
 from corelab.embedded import beat_command, valkey_command, worker_command
 from tests.stack.conftest import Place, wait_for
 
 pytestmark = pytest.mark.timeout(240)
-
-QUEUES = {"intake", "analysis", "reports"}
 
 
 def start_broker(place: Place) -> redis.Redis:
@@ -46,7 +45,7 @@ def test_worker_when_a_scan_is_sent_then_it_is_measured_and_reported(place: Plac
     (run,) = end["runs"]
     assert run["verdict"] == "PASS"
     assert run["attempts"] == ["COMPLETED"]
-    assert run["worker"].startswith(f"corelab-{process.pid}@")
+    assert run["worker"].startswith(f"corelab-{process.pid}-worker@")
     wait_for("report", lambda: list((place.var_dir / "reports").glob(f"S-{number}_R-*.pdf")), within_s=30)
 
 
@@ -56,7 +55,8 @@ def test_worker_when_its_group_is_killed_in_mid_analysis_then_another_completes_
     said, _ = migrate.communicate(timeout=60)
     assert migrate.returncode == 0, said
     for name in ("first", "second"):
-        place.serve(*worker_command(f"{name}@here"), log=name)
+        place.serve(*worker_command("worker", f"{name}@here"), log=name)
+    place.serve(*worker_command("short-worker", "short@here"), log="short")
     place.serve(*beat_command(place.var_dir / "run" / "beat"), log="beat")
     number = str(place.ask("send", "nema_iq", "2")["number"])
 
@@ -94,8 +94,48 @@ def test_message_when_a_job_is_announced_then_it_lies_in_its_own_queue_alone(pla
     announcing = place.run("-c", ring)
     said, _ = announcing.communicate(timeout=30)
     assert announcing.returncode == 0, said
-    assert {name: client.llen(name) for name in QUEUES} == {"intake": 0, "analysis": 1, "reports": 0}
+    assert {name: client.llen(name) for name in QUEUES} == {"short": 0, "intake": 0, "analysis": 1, "reports": 0}
     client.close()
+
+
+def test_workers_when_two_long_zips_unpack_then_sweep_and_arrival_check_still_run(place: Place) -> None:
+    place.up("--port", "0")
+    zips = [place.ask("send_zip", "20000")["upload"] for _ in range(2)]
+
+    def unpacking() -> list[str]:
+        return place.ask("uploads", *zips)["states"]
+
+    wait_for("both zips at work", lambda: unpacking() == ["RUNNING", "RUNNING"], within_s=30)
+    number = str(place.ask("send_to_a_lost_worker")["number"])
+    # The sweep gives it to the queue again, and the check finds what is missing.
+    assert place.ask("checked", number, "30") == {
+        "state": "DRAFT",
+        "attempts": ["LOST", "COMPLETED"],
+    }, place.story(place.ask("state", number))
+    assert unpacking() == ["RUNNING", "RUNNING"], "the zips were too short to tell"
+
+
+def test_worker_when_it_starts_then_its_children_have_what_they_measure_and_draw_with(place: Place) -> None:
+    start_broker(place)
+    parent = place.serve(*worker_command("worker", "worker@here"), log="worker")
+
+    def children() -> list[int]:
+        tasks = Path(f"/proc/{parent.pid}/task").glob("*/children")
+        return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+    wait_for("children", lambda: len(children()) == 2, within_s=30)
+    for pid in children():
+        loaded = Path(f"/proc/{pid}/maps").read_text()
+        assert "ft2font" in loaded
+        assert "scipy/ndimage" in loaded
+
+
+def test_worker_when_it_multiplies_matrices_then_it_starts_no_thread(place: Place) -> None:
+    place.env |= {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"}
+    product = "import corelab.celery, os, numpy as n; n.ones((400, 400)) @ n.ones((400, 400)); "
+    asking = place.run("-c", f"{product}print(len(os.listdir('/proc/self/task')))")
+    said, _ = asking.communicate(timeout=30)
+    assert said.strip() == "1"
 
 
 def test_broker_command_when_made_then_it_names_the_program_of_the_wheel(tmp_path: Path) -> None:
