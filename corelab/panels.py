@@ -128,13 +128,17 @@ class WorkRow:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkPage:
-    """The first rows of one view, how many each view has under the same filters, and how many of this one are late."""
+    """The first rows of one view, how many each view has under the same filters, and how the time stands for this one.
+
+    ``oldest_at`` is since when the oldest row waits.
+    """
 
     rows: list[WorkRow]
     counts: Mapping[str, int]
     kinds: Mapping[str, str] = field(default_factory=dict)
     overdue: int = 0
     due_today: int = 0
+    oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,4 +207,5 @@ def work(request: Any, query: WorkQuery) -> WorkPage:
         kinds=kinds,
         overdue=sum(page.overdue for page in pages),
         due_today=sum(page.due_today for page in pages),
+        oldest_at=min((page.oldest_at for page in pages if page.oldest_at), default=None),
     )

@@ -67,13 +67,14 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
         narrow &= Q(verdict=query.verdict) | Q(verdict="", proposed_verdict=query.verdict)
     rows = selectors.worklist_for(request.user, query.view).filter(narrow).defer(*NOT_IN_LISTS)[: query.limit]
     counts = selectors.worklist_counts(request.user, narrow)
-    late = selectors.worklist_late(request.user, query.view, narrow)
+    clock = selectors.worklist_clock(request.user, query.view, narrow)
     return WorkPage(
         rows=[_work_row(submission, request.user, query.view) for submission in rows],
         counts=counts,
         kinds=dict(KINDS),
-        overdue=late.overdue,
-        due_today=late.due_today,
+        overdue=clock.overdue,
+        due_today=clock.due_today,
+        oldest_at=clock.oldest_at,
     )
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from corelab import access
 from corelab import selectors as registry
 from corelab.errors import NotFound
-from corelab.models import AuditEvent, Role, User, Work
+from corelab.models import AuditEvent, Role, Trial, User, Work
 from corelab.models.work import WorkState
 from phantoms.results import Finding, Outcome, Owner
 from qc.arrival import missing_numbers
@@ -233,23 +233,27 @@ def worklist_needs_me(user: User) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Late:
-    """How many rows of a view have a day that has passed, and how many have it today."""
+class Clock:
+    """How many rows of a view have a day that has passed or is today, and since when the oldest waits."""
 
     overdue: int = 0
     due_today: int = 0
+    oldest_at: datetime | None = None
 
 
-def worklist_late(user: User, view: str, narrow: Q = ANY) -> Late:
-    """Return how many rows of one view are late; what was released is late no more."""
+def worklist_clock(user: User, view: str, narrow: Q = ANY) -> Clock:
+    """Return how the time stands for one view; for what was released it stands still."""
     if view == "released" or not access.sees_everything(user):
-        return Late()
+        return Clock()
     today = timezone.now().date()
-    rows = Submission.objects.filter(narrow, _work_filters(user)[view], is_dry_run=False, due_on__lte=today)
-    counts = rows.aggregate(
-        overdue=Count("pk", filter=Q(due_on__lt=today)), due_today=Count("pk", filter=Q(due_on=today))
+    rows = Submission.objects.filter(narrow, _work_filters(user)[view], is_dry_run=False)
+    return Clock(
+        **rows.aggregate(
+            overdue=Count("pk", filter=Q(due_on__lt=today)),
+            due_today=Count("pk", filter=Q(due_on=today)),
+            oldest_at=Min("sent_at"),
+        )
     )
-    return Late(**counts)
 
 
 # --- one submission --------------------------------------------------------------------------

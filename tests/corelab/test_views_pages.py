@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import pytest
@@ -131,6 +132,26 @@ def test_work_when_there_are_more_rows_than_a_page_then_the_rest_is_behind_next(
     last = browser.get("/work/?view=needs-me&page=3").text
     assert last.count('<th scope="row"') == 20
     assert "101 to 120 of 120" in last
+
+
+def test_work_when_things_wait_then_the_head_says_how_many_are_late_and_how_long_the_oldest_waits(house, signed_in):
+    now = timezone.now()
+    row = dataclasses.replace(ROW, waits_since=now - datetime.timedelta(hours=30))
+    page = WorkPage(
+        rows=[row], counts={"needs-me": 1}, overdue=2, due_today=3, oldest_at=now - datetime.timedelta(days=6, hours=1)
+    )
+    panels.register("work", lambda r, q: page)
+    shown = signed_in("physicist").get("/work/").text
+    assert "1 needs you · 2 overdue · 3 due today · the oldest waits 6 days" in shown
+    assert "waits 1 day</span>" in shown
+
+
+def test_work_when_a_deep_page_is_asked_for_then_only_rows_up_to_its_end_are_read(house, signed_in):
+    seen = []
+    _register_work([ROW], seen)
+    signed_in("physicist").get("/work/?page=3")
+    signed_in("physicist").get("/work/?page=99999999")
+    assert [query.limit for query in seen] == [150, 250]
 
 
 def test_work_when_empty_then_it_says_what_waits_elsewhere(house, signed_in):
