@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from corelab import panels as places
 from corelab.models import Role
-from qc import panels
 from qc.models import Submission
+from qc.panels import submissions as panels
 from qc.states import SubmissionState as S
 from tests import factories
 from tests.qc import scenes

@@ -1,4 +1,4 @@
-"""What this package puts on the pages of `corelab`: worklist rows, tasks, what was sent, what was found."""
+"""Submissions on the pages of `corelab`: worklist rows, tasks, what was sent, what was found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from corelab import access, panels
+from corelab import access
 from corelab.panels import Panel, SearchGroup, SearchHit, Sent, Task, WorkPage, WorkQuery, WorkRow
 from qc import selectors
 from qc.forms.place import KINDS
@@ -21,22 +21,6 @@ SENT_LINES = 8
 PANEL_ROWS = 8
 TASKS = 20
 _NUMBER = re.compile(r"([SR])-?(\d{1,18})", re.IGNORECASE)
-
-
-def register() -> None:
-    """Fill the places; called once when the app is ready."""
-    for place, provider in (
-        ("work", work),
-        ("tasks", tasks),
-        ("sent", sent),
-        ("nav", counts),
-        ("search", search),
-        ("jump", jump),
-        ("scanner", of_scanner),
-        ("trial", of_trial),
-        ("trials", of_trials),
-    ):
-        panels.register(place, provider)
 
 
 def detail_url(submission: Any) -> str:
@@ -274,3 +258,16 @@ def jump(request: HttpRequest, text: str) -> str:
         return reverse("qc:submission-detail", args=[number]) if seen else ""
     seen = selectors.runs_visible_to(request.user).filter(number=number).exists()
     return reverse("qc:run-detail", args=[number]) if seen else ""
+
+
+PLACES = {
+    "work": work,
+    "tasks": tasks,
+    "sent": sent,
+    "nav": counts,
+    "search": search,
+    "jump": jump,
+    "scanner": of_scanner,
+    "trial": of_trial,
+    "trials": of_trials,
+}

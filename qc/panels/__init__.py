@@ -1,0 +1,13 @@
+"""What this package puts on the pages of `corelab`, one module a noun."""
+
+from __future__ import annotations
+
+from corelab import panels
+from qc.panels import drifts, queries, submissions
+
+
+def register() -> None:
+    """Fill the places; called once when the app is ready."""
+    for module in (submissions, queries, drifts):
+        for place, provider in module.PLACES.items():
+            panels.register(place, provider)

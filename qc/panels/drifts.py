@@ -1,0 +1,50 @@
+"""Differences between scans and the register on the lab's worklist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
+
+from corelab import access
+from corelab.panels import WorkPage, WorkQuery, WorkRow
+from qc import selectors
+
+KIND = "drift"
+
+
+def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
+    """Return the differences that somebody has to declare or explain; they have no day, so they stand last."""
+    staff = bool(access.lab_roles_of(request.user) & {"technician", "physicist"})
+    views = {"open", "needs-me"} if staff else {"open"}
+    if not access.sees_everything(request.user) or query.kind not in ("", KIND) or query.verdict or query.trial:
+        return WorkPage(rows=[], counts={}, kinds={KIND: "Drift of a scanner"})
+    narrow = Q(state="OPEN")
+    if query.site:
+        narrow &= Q(scanner__site__code=query.site)
+    drifts = selectors.drifts_visible_to(request.user).filter(narrow)
+    shown = drifts.order_by("opened_at")[: query.limit] if query.view in views else []
+    total = drifts.count()
+    rows = [
+        WorkRow(
+            number=f"D-{drift.pk}",
+            url=reverse("corelab:scanner-detail", args=[drift.scanner_id]),
+            what=_what(drift),
+            site=str(drift.scanner.site),
+            next_step="Declare or explain",
+            state="needs-you" if staff else "waiting-lab",
+            waits_since=drift.opened_at,
+        )
+        for drift in shown
+    ]
+    return WorkPage(rows=rows, counts=dict.fromkeys(views, total), kinds={KIND: "Drift of a scanner"})
+
+
+def _what(drift: Any) -> str:
+    was = drift.registered or "not registered"
+    return f"{drift.get_attribute_display()}: {was} → {drift.seen}, {drift.scanner}"
+
+
+PLACES = {"work": work}
