@@ -63,5 +63,6 @@ urlpatterns = [
     path("runs/<run:number>/", runs.run_detail, name="run-detail"),
     path("runs/<run:number>/report/", runs.report_show, name="report-show"),
     path("runs/<run:number>/report.pdf", runs.report_download, name="report-download"),
+    path("runs/<run:number>/conformance.csv", runs.conformance_csv, name="conformance-csv"),
     path("runs/<run:number>/figures/<slug:name>.svg", runs.figure_show, name="figure-show"),
 ]

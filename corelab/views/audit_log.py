@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from datetime import UTC
@@ -12,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from corelab import selectors, services
+from corelab.csv_lines import csv_lines
 from corelab.errors import NotFound
 from corelab.forms import AuditFilterForm
 from corelab.models import AuditEvent
@@ -96,14 +96,6 @@ def audit_verify(request: HttpRequest) -> HttpResponse:
     return redirect("corelab:audit-list")
 
 
-class _Line:
-    """A file that hands each line on."""
-
-    def write(self, line: str) -> str:
-        """Return the line instead of keeping it."""
-        return line
-
-
 @require_safe
 def audit_export(request: HttpRequest) -> StreamingHttpResponse:
     """Stream the filtered log as CSV, oldest last, in flat memory."""
@@ -115,12 +107,10 @@ def audit_export(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def _csv(events: Iterator[AuditEvent]) -> Iterator[str]:
-    writer = csv.writer(_Line())
-    yield writer.writerow(COLUMNS)
-    for event in events:
-        yield writer.writerow(
-            _harmless(value)
-            for value in (
+    return csv_lines(
+        COLUMNS,
+        (
+            (
                 event.sequence,
                 event.at.astimezone(UTC).isoformat(timespec="seconds"),
                 event.actor_name,
@@ -134,10 +124,6 @@ def _csv(events: Iterator[AuditEvent]) -> Iterator[str]:
                 event.request_id,
                 event.hash,
             )
-        )
-
-
-def _harmless(value: object) -> str:
-    """Keep a spreadsheet from taking what a person typed for a formula."""
-    text = str(value)
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+            for event in events
+        ),
+    )

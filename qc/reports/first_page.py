@@ -11,6 +11,7 @@ from qc.reports.activity import suv_facts
 from qc.reports.blocks import date_words, day_words, method_name, moment_words, signature_entry
 from qc.reports.meta import ReportMeta
 from qc.reports.numbers import edition_name, is_limited, numbers_table, urgency
+from qc.reports.scan_day import protocol_words, scan_day
 
 NOTICE = "For trial quality control, not for diagnosis"
 DECISIVE_NUMBERS = 8
@@ -61,7 +62,7 @@ def result(
         "steps": _steps(run, meta),
         "comment": meta.review.comment if meta.review else "",
         "figures": [pictures[key] for key in wanted if key in pictures],
-        "beside": suv_facts(run) if is_patient else [],
+        "beside": _beside(run) if is_patient else [],
         "numbers": None if is_patient else _decisive(run, deciding),
         "signatures": [signature_entry(one) for one in meta.signatures],
     }
@@ -77,8 +78,31 @@ def _facts(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...]) 
         ["Reconstruction", meta.reconstruction or "not stated"],
         ["Received", moment_words(meta.received_at, meta.time_zone)],
         ["Scanned", scanned],
-        ["Judged by", ", ".join(edition_name(one) for one in deciding) or "no standard"],
+        *(
+            [["Trial", meta.trial_code], ["Subject, visit", _joined(meta.subject_code, meta.visit)]]
+            if meta.trial_code
+            else []
+        ),
+        _judged_by(run, deciding),
     ]
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part) or "not stated"
+
+
+def _judged_by(run: Mapping[str, Any], deciding: tuple[str, ...]) -> list[str]:
+    if run["method"] == "patient" and run.get("conformance"):
+        return ["Protocol", protocol_words(run)]
+    return ["Judged by", ", ".join(edition_name(one) for one in deciding) or "no standard"]
+
+
+def _beside(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what stands beside a patient's pictures: the scan day where rules judged it, else the SUV."""
+    plain = [{"name": name, "value": value, "note": "", "css": "", "word": ""} for name, value in suv_facts(run)]
+    judged = scan_day(run)
+    # The SUV has a page of its own; beside the scan day its maximum is enough.
+    return [*judged, *plain[-1:]] if judged else plain
 
 
 def _verdict_bar(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -45,6 +45,7 @@ class ReportMeta:
 
     ``standards`` are those that decide. ``made_at`` is the date of the document: the end of the run, or of the
     review, never the moment of printing, so that the same run gives the same bytes. ``time_zone`` is the site's.
+    ``queries`` gives, by rule, the number of the query that asks the site about it.
     """
 
     lab_name: str
@@ -60,6 +61,10 @@ class ReportMeta:
     time_zone: str
     made_at: datetime
     is_dry_run: bool = False
+    trial_code: str = ""
+    subject_code: str = ""
+    visit: str = ""
+    queries: Mapping[str, str] = field(default_factory=dict)
     sheet: Mapping[str, Any] | None = None
     signatures: tuple[SignatureBlock, ...] = ()
     review: ReviewedVerdict | None = None

@@ -21,29 +21,31 @@ from qc.reports.numbers import (
     urgency,
 )
 from qc.reports.proof import proof_blocks
+from qc.reports.scan_day import rule_title
 
 
 def sections(
     run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the pages after the first; a section without blocks says nothing and is dropped by the caller."""
+    findings = _finding_blocks(run, meta)
+    after = [
+        _section("suv", "SUV and activity", suv_blocks(run, meta)),
+        _section("proof", "Proof", proof_blocks(run, meta, deciding)),
+    ]
+    if run["method"] not in {"nema_iq", "cylinder"}:
+        rows = [one for one in run["measurements"] if one["standard"] is None]
+        rules = _section("findings", "Findings", findings, new_page=bool(run.get("conformance")))
+        return [rules, _section("numbers", "Numbers", [numbers_table(rows, "Image values")]), *after]
     found = []
     if run["method"] == "nema_iq":
         found.append(_section("recovery", "Recovery", _recovery_blocks(run, deciding, pictures), new_page=True))
         blocks = _nema_blocks(run, deciding, pictures)
         found.append(_section("background", "Contrast, background and position", blocks, new_page=True))
-    elif run["method"] == "cylinder":
+    else:
         blocks = _cylinder_blocks(run, deciding, pictures)
         found.append(_section("uniformity", "Calibration and uniformity", blocks, new_page=True))
-    else:
-        rows = [one for one in run["measurements"] if one["standard"] is None]
-        found.append(_section("numbers", "Numbers", [numbers_table(rows, "Image values")]))
-    return [
-        *found,
-        _section("findings", "Findings", _finding_blocks(run)),
-        _section("suv", "SUV and activity", suv_blocks(run, meta)),
-        _section("proof", "Proof", proof_blocks(run, meta, deciding)),
-    ]
+    return [*found, _section("findings", "Findings", findings), *after]
 
 
 def _section(key: str, title: str, blocks: list[dict[str, Any]], *, new_page: bool = False) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def _cylinder_blocks(
     ]
 
 
-def _finding_blocks(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _finding_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]:
     raised = [one for one in run["findings"] if one["outcome"] not in {Outcome.PASS, Outcome.REPORT_ONLY}]
     passed = [one["id"] for one in run["findings"] if one["outcome"] == Outcome.PASS]
     blocks: list[dict[str, Any]] = []
@@ -120,24 +122,14 @@ def _finding_blocks(run: Mapping[str, Any]) -> list[dict[str, Any]]:
         raised.sort(key=lambda one: ORDER[Outcome(one["outcome"])])
         columns = [
             column("Verdict", 0),
-            column("Finding", 5),
-            column("Seen", 2.4),
-            column("Expected", 2.4),
-            column("Who acts", 1.9),
+            column("Finding", 4.4),
+            column("Seen", 2.2),
+            column("Expected", 2.6),
+            column("Who acts", 1.7),
         ]
-        rows = [
-            [
-                verdict_cell(one["outcome"]),
-                cell(one["message"], sub=one.get("next_step", ""), code=one["id"]),
-                cell(one["observed"] or "–"),
-                cell(one["expected"] or "–", sub=one.get("source", "")),
-                cell(
-                    wording.OWNER_WORDS.get(one.get("owner", ""), "Site"),
-                    sub=wording.SEVERITY_WORDS.get(one["severity"], one["severity"]),
-                ),
-            ]
-            for one in raised
-        ]
+        if meta.queries:
+            columns.append(column("Query", 0))
+        rows = [_finding_row(one, meta) for one in raised]
         blocks.append(table_block("Worst first", columns, rows))
     elif run["findings"]:
         blocks.append(text_block(["No rule raised anything beyond the numbers."]))
@@ -146,3 +138,21 @@ def _finding_blocks(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     if passed:
         blocks.append(text_block([f"{len(passed)} passed: {', '.join(passed)}"]))
     return blocks
+
+
+def _finding_row(one: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]:
+    said = " ".join(words for words in (one["message"], one.get("next_step", "")) if words)
+    title = rule_title(one["id"])
+    row = [
+        verdict_cell(one["outcome"]),
+        cell(title, sub=said, code=one["id"], is_strong=True)
+        if title
+        else cell(one["message"], sub=one.get("next_step", ""), code=one["id"]),
+        cell(one["observed"] or "–"),
+        cell(one["expected"] or "–", sub=one.get("source", "")),
+        cell(
+            wording.OWNER_WORDS.get(one.get("owner", ""), "Site"),
+            sub=wording.SEVERITY_WORDS.get(one["severity"], one["severity"]),
+        ),
+    ]
+    return [*row, cell(meta.queries.get(one["id"], "–"))] if meta.queries else row

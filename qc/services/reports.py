@@ -15,7 +15,7 @@ from corelab.errors import NotAllowed, NotFound, StaleState
 from corelab.models import Role, User
 from corelab.models.work import WorkState
 from phantoms.figure_svg import FigureSvg
-from qc.models import Report, Run
+from qc.models import Report, Run, Submission
 from qc.reports import ChecklistLine, ReportMeta, ReviewedVerdict, SignatureBlock, build_context, render_pdf
 from qc.selectors import checklist_of, reports_visible_to
 from qc.services import runs
@@ -102,6 +102,10 @@ def report_meta(report: Report) -> ReportMeta:
         time_zone=site.time_zone,
         made_at=made_at.replace(microsecond=0),  # a document's date knows no smaller part
         is_dry_run=submission.is_dry_run,
+        trial_code=submission.trial.code if submission.trial else "",
+        subject_code=submission.subject_code,
+        visit=submission.visit,
+        queries=_asked(submission),
         sheet=runs.sheet_of(submission),
         signatures=(
             SignatureBlock(
@@ -144,9 +148,16 @@ def _with_run() -> QuerySet[Report]:
         "run__submission__site",
         "run__submission__scanner",
         "run__submission__reconstruction",
+        "run__submission__trial",
         "run__superseded_by",
         "review__signature",
     )
+
+
+def _asked(submission: Submission) -> dict[str, str]:
+    """Return, by rule, the number of the last query that asked the site about it; a draft asks nobody."""
+    queries = submission.queries.filter(asked_at__isnull=False).order_by("number")
+    return {one["id"]: query.short_number for query in queries for one in query.findings}
 
 
 def _checklist(run: Run) -> tuple[ChecklistLine, ...]:

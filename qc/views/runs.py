@@ -10,10 +10,12 @@ from django.utils.http import quote_etag
 from django.views.decorators.http import require_safe
 
 from corelab import access, storage
+from corelab.csv_lines import csv_lines
 from corelab.errors import NotFound
 from qc import selectors
 from qc.reports import build_context
 from qc.reports.activity import suv_blocks
+from qc.reports.tables import RULE_COLUMNS, rule_rows
 from qc.services.reports import report_figures, report_meta
 from qc.status import sentence_of
 from qc.views import results
@@ -70,6 +72,7 @@ def report_show(request: HttpRequest, number: int) -> HttpResponse:
             (str(submission), reverse("qc:submission-detail", args=[submission.number])),
         ],
         "download_url": reverse("qc:report-download", args=[run.number]) if report.stored_id else "",
+        "csv_url": reverse("qc:conformance-csv", args=[run.number]) if run.result["findings"] else "",
     }
     return render(request, "qc/report_show.html", context)
 
@@ -88,6 +91,21 @@ def report_download(request: HttpRequest, number: int) -> HttpResponse:
     response = FileResponse(
         storage.open_object(report.stored.sha256), content_type="application/pdf", as_attachment=True, filename=name
     )
+    response.headers["Cache-Control"] = KEPT_AND_ASKED_ABOUT
+    return response
+
+
+@require_safe
+def conformance_csv(request: HttpRequest, number: int) -> HttpResponse:
+    """Serve what each rule saw in a run as a table, to those who may read its report."""
+    run = selectors.run_for(request.user, number)
+    report = report_of(request.user, run)
+    if report is None or not run.result:
+        raise NotFound("There is no report of this run yet. It usually takes a few seconds.")
+    lines = csv_lines(RULE_COLUMNS, rule_rows(run.result, report_meta(report)))
+    response = HttpResponse("".join(lines), content_type="text/csv; charset=utf-8")
+    name = f"{run.submission.short_number}_{run.short_number}_conformance.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = KEPT_AND_ASKED_ABOUT
     return response
 

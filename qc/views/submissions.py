@@ -187,6 +187,7 @@ def report_of(user: Any, run: Any) -> Any:
         "run__submission__site",
         "run__submission__scanner",
         "run__submission__reconstruction",
+        "run__submission__trial",
         "run__superseded_by",
         "review__signature",
     )

@@ -153,6 +153,7 @@ ROWS: dict[str, Row] = {
     "qc:run-detail": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:report-show": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:report-download": Row(SITE | STAFF_VIEW | TRIAL, run),
+    "qc:conformance-csv": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:figure-show": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.run.number, "central_slice"]),
     # --- the doors -------------------------------------------------------------------------
     "account_login": Row(ANYBODY, signed_out="open"),

@@ -13,6 +13,7 @@ from corelab import storage
 from corelab.models import Signature
 from corelab.models.work import WorkState
 from phantoms import standards
+from qc.deviations import summary_of
 from qc.models import Figure, Report, Review, Run, Submission
 from qc.states import SubmissionState as S
 
@@ -135,6 +136,57 @@ def nema_result(scale: float = 1.0) -> dict[str, Any]:
     return _whole("nema_iq", rows)
 
 
+#: What the rules of a lymphoma trial say of a scan in order: id, severity, seen, expected, source, who acts.
+RULES = (
+    ("TIM-01", "exclude", "61 min", "55 to 75 min", "QIBA FDG-PET/CT 1.14, §3.2.1.1 (C2)", "site"),
+    ("INJ-03", "query", "3.80 MBq/kg", "3.2 to 4.4 MBq/kg", "protocol 4 (ML)", "site"),
+    ("PAT-01", "exclude", "72 kg in the images, 72 kg by the site", "at most 1 kg or 2 % apart", "protocol 4", "site"),
+    ("PREP-01", "query", "5.6 mmol/L", "at most 11.1 mmol/L", "EANM 2.0 (C2)", "site"),
+    ("REC-04", "exclude", "4 mm filter", "4 mm filter", "register", "site"),
+    ("REC-08", "exclude", "PET-2026-0412 to 14 Jun 2027", "cleared on the scan day", "register", "core_lab"),
+    ("ACQ-05", "info", "beds", "", "", "nobody"),
+)
+UPTAKE_MIN = 61.0
+
+
+def patient_result(*, uptake_min: float | None = UPTAKE_MIN, **outcomes: str) -> dict[str, Any]:
+    """Return a patient scan's result; ``TIM_01="FAIL"`` and the like make a rule raise something."""
+    raised = {rule.replace("_", "-"): outcome for rule, outcome in outcomes.items()}
+    findings = []
+    for rule, severity, seen, expected, source, owner in RULES:
+        outcome = raised.get(rule, "PASS")
+        is_raised = outcome != "PASS"
+        findings.append(
+            {
+                "id": rule,
+                "outcome": outcome,
+                "severity": severity,
+                "observed": seen if rule != "TIM-01" or uptake_min is None else f"{uptake_min:g} min",
+                "expected": expected,
+                "message": f"What {rule} saw differs from the protocol." if is_raised else f"{rule} is in order.",
+                "next_step": "Check both values, then give the reason." if is_raised else "",
+                "owner": owner,
+                "source": source,
+            }
+        )
+    verdict = next((one for one in ("FAIL", "NOT_EVALUABLE", "WARN") if one in raised.values()), "PASS")
+    clearance = None if "REC-08" in raised else {"certificate": "PET-2026-0412", "until": "2027-06-14"}
+    values = {
+        "uptake_min": uptake_min,
+        "injected_mbq": 281.0,
+        "net_injected_mbq": 273.6,
+        "weight_kg": 72.0,
+        "glucose_mmol_l": 5.6,
+        "mbq_per_kg": 3.8,
+        "coverage_mm": 1020.0,
+        "scanned_on": "2026-03-02",
+        "clearance": clearance,
+    }
+    plain = [_plain("suvbw_max", 14.2, "g/mL"), _plain("suvbw_mean", 0.42, "g/mL")]
+    conformance = {"protocol": {"version": 4, "digest": "4" * 64}, "values": values}
+    return _whole("patient", plain, findings=findings, verdict=verdict, conformance=conformance)
+
+
 def measured(submission: Submission, result: dict[str, Any] | None = None, *, state: str = S.AWAITING_REVIEW) -> Run:
     """Give a submission a finished run with pictures and its unsigned report, and put it in a state."""
     result = result or cylinder_result()
@@ -169,6 +221,7 @@ def measured(submission: Submission, result: dict[str, Any] | None = None, *, st
         current_run=run,
         proposed_verdict=run.verdict,
         headline=run.headline,
+        **summary_of(result),
         sent_at=now,
         sent_by=submission.created_by,
         due_on=(now + datetime.timedelta(days=14)).date(),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from corelab.models import Role
+from qc.models import Query
 from tests import factories
 from tests.qc import scenes
 
@@ -113,3 +118,68 @@ def test_run_when_its_report_is_not_made_yet_then_none_is_offered(client, physic
     assert download in client.get(at("run-detail", waiting)).content.decode()
     waiting.reports.update(stored=None)
     assert download not in client.get(at("run-detail", waiting)).content.decode()
+
+
+# --- rules as a table -----------------------------------------------------------------------------
+
+
+def _patient(site, sender, physicist, **fields):
+    trial = factories.trial(site, code="ALPHA")
+    scan = {"of": site, "created_by": sender, "kind": "patient", "trial": trial, "visit": "PET2"} | fields
+    submission = factories.submission(**scan)
+    return scenes.signed(submission, physicist, scenes.patient_result(uptake_min=82.0, TIM_01="FAIL", PREP_01="WARN"))
+
+
+def _table(answer) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8"))))
+
+
+def test_conformance_csv_when_downloaded_then_it_has_a_row_for_each_rule_the_worst_first(
+    client, site, sender, physicist
+):
+    review = _patient(site, sender, physicist, subject_code="0113")
+    client.force_login(sender)
+    answer = client.get(at("conformance-csv", review.run))
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    rows = _table(answer)
+    assert [(row["rule"], row["outcome"]) for row in rows[:3]] == [
+        ("TIM-01", "FAIL"),
+        ("PREP-01", "WARN"),
+        ("INJ-03", "PASS"),
+    ]
+    assert len(rows) == len(scenes.RULES)
+    first = rows[0]
+    assert (first["seen"], first["expected"], first["who_acts"]) == ("82 min", "55 to 75 min", "site")
+    assert (first["scanned_on"], first["protocol_version"]) == ("2026-03-02", "4")
+    assert (first["trial"], first["subject"], first["visit"]) == ("ALPHA", "0113", "PET2")
+
+
+@pytest.mark.parametrize("code", ["=1+1", "+44", "-2", "@x", "\t=1"])
+def test_conformance_csv_when_a_code_looks_like_a_formula_then_a_spreadsheet_reads_text(
+    client, site, sender, physicist, code
+):
+    review = _patient(site, sender, physicist, subject_code=code)
+    client.force_login(sender)
+    assert _table(client.get(at("conformance-csv", review.run)))[0]["subject"] == f"'{code}"
+
+
+def test_conformance_csv_when_a_query_asks_about_a_rule_then_its_number_stands_in_the_row_and_a_drafts_does_not(
+    client, site, sender, physicist
+):
+    review = _patient(site, sender, physicist, subject_code="0113")
+    asked = {"submission": review.run.submission, "run": review.run, "title": "Late", "text": "Why late?"}
+    asked["findings"] = [{"id": "TIM-01", "message": "82 minutes"}]
+    query = Query.objects.create(number=904, **asked)
+    client.force_login(sender)
+    assert _table(client.get(at("conformance-csv", review.run)))[0]["query"] == ""
+    Query.objects.filter(pk=query.pk).update(state="OPEN", asked_at=timezone.now())
+    rows = _table(client.get(at("conformance-csv", review.run)))
+    assert [row["query"] for row in rows[:2]] == ["Q-904", ""]
+    assert "Q-904" in client.get(at("report-show", review.run)).content.decode()
+
+
+def test_conformance_csv_when_it_is_not_released_then_the_site_has_none(client, site, sender):
+    submission = factories.submission(of=site, created_by=sender, kind="patient", trial=factories.trial(site))
+    run = scenes.measured(submission, scenes.patient_result())
+    client.force_login(sender)
+    assert client.get(at("conformance-csv", run)).status_code == 404
