@@ -126,11 +126,21 @@ class ReconstructionForm(RegisterForm):
 
     class Meta:
         model = ReconstructionProfile
-        fields = ("name", "method", "filter_fwhm_mm", "is_active")
-        labels: ClassVar[dict[str, str]] = {"method": "Reconstruction method", "filter_fwhm_mm": "Post-filter FWHM"}
+        fields = ("name", "method", "kernel", "filter_fwhm_mm", "matrix", "pixel_mm", "slice_mm", "is_active")
+        labels: ClassVar[dict[str, str]] = {
+            "method": "Reconstruction method",
+            "kernel": "Convolution kernel",
+            "filter_fwhm_mm": "Post-filter FWHM",
+            "matrix": "Matrix",
+            "pixel_mm": "Pixel",
+            "slice_mm": "Distance of slices",
+        }
         help_texts: ClassVar[dict[str, str]] = {
             "name": "Words the site knows it by: PSF+TOF 4i5s 2 mm.",
             "method": "As in the images (0054,1103).",
+            "kernel": "As in the images (0018,1210).",
+            "matrix": "Columns (0028,0011).",
+            "pixel_mm": "As in the images (0028,0030).",
         }
 
 

@@ -1,4 +1,7 @@
-"""Writes to the register: sites, scanners, reconstructions, dose calibrators, trials. Administrators only."""
+"""Writes to the register: sites, scanners, reconstructions, dose calibrators, trials.
+
+Administrators keep it; what a scan showed to have changed at a scanner is declared by its site or by staff.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from django.db import models, transaction
 
 from corelab import access, audit
 from corelab.errors import NotAllowed, Refused, StaleState
-from corelab.models import DoseCalibrator, ReconstructionProfile, Scanner, Site, Trial, User
+from corelab.models import DoseCalibrator, ReconstructionProfile, Role, Scanner, Site, Trial, User
 
 audit.catalogue(
     {
@@ -23,6 +26,8 @@ audit.catalogue(
         "scanner.edit": "A scanner's entry in the register was changed.",
         "reconstruction.add": "A reconstruction of a scanner was added to the register.",
         "reconstruction.edit": "A reconstruction's entry in the register was changed.",
+        "scanner.declare": "A change of a scanner was declared, and its entry in the register follows.",
+        "reconstruction.declare": "A reconstruction that a scan showed was declared, and stands in the register.",
         "calibrator.add": "A dose calibrator was added to the register.",
         "calibrator.edit": "A dose calibrator's entry in the register was changed.",
         "trial.add": "A trial was added to the register.",
@@ -32,9 +37,12 @@ audit.catalogue(
 
 SITE_FIELDS = ("code", "name", "city", "country", "time_zone", "is_active")
 SCANNER_FIELDS = ("manufacturer", "model", "serial", "software", "is_active")
-RECONSTRUCTION_FIELDS = ("name", "method", "filter_fwhm_mm", "is_active")
+RECONSTRUCTION_FIELDS = ("name", "method", "kernel", "filter_fwhm_mm", "matrix", "pixel_mm", "slice_mm", "is_active")
 CALIBRATOR_FIELDS = ("manufacturer", "model", "serial", "is_active")
 TRIAL_FIELDS = ("code", "title", "is_active")
+#: What a declared change may say of a scanner.
+DECLARED_FIELDS = ("model", "serial", "software")
+DECLARERS = frozenset({Role.ADMINISTRATOR, Role.TECHNICIAN, Role.PHYSICIST, Role.SITE_USER})
 FIELDS: Mapping[type[models.Model], tuple[str, ...]] = {
     Site: SITE_FIELDS,
     Scanner: SCANNER_FIELDS,
@@ -47,6 +55,11 @@ FIELDS: Mapping[type[models.Model], tuple[str, ...]] = {
 def _require_administrator(actor: User) -> None:
     if not access.is_administrator(actor):
         raise NotAllowed("Only an administrator keeps the register.")
+
+
+def _require_declarer(actor: User, scanner: Scanner) -> None:
+    if not access.roles_of(actor, scanner.site) & DECLARERS:
+        raise NotAllowed("Only its site and the core lab declare a change of a scanner.")
 
 
 def _values(row: models.Model) -> dict[str, Any]:
@@ -75,26 +88,23 @@ def _clean(row: models.Model) -> None:
         raise Refused("; ".join(error.messages), code="REGISTER-VALUES") from error
 
 
-def _add(action: str, row: models.Model, *, actor: User, sites: Iterable[Site] = ()) -> None:
-    _require_administrator(actor)
+def _add(action: str, row: models.Model, *, sites: Iterable[Site] = (), reason: str = "") -> None:
     _clean(row)
     row.save()
     if isinstance(row, Trial):
         row.sites.set(sites)
-    audit.record(action, row, after=_values(row), site_id=_site_id(row))
+    audit.record(action, row, after=_values(row), reason=reason, site_id=_site_id(row))
 
 
 def _edit(
     action: str,
     row: models.Model,
     *,
-    actor: User,
     seen: str,
     reason: str,
     fields: Mapping[str, Any],
     sites: Iterable[Site] | None = None,
 ) -> None:
-    _require_administrator(actor)
     # The row is locked before it is compared: the caller's object may be old.
     current = type(row)._default_manager.select_for_update().get(pk=row.pk)
     before = _values(current)
@@ -134,14 +144,16 @@ def site_add(
         A value is not fit, or the code is taken.
     """
     site = Site(code=code, name=name, city=city, country=country, time_zone=time_zone)
-    _add("site.add", site, actor=actor)
+    _require_administrator(actor)
+    _add("site.add", site)
     return site
 
 
 @transaction.atomic
 def site_edit(*, actor: User, site: Site, seen: str = "", reason: str = "", **fields: Any) -> Site:
     """Change a site's entry; ``seen`` is `seen_of` the row that the change was made from."""
-    _edit("site.edit", site, actor=actor, seen=seen, reason=reason, fields=_known(fields, SITE_FIELDS))
+    _require_administrator(actor)
+    _edit("site.edit", site, seen=seen, reason=reason, fields=_known(fields, SITE_FIELDS))
     return site
 
 
@@ -149,24 +161,28 @@ def site_edit(*, actor: User, site: Site, seen: str = "", reason: str = "", **fi
 def scanner_add(*, actor: User, site: Site, manufacturer: str, model: str, serial: str, software: str = "") -> Scanner:
     """Add a scanner to a site; the same serial number of the same maker twice is refused."""
     scanner = Scanner(site=site, manufacturer=manufacturer, model=model, serial=serial, software=software)
-    _add("scanner.add", scanner, actor=actor)
+    _require_administrator(actor)
+    _add("scanner.add", scanner)
     return scanner
 
 
 @transaction.atomic
 def scanner_edit(*, actor: User, scanner: Scanner, seen: str = "", reason: str = "", **fields: Any) -> Scanner:
     """Change a scanner's entry."""
-    _edit("scanner.edit", scanner, actor=actor, seen=seen, reason=reason, fields=_known(fields, SCANNER_FIELDS))
+    _require_administrator(actor)
+    _edit("scanner.edit", scanner, seen=seen, reason=reason, fields=_known(fields, SCANNER_FIELDS))
     return scanner
 
 
 @transaction.atomic
-def reconstruction_add(
-    *, actor: User, scanner: Scanner, name: str, method: str = "", filter_fwhm_mm: Decimal | None = None
-) -> ReconstructionProfile:
-    """Add a reconstruction to a scanner."""
-    row = ReconstructionProfile(scanner=scanner, name=name, method=method, filter_fwhm_mm=filter_fwhm_mm)
-    _add("reconstruction.add", row, actor=actor)
+def reconstruction_add(*, actor: User, scanner: Scanner, name: str, **fields: Any) -> ReconstructionProfile:
+    """Add a reconstruction to a scanner.
+
+    Fields: ``method kernel filter_fwhm_mm matrix pixel_mm slice_mm``.
+    """
+    row = ReconstructionProfile(scanner=scanner, name=name, **_known(fields, RECONSTRUCTION_FIELDS))
+    _require_administrator(actor)
+    _add("reconstruction.add", row)
     return row
 
 
@@ -176,15 +192,45 @@ def reconstruction_edit(
 ) -> ReconstructionProfile:
     """Change a reconstruction's entry."""
     known = _known(fields, RECONSTRUCTION_FIELDS)
-    _edit("reconstruction.edit", reconstruction, actor=actor, seen=seen, reason=reason, fields=known)
+    _require_administrator(actor)
+    _edit("reconstruction.edit", reconstruction, seen=seen, reason=reason, fields=known)
     return reconstruction
+
+
+@transaction.atomic
+def scanner_declare(*, actor: User, scanner: Scanner, reason: str, **fields: Any) -> Scanner:
+    """Let a scanner's entry follow what a scan showed: ``model serial software``, by its site or by staff.
+
+    Raises
+    ------
+    NotAllowed
+        The actor is neither a site user there nor staff of the lab.
+    Refused
+        A value is not fit, or the serial number is another scanner's.
+    """
+    _require_declarer(actor, scanner)
+    known = _known(fields, DECLARED_FIELDS)
+    _edit("scanner.declare", scanner, seen="", reason=reason, fields=known)
+    return scanner
+
+
+@transaction.atomic
+def reconstruction_declare(
+    *, actor: User, scanner: Scanner, name: str, reason: str, **fields: Any
+) -> ReconstructionProfile:
+    """Add a reconstruction that a scan showed, by the scanner's site or by staff; no clearance is given for it."""
+    _require_declarer(actor, scanner)
+    row = ReconstructionProfile(scanner=scanner, name=name, **_known(fields, RECONSTRUCTION_FIELDS))
+    _add("reconstruction.declare", row, reason=reason)
+    return row
 
 
 @transaction.atomic
 def calibrator_add(*, actor: User, site: Site, manufacturer: str, model: str, serial: str) -> DoseCalibrator:
     """Add a dose calibrator to a site."""
     calibrator = DoseCalibrator(site=site, manufacturer=manufacturer, model=model, serial=serial)
-    _add("calibrator.add", calibrator, actor=actor)
+    _require_administrator(actor)
+    _add("calibrator.add", calibrator)
     return calibrator
 
 
@@ -194,7 +240,8 @@ def calibrator_edit(
 ) -> DoseCalibrator:
     """Change a dose calibrator's entry."""
     known = _known(fields, CALIBRATOR_FIELDS)
-    _edit("calibrator.edit", calibrator, actor=actor, seen=seen, reason=reason, fields=known)
+    _require_administrator(actor)
+    _edit("calibrator.edit", calibrator, seen=seen, reason=reason, fields=known)
     return calibrator
 
 
@@ -202,7 +249,8 @@ def calibrator_edit(
 def trial_add(*, actor: User, code: str, title: str, sites: Iterable[Site] = ()) -> Trial:
     """Add a trial and the sites that take part."""
     trial = Trial(code=code, title=title)
-    _add("trial.add", trial, actor=actor, sites=sites)
+    _require_administrator(actor)
+    _add("trial.add", trial, sites=sites)
     return trial
 
 
@@ -218,7 +266,8 @@ def trial_edit(
 ) -> Trial:
     """Change a trial's entry; ``sites=None`` leaves the sites as they are."""
     known = _known(fields, TRIAL_FIELDS)
-    _edit("trial.edit", trial, actor=actor, seen=seen, reason=reason, fields=known, sites=sites)
+    _require_administrator(actor)
+    _edit("trial.edit", trial, seen=seen, reason=reason, fields=known, sites=sites)
     return trial
 
 

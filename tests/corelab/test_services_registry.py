@@ -9,6 +9,7 @@ import pytest
 from corelab import audit, services
 from corelab.errors import NotAllowed, Refused, StaleState
 from corelab.models import AuditEvent, Site, Trial
+from tests import factories
 
 NOT_ADMINISTRATORS = (
     "site_user",
@@ -112,3 +113,50 @@ def test_scanner_add_when_the_maker_has_this_serial_already_then_it_is_refused(h
 def test_site_edit_when_a_field_is_unknown_then_it_is_a_mistake_of_the_program(house, acting_administrator):
     with pytest.raises(TypeError, match="colour"):
         services.site_edit(actor=acting_administrator, site=house.north, colour="blue")
+
+
+def test_reconstruction_when_it_is_registered_then_all_that_images_name_is_kept(house, acting_administrator):
+    named = {
+        "method": "PSF+TOF 4i5s",
+        "kernel": "XYZGAUSS2.00",
+        "filter_fwhm_mm": Decimal("2.0"),
+        "matrix": 440,
+        "pixel_mm": Decimal("1.6500"),
+        "slice_mm": Decimal("1.6456"),
+    }
+    row = services.reconstruction_add(actor=acting_administrator, scanner=house.scanner, name="2 mm", **named)
+    row.refresh_from_db()
+    assert {name: getattr(row, name) for name in named} == named
+
+
+DECLARERS = {"site_user", "technician", "physicist", "administrator"}
+
+
+@pytest.mark.parametrize("who", sorted(DECLARERS))
+def test_declare_when_site_or_staff_say_it_then_the_entry_follows_and_the_log_says_why(house, who):
+    actor = house.people[who]
+    before = house.scanner.software
+    with audit.acting(actor):
+        services.scanner_declare(actor=actor, scanner=house.scanner, reason="upgraded on 1 March", software="VG85A")
+    house.scanner.refresh_from_db()
+    event = AuditEvent.objects.get(action="scanner.declare")
+    assert (house.scanner.software, event.reason) == ("VG85A", "upgraded on 1 March")
+    assert (event.before, event.after) == ({"software": before}, {"software": "VG85A"})
+
+
+@pytest.mark.parametrize("who", sorted({*NOT_ADMINISTRATORS, "other_site_user"} - DECLARERS))
+def test_declare_when_somebody_else_says_it_then_nothing_changes(house, who):
+    actor = factories.user("site_user", site=factories.site()) if who == "other_site_user" else house.people[who]
+    with audit.acting(actor):
+        with pytest.raises(NotAllowed):
+            services.scanner_declare(actor=actor, scanner=house.scanner, reason="upgraded", software="VG85A")
+        with pytest.raises(NotAllowed):
+            services.reconstruction_declare(actor=actor, scanner=house.scanner, reason="new", name="other")
+    assert not AuditEvent.objects.exists()
+
+
+def test_declare_when_the_serial_is_another_scanners_then_it_is_refused(house):
+    other = factories.scanner(serial="222", manufacturer=house.scanner.manufacturer)
+    actor = house.people["technician"]
+    with audit.acting(actor), pytest.raises(Refused):
+        services.scanner_declare(actor=actor, scanner=other, reason="seen", serial=house.scanner.serial)
