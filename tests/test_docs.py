@@ -7,6 +7,7 @@ A table between two markers is compared with the one that is made here. After a 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import tomllib
 from collections import defaultdict
@@ -112,6 +113,19 @@ def render_suv_codes() -> str:
     return table(("code", "", "cause", "attribute", "next step", "who"), rows)
 
 
+def render_suv_standing() -> str:
+    """Return how the SUV stands against reference objects, one row a set."""
+    sets = json.loads((ROOT / "phantoms/suv/standing.json").read_text(encoding="utf-8"))["sets"]
+    rows = []
+    for one in sets:
+        unread = sum(each["result"] == "NOT_READ" for each in one["objects"])
+        failed = one["of"] - one["passed"] - unread
+        rest = [f"{unread} not read yet"] * bool(unread) + [f"{failed} failed"] * bool(failed)
+        passed = ", ".join([f"{one['passed']} of {one['of']}", *rest])
+        rows.append((one["title"], one["version"], passed, one["source"]))
+    return table(("reference", "version", "as expected", "source"), rows)
+
+
 def render_standards() -> str:
     editions = [standards.load(one) for one in standards.available()]
     rows = [
@@ -168,6 +182,7 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
     (METHODS_PAGE, "nuclides"): render_nuclides,
     (METHODS_PAGE, "standards"): render_standards,
     (METHODS_PAGE, "suv-codes"): render_suv_codes,
+    (METHODS_PAGE, "suv-standing"): render_suv_standing,
     ("docs/user/core-lab.md", "checklists"): render_checklists,
 }
 
