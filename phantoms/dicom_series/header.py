@@ -7,30 +7,32 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from phantoms.dicom_series.attributes import IDENTITY
 from phantoms.dicom_series.elements import Elements, HeaderReader
+from phantoms.dicom_series.frames import MULTI_FRAME, frame_values
 from phantoms.dicom_series.values import integer, number, numbers, text, texts
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
 from phantoms.suv.header import parse_date, parse_datetime, parse_time
 
 PET_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
-ENHANCED_PET = frozenset({"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"})  # and Legacy Converted
 DICOMDIR = "1.2.840.10008.1.3.10"
 LOSSY_SYNTAXES = frozenset(
     {
         "1.2.840.10008.1.2.4.50",  # JPEG baseline
         "1.2.840.10008.1.2.4.51",  # JPEG extended
+        "1.2.840.10008.1.2.4.53",  # JPEG spectral selection
+        "1.2.840.10008.1.2.4.55",  # JPEG full progression
         "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
     }
 )
-# These two may hold either; without a word in the header a reader cannot tell.
-MAYBE_LOSSY_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"})
+# JPEG 2000, high-throughput JPEG 2000 and JPEG XL may hold either; without a word in the header nobody can tell.
+MAYBE_LOSSY_SYNTAXES = frozenset({"1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203", "1.2.840.10008.1.2.4.112"})
 
 #: A UID has at most so many characters. Source: DICOM PS3.5, 9.1.
 MAX_UID_LENGTH = 64
@@ -84,12 +86,12 @@ class InstanceFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """One PET slice: its file, facts, and where and how its pixels lie.
+    """One PET slice, a file or a frame of one: its file, facts, and where and how its pixels lie.
 
     ``header`` holds every attribute of `attributes.ATTRIBUTES` that the file has, by keyword, but for who it is.
     ``pixel_offset`` and ``pixel_bytes`` say where the uncompressed PixelData value lies in the file; they are None
     where pydicom must decode it. ``position``, ``orientation`` and ``pixel_spacing_mm`` are empty where the header
-    does not give them as numbers.
+    does not give them as numbers. ``frame`` counts from 0 among the ``frames`` of the file.
     """
 
     source: Source
@@ -103,6 +105,7 @@ class Instance:
     slice_thickness_mm: float | None
     rows: int
     columns: int
+    frame: int
     frames: int
     samples: int
     bits_allocated: int
@@ -127,13 +130,20 @@ def read_header(file: BinaryIO | Path) -> InstanceFacts:
     ------
     AnalysisRefused
         ``ING-01`` where it is not a DICOM file or cannot be read, or names a UID that is longer than one may be;
-        ``ING-15`` where it is deflated and unpacks to more than any slice.
+        ``ING-15`` where it is deflated and unpacks to more than any slice; ``SERIES-ENHANCED`` where it has several
+        frames and does not describe each.
     """
     if isinstance(file, Path):
         with Source.from_path(file).open() as opened:
             return read_header(opened)
     file.seek(0)
-    return facts_of(HeaderReader().read(file))
+    read = HeaderReader().read(file)
+    facts = facts_of(read)
+    if facts.sop_class_uid not in MULTI_FRAME:
+        return facts
+    first = next(frame_values(read.values, facts.sop_class_uid))
+    # What counts a series' slices counts its files elsewhere; a multi-frame file is all of them.
+    return replace(facts_of(replace(read, values=first)), number_of_slices=None)
 
 
 def facts_of(read: Elements) -> InstanceFacts:
@@ -199,8 +209,14 @@ def _along_normal(position: Sequence[float], orientation: Sequence[float]) -> fl
     return position[0] * (b * f - c * e) + position[1] * (c * d - a * f) + position[2] * (a * e - b * d)
 
 
-def read_instance(source: Source, reader: HeaderReader) -> Instance:
-    """Read one file's header as a PET slice, or raise AnalysisRefused with why it is none."""
+def read_instances(source: Source, reader: HeaderReader) -> list[Instance]:
+    """Read one file's header as the PET slice, or slices, that it holds.
+
+    Raises
+    ------
+    AnalysisRefused
+        With why it holds none.
+    """
     try:
         file = source.open()
     except Exception as error:
@@ -211,7 +227,7 @@ def read_instance(source: Source, reader: HeaderReader) -> Instance:
             file_bytes = file.seek(0, io.SEEK_END) if source.path else _unpacked_bytes(file)
         except _DAMAGE as error:
             raise AnalysisRefused("ING-01", "The file is damaged, so it could not be read.") from error
-    return instance_of(read, source, file_bytes)
+    return instances_of(read, source, file_bytes)
 
 
 def _unpacked_bytes(member: BinaryIO) -> int:
@@ -222,10 +238,17 @@ def _unpacked_bytes(member: BinaryIO) -> int:
     return member.tell()
 
 
-def instance_of(read: Elements, source: Source, file_bytes: int) -> Instance:
-    """Return a header as a PET slice, or raise AnalysisRefused with why it is none."""
+def instances_of(read: Elements, source: Source, file_bytes: int) -> list[Instance]:
+    """Return the PET slices of a header, or raise AnalysisRefused with why it has none."""
     facts = facts_of(read)
     _check_kind(facts)
+    if facts.sop_class_uid not in MULTI_FRAME:
+        return [_instance(read, facts, source, file_bytes, 0)]
+    frames = (replace(read, values=values) for values in frame_values(read.values, facts.sop_class_uid))
+    return [_instance(frame, facts_of(frame), source, file_bytes, k) for k, frame in enumerate(frames)]
+
+
+def _instance(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int, frame: int) -> Instance:
     value = read.values.get
     return Instance(
         source=source,
@@ -239,6 +262,7 @@ def instance_of(read: Elements, source: Source, file_bytes: int) -> Instance:
         slice_thickness_mm=number(value("SpacingBetweenSlices")) or number(value("SliceThickness")),
         rows=integer(value("Rows")) or 0,
         columns=integer(value("Columns")) or 0,
+        frame=frame,
         frames=integer(value("NumberOfFrames")) or 1,
         samples=integer(value("SamplesPerPixel")) or 1,
         bits_allocated=integer(value("BitsAllocated")) or 0,
@@ -253,14 +277,12 @@ def instance_of(read: Elements, source: Source, file_bytes: int) -> Instance:
 
 
 def _check_kind(facts: InstanceFacts) -> None:
-    if facts.sop_class_uid == PET_IMAGE:
+    if facts.sop_class_uid == PET_IMAGE or facts.sop_class_uid in MULTI_FRAME:
         if not facts.series_instance_uid:
             raise AnalysisRefused("SERIES-NO-IMAGE", "A PET image that names no series (0020,000E).")
         return
     if facts.sop_class_uid == DICOMDIR:
         raise AnalysisRefused("SERIES-NO-IMAGE", "An index of a disc (DICOMDIR), not an image.")
-    if facts.sop_class_uid in ENHANCED_PET:
-        raise AnalysisRefused("SERIES-ENHANCED", "A multi-frame (Enhanced) PET object, which cannot be measured yet.")
     if facts.modality == "PT":
         raise AnalysisRefused("ING-11", "Made from PET, but not a PET image (0008,0016), such as a screen capture.")
     if not facts.modality:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
 from phantoms.dicom_series.authority import Bounded
+from phantoms.dicom_series.codestreams import read_codestream
+from phantoms.dicom_series.frames import MULTI_FRAME
 from phantoms.dicom_series.header import Instance
 from phantoms.errors import AnalysisRefused
 
@@ -20,18 +25,15 @@ if TYPE_CHECKING:
 MAX_EDGE = 2048  # rows or columns; PET matrices end below 1000
 MAX_VOLUME_BYTES = 1024**3  # the longest scans, 700 planes of 440 × 440, take half of it
 MAX_SLICE_FILE_BYTES = 128 * 1024**2  # the longest header and the largest plane, with room
+MAX_MULTI_FRAME_BYTES = 512 * 1024**2  # half the largest volume: stored values have half the bytes of float32
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def check_pixels(instances: Sequence[Instance]) -> None:
     """Check what the headers declare about the pixels, before a byte is allocated for them."""
     if any(instance.facts.is_lossy for instance in instances):
-        raise AnalysisRefused(
-            "ING-10",
-            "This series was compressed with loss, so its values cannot be measured (0028,2110).",
-            "(0028,2110)",
-            "Export it again without compression, or with lossless compression.",
-        )
-    if len({instance.facts.sop_instance_uid for instance in instances}) < len(instances):
+        raise lossy("This series was compressed with loss, so its values cannot be measured (0028,2110).")
+    if len({(instance.facts.sop_instance_uid, instance.frame) for instance in instances}) < len(instances):
         raise AnalysisRefused(
             "ING-13",
             "Two files of this series have one identity but other content (0008,0018).",
@@ -47,7 +49,9 @@ def check_pixels(instances: Sequence[Instance]) -> None:
             "Export the series again.",
         )
     for instance in instances:
-        if instance.samples != 1 or instance.frames != 1 or instance.bits_allocated not in {8, 16, 32}:
+        is_one_number = instance.samples == 1 and instance.bits_allocated in {8, 16, 32}
+        is_several = instance.frames != 1 and instance.facts.sop_class_uid not in MULTI_FRAME
+        if not is_one_number or is_several:
             raise AnalysisRefused(
                 "SERIES-PIXELS",
                 "The pixels of a slice are not one whole number each (0028,0002) (0028,0008) (0028,0100).",
@@ -61,7 +65,7 @@ def check_pixels(instances: Sequence[Instance]) -> None:
                 "(0028,1053)",
                 "Export the series again from the scanner or archive.",
             )
-        wanted = rows * columns * instance.bits_allocated // 8
+        wanted = instance.frames * rows * columns * instance.bits_allocated // 8
         is_short = instance.pixel_offset is not None and (
             (instance.pixel_bytes or 0) < wanted or instance.pixel_offset + wanted > instance.file_bytes
         )
@@ -74,22 +78,43 @@ def check_pixels(instances: Sequence[Instance]) -> None:
             )
 
 
-def read_plane(instance: Instance, plane: NDArray[np.float32]) -> None:
-    """Read one slice's rescaled values into ``plane[y, x]``.
+def read_planes(instances: Sequence[Instance], image: NDArray[np.float32]) -> None:
+    """Read the rescaled values of slices into ``image[z, y, x]``; each file is opened once and read forwards.
 
     Raises
     ------
     AnalysisRefused
-        ``SERIES-PIXELS`` where the pixels cannot be decoded, or rescale to no finite number.
+        ``SERIES-PIXELS`` where pixels cannot be decoded, or rescale to no finite number; ``ING-10`` where a frame was
+        compressed with loss, whatever the headers say.
     """
-    stored = _stored_fast(instance) if instance.pixel_offset is not None else _stored_by_pydicom(instance)
-    if stored.shape != plane.shape:
-        raise _undecodable(instance)
+    by_source: dict[int, list[int]] = {}
+    for z, instance in enumerate(instances):
+        by_source.setdefault(id(instance.source), []).append(z)
+    buffer = bytearray(max(map(_plane_bytes, instances)))
+    for planes in by_source.values():
+        planes.sort(key=lambda z: instances[z].frame)
+        of_file = [instances[z] for z in planes]
+        is_plain = of_file[0].pixel_offset is not None
+        stored = _stored_fast(of_file, buffer) if is_plain else _stored_by_pydicom(of_file)
+        for z, instance, one in zip(planes, of_file, stored, strict=True):
+            if one.shape != image[z].shape:
+                raise _undecodable(instance)
+            _rescale(one, instance, image[z])
+
+
+def _plane_bytes(instance: Instance) -> int:
+    return instance.rows * instance.columns * instance.bits_allocated // 8
+
+
+def _rescale(stored: NDArray[Any], instance: Instance, plane: NDArray[np.float32]) -> None:
+    slope, intercept = instance.slope or 0.0, instance.intercept
     with np.errstate(over="ignore", invalid="ignore"):  # judged below
-        np.multiply(stored, np.float32(instance.slope), out=plane, casting="unsafe")
-        if instance.intercept:
-            plane += np.float32(instance.intercept)
-    if not np.isfinite(plane).all():
+        np.multiply(stored, np.float32(slope), out=plane, casting="unsafe")
+        if intercept:
+            plane += np.float32(intercept)
+    # The values are looked at only where the largest number that could be stored would not do.
+    largest = 2.0**instance.bits_allocated * abs(slope) + abs(intercept)
+    if largest > _LARGEST_FLOAT32 and not np.isfinite(plane).all():
         raise AnalysisRefused(
             "SERIES-PIXELS",
             "The rescale slope or intercept of a slice makes values beyond all numbers (0028,1053) (0028,1052).",
@@ -98,27 +123,62 @@ def read_plane(instance: Instance, plane: NDArray[np.float32]) -> None:
         )
 
 
-def _stored_fast(instance: Instance) -> NDArray[Any]:
-    """Return the stored values of an uncompressed little-endian slice, straight from its bytes."""
-    kind = np.dtype(f"<{'i' if instance.is_signed else 'u'}{instance.bits_allocated // 8}")
-    wanted = instance.rows * instance.columns * kind.itemsize
-    with instance.source.open() as file:
-        file.seek(instance.pixel_offset or 0)
-        data = file.read(wanted)
-    if len(data) < wanted:  # the file shrank since its header was read
-        raise _undecodable(instance)
-    return np.frombuffer(data, kind).reshape(instance.rows, instance.columns)
+def _stored_fast(instances: Sequence[Instance], buffer: bytearray) -> Iterator[NDArray[Any]]:
+    """Yield the stored values of uncompressed little-endian slices of one file; each lasts until the next."""
+    first = instances[0]
+    kind = np.dtype(f"<{'i' if first.is_signed else 'u'}{first.bits_allocated // 8}")
+    plane_bytes = _plane_bytes(first)
+    stored = np.frombuffer(buffer, kind, first.rows * first.columns).reshape(first.rows, first.columns)
+    view = memoryview(buffer)[:plane_bytes]
+    with first.source.open() as file:
+        for instance in instances:
+            file.seek((instance.pixel_offset or 0) + instance.frame * plane_bytes)
+            if file.readinto(view) != plane_bytes:  # type: ignore[attr-defined]  # the file shrank since
+                raise _undecodable(instance)
+            yield stored
 
 
-def _stored_by_pydicom(instance: Instance) -> NDArray[Any]:
-    if instance.file_bytes > MAX_SLICE_FILE_BYTES:
-        raise _undecodable(instance)
+def _stored_by_pydicom(instances: Sequence[Instance]) -> Iterator[NDArray[Any]]:
+    """Yield the stored values of slices of one file, decoded by pydicom and its plug-ins, one after the other."""
+    first = instances[0]
+    limit_bytes = MAX_SLICE_FILE_BYTES if first.frames == 1 else MAX_MULTI_FRAME_BYTES
+    if first.file_bytes > limit_bytes:
+        raise _undecodable(first)
     try:
-        with instance.source.open() as file:
-            whole = io.BytesIO(file.read(instance.file_bytes))  # a zip stream seeks slowly
-        return np.asarray(dcmread(Bounded(whole, MAX_SLICE_FILE_BYTES)).pixel_array)
+        with first.source.open() as file:
+            # A zip stream seeks slowly.
+            whole = file if first.source.path else io.BytesIO(file.read(first.file_bytes))
+            dataset = dcmread(Bounded(whole, limit_bytes))
+        if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            _check_frames(dataset, first)
+        yield from iter_pixels(dataset, indices=[instance.frame for instance in instances], raw=True)
+    except AnalysisRefused:
+        raise
     except Exception as error:
-        raise _undecodable(instance) from error
+        raise _undecodable(first) from error
+
+
+def _check_frames(dataset: Dataset, first: Instance) -> None:
+    """Hold what every compressed frame says of itself against the header, before any is decoded."""
+    syntax = first.facts.transfer_syntax_uid
+    for frame in generate_frames(dataset.PixelData, number_of_frames=first.frames):
+        found = read_codestream(syntax, frame, first.rows, first.columns)
+        if found is None or (found.rows, found.columns, found.samples) != (first.rows, first.columns, 1):
+            raise _undecodable(first)
+        if found.is_lossy:
+            raise lossy(
+                "A slice of this series was compressed with loss, though its header does not say so (7FE0,0010)."
+            )
+
+
+def lossy(detail: str) -> AnalysisRefused:
+    """Return the refusal of values that were changed by compression."""
+    return AnalysisRefused(
+        "ING-10",
+        detail,
+        "(0028,2110)",
+        "Export it again without compression, or with lossless compression.",
+    )
 
 
 def _undecodable(instance: Instance) -> AnalysisRefused:

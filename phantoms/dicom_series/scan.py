@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from phantoms.dicom_series.elements import HeaderReader
-from phantoms.dicom_series.header import Instance, InstanceFacts, read_instance
-from phantoms.dicom_series.pixels import check_pixels, read_plane
+from phantoms.dicom_series.header import Instance, InstanceFacts, read_instances
+from phantoms.dicom_series.pixels import check_pixels, read_planes
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
@@ -43,7 +43,10 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Series:
-    """One PET series; its instances and `header.slices` are sorted along the normal of the image plane."""
+    """One PET series; its instances and `header.slices` are sorted along the normal of the image plane.
+
+    An instance is a slice: a file, or a frame of a multi-frame file.
+    """
 
     series_instance_uid: str
     instances: tuple[Instance, ...]
@@ -51,8 +54,13 @@ class Series:
 
     @property
     def slices(self) -> int:
-        """Number of files."""
+        """Number of slices: of files, or of the frames in them."""
         return len(self.instances)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The files, each once, in the order of their first slices."""
+        return tuple({id(instance.source): instance.source for instance in self.instances}.values())
 
     @property
     def facts(self) -> InstanceFacts:
@@ -97,7 +105,10 @@ class Series:
     @property
     def is_volume(self) -> bool:
         """False for projections, such as a rotating MIP."""
-        return "REPROJECTION" not in self.instances[0].series_type
+        first = self.instances[0]
+        return "REPROJECTION" not in first.series_type and (
+            first.header.get("VolumeBasedCalculationTechnique", "NONE") == "NONE"
+        )
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
@@ -129,7 +140,7 @@ class Series:
 
     def input_digest(self) -> str:
         """Return ``sha256:…`` over the bytes of all files of the series, whatever their names and order."""
-        return digest_of(_sha256(instance.source) for instance in self.instances)
+        return digest_of(map(_sha256, self.sources))
 
     def load(self) -> PetVolume:
         """Read the pixels: ``image[z, y, x]`` in rescaled values, planes sorted along their normal.
@@ -146,8 +157,7 @@ class Series:
         affine = affine_lps_mm(self.instances)
         check_pixels(self.instances)
         image = np.empty(self.shape_zyx, np.float32)
-        for plane, instance in zip(image, self.instances, strict=True):
-            read_plane(instance, plane)
+        read_planes(self.instances, image)
         return PetVolume(image, affine, UNIT_OF_UNITS.get(self.units, self.units) if self.units else "1")
 
 
@@ -167,19 +177,20 @@ def read_scan(sources: Iterable[Source | Path]) -> Scan:
     reader = HeaderReader()
     by_series: dict[str, list[Instance]] = {}
     ignored: list[Ignored] = []
-    seen: dict[str, Instance] = {}
+    seen: dict[str, Source] = {}
     for item in sources:
         source = Source.from_path(item) if isinstance(item, Path) else item
         try:
-            instance = read_instance(source, reader)
+            instances = read_instances(source, reader)
         except AnalysisRefused as refusal:
             ignored.append(Ignored(source.name, refusal.detail, refusal.code))
             continue
-        twin = seen.setdefault(instance.facts.sop_instance_uid, instance)
-        if twin is not instance and _sha256(twin.source) == _sha256(source):
+        facts = instances[0].facts
+        twin = seen.setdefault(facts.sop_instance_uid, source)
+        if twin is not source and _sha256(twin) == _sha256(source):
             ignored.append(Ignored(source.name, "A copy of another file here.", "ING-03"))
             continue
-        by_series.setdefault(instance.facts.series_instance_uid, []).append(instance)
+        by_series.setdefault(facts.series_instance_uid, []).extend(instances)
     series = []
     for uid, instances in by_series.items():
         instances.sort(key=stack_order)
@@ -232,11 +243,9 @@ def choose(scan: Scan, series_uid: str | None = None) -> Series:
 def _no_series(scan: Scan) -> AnalysisRefused:
     codes = Counter(ignored.code for ignored in scan.ignored)
     if codes["SERIES-ENHANCED"]:
+        reason = next(ignored.reason for ignored in scan.ignored if ignored.code == "SERIES-ENHANCED")
         return AnalysisRefused(
-            "SERIES-ENHANCED",
-            "These are multi-frame (Enhanced) PET objects (0008,0016), which cannot be measured yet.",
-            "(0008,0016)",
-            "Export the series as single-frame PET images.",
+            "SERIES-ENHANCED", reason, "(5200,9230)", "Export the series as single-frame PET images."
         )
     if codes["MODALITY-NOT-PET"]:
         reasons = [ignored.reason for ignored in scan.ignored if ignored.code == "MODALITY-NOT-PET"]

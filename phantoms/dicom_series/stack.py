@@ -18,13 +18,18 @@ GAP_RATIO = 1.5  # a step above this many median steps is a missing slice
 UNEVEN_RATIO = 0.1  # steps may differ from the mean by this part of it; GE tables step 3.19 to 3.29 mm
 ALIGNMENT_MM = 0.5  # how far slice centres may lie off their common line
 SAME_POSITION_MM = 0.01
+#: What tells the times or phases of a dynamic or gated series apart.
+_TIMES = (
+    *("AcquisitionTime", "AcquisitionDateTime", "FrameReferenceTime"),
+    *("FrameReferenceDateTime", "TriggerTime", "NominalCardiacTriggerDelayTime"),
+)
 
 
-def stack_order(instance: Instance) -> tuple[float, int]:
-    """Sort key: height along the slice normal, then InstanceNumber."""
+def stack_order(instance: Instance) -> tuple[float, int, int]:
+    """Sort key: height along the slice normal, then InstanceNumber and frame."""
     # The normal of each slice itself: where orientations differ the series is refused later anyway.
     position = instance.facts.position_mm
-    return (0.0 if position is None else position, instance.facts.instance_number or 0)
+    return (0.0 if position is None else position, instance.facts.instance_number or 0, instance.frame)
 
 
 def affine_lps_mm(instances: Sequence[Instance]) -> NDArray[np.float64]:
@@ -124,10 +129,12 @@ def _check_time_slices(instances: Sequence[Instance]) -> None:
     kind = instances[0].series_type[:1]
     if kind and kind[0] in {"DYNAMIC", "GATED"} and instances[0].time_slices != 1:
         raise _dynamic(kind[0].lower())
+    if len({instance.header.get("TemporalPositionIndex") for instance in instances}) > 1:
+        raise _dynamic("dynamic")
 
 
 def _refuse_doubled(instances: Sequence[Instance], doubled: int) -> None:
-    times = {(i.header.get("AcquisitionTime"), i.header.get("FrameReferenceTime")) for i in instances}
+    times = {tuple(map(instance.header.get, _TIMES)) for instance in instances}
     counts = Counter(round(instance.facts.position_mm or 0.0, 2) for instance in instances)
     if len(times) > 1 and len(set(counts.values())) == 1:
         raise _dynamic("dynamic or gated")

@@ -18,7 +18,7 @@ class Unusual(Exception):
 
 #: Character sets of one byte a character or UTF-8. ASCII is part of each; further text is read in the two that most
 #: of the world writes. Source: DICOM PS3.3, C.12.1.1.2.
-_CHARSETS = {
+_CHARSETS: dict[str | None, str] = {
     **{None: "ascii", "ISO_IR 6": "ascii", "ISO_IR 100": "latin-1", "ISO_IR 192": "utf-8"},
     **dict.fromkeys((f"ISO_IR {number}" for number in (101, 109, 110, 126, 127, 138, 144, 148)), "ascii"),
 }

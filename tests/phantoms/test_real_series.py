@@ -168,7 +168,7 @@ def test_scan_when_files_are_broken_or_no_pet_then_each_is_counted_once_with_a_r
     files = list_files(shared_data / folder)
     assert len(files) == sum(path.is_file() for path in (shared_data / folder).rglob("*"))
     scan = read_scan(files)
-    counted = [i.source.name for series in scan.series for i in series.instances] + [one.path for one in scan.ignored]
+    counted = [source.name for series in scan.series for source in series.sources] + [one.path for one in scan.ignored]
     assert sorted(counted) == sorted(file.name for file in files)
     assert all(one.reason and one.code for one in scan.ignored)
 
@@ -186,9 +186,18 @@ def test_truncated_slice_when_loaded_then_it_is_refused(shared_data) -> None:
         series.load()
 
 
-def test_enhanced_object_when_sent_then_it_is_refused_by_name(shared_data) -> None:
-    with pytest.raises(AnalysisRefused, match="SERIES-ENHANCED"):
-        series_of(shared_data / "bad_input" / "testtoenhanceddynamicpet.dcm")
+def test_converted_multi_frame_when_it_is_dynamic_then_its_frames_are_read_and_it_is_refused(shared_data) -> None:
+    series = series_of(shared_data / "bad_input" / "testtoenhanceddynamicpet.dcm")
+    assert (series.slices, len(series.sources), series.units) == (4134, 1, "BQML")
+    assert len({instance.position for instance in series.instances}) == 159
+    assert {instance.pixel_spacing_mm for instance in series.instances} == {(0.388192, 0.388192)}
+    first = next(instance for instance in series.instances if instance.frame == 0)
+    assert (first.orientation, first.slope) == ((1, 0, 0, 0, -1, 0), 4.254608116e-17)
+    assert {one.ActualFrameDuration for one in series.header.slices} == {60000, 300000}
+    assert series.header.injections[0].RadionuclideTotalDose == 7.166493e6
+    assert series.header.DecayCorrection == "START"
+    with pytest.raises(AnalysisRefused, match="SERIES-DYNAMIC"):
+        series.load()
 
 
 def test_read_header_when_given_anything_then_it_gives_facts_or_refuses(shared_data) -> None:
