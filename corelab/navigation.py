@@ -5,6 +5,7 @@ Places of packages above are named as strings. A place stands here only when its
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from django.http import HttpRequest
@@ -62,16 +63,16 @@ class Navigation:
 def navigation(request: HttpRequest) -> Navigation:
     """Build the bar for the person of this request."""
     roles = access.all_roles_of(request.user)
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for found in panels.ask("nav", request):
-        counts.update(found)
+        counts.update(found)  # packages add up: the worklist holds rows of each
     places: dict[str, Place] = {}
     for word, name, beginnings, seen_by in PLACES:
         if not roles & seen_by or name in places:
             continue
         url = reverse(name)
         is_current = request.path == url or request.path.startswith(beginnings or (url + "\n",))
-        places[name] = Place(word=word, url=url, is_current=is_current, count=counts.get(name, 0))
+        places[name] = Place(word=word, url=url, is_current=is_current, count=counts[name])
     # To those who work in the lab the home is the worklist: one of the two is enough.
     if "corelab:work-list" in places and not roles & HOME_OF_THEIR_OWN:
         places.pop("corelab:home-show", None)

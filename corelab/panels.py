@@ -8,6 +8,7 @@ place          the provider is called with                                 and r
 =============  ==========================================================  ======================================
 ``tasks``      ``(request)``                                               iterable of `Task`, the site's home
 ``sent``       ``(request)``                                               iterable of `Sent`, newest first, ≤ 8
+``home``       ``(request)``                                               iterable of `Panel`: a site's home
 ``work``       ``(request, query: WorkQuery)``                             `WorkPage`
 ``nav``        ``(request)``                                               mapping of place in the bar to count
 ``search``     ``(request, text, limit)``                                  iterable of `SearchGroup`
@@ -29,7 +30,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-PLACES = frozenset({"tasks", "sent", "work", "nav", "search", "jump", "site", "scanner", "trial", "trials", "account"})
+PLACES = frozenset(
+    {"tasks", "sent", "home", "work", "nav", "search", "jump", "site", "scanner", "trial", "trials", "account"}
+)
 
 #: The views of the worklist, in the order of their tabs.
 WORK_VIEWS: Mapping[str, str] = {

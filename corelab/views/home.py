@@ -43,6 +43,7 @@ def _site_home(request: HttpRequest) -> HttpResponse:
             "welcome": welcome,
             "sent": sent,
             "send_url": reverse("qc:submission-start"),
+            "home_panels": panels.panels("home", request),
             "trial_panels": panels.panels("trials", request) if access.trial_ids_of(request.user) else [],
         },
     )
