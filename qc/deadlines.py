@@ -6,6 +6,8 @@ from datetime import date, timedelta
 
 #: Working days from receipt to review, by kind of submission.
 REVIEW_WORKING_DAYS = {"cylinder": 10, "nema_iq": 10, "patient": 5}
+#: Working days that a site has to answer a question.
+QUERY_WORKING_DAYS = 7
 
 _SATURDAY = 5
 
@@ -26,3 +28,8 @@ def add_working_days(start: date, days: int) -> date:
 def review_due_on(kind: str, received_on: date) -> date:
     """Return the date by which a submission of this kind is reviewed."""
     return add_working_days(received_on, REVIEW_WORKING_DAYS[kind])
+
+
+def query_due_on(asked_on: date) -> date:
+    """Return the date by which a site answers a question of this day."""
+    return add_working_days(asked_on, QUERY_WORKING_DAYS)

@@ -6,6 +6,15 @@ caller is inside ``audit.acting``; functions without an actor are what jobs call
 
 from qc.services.checks import preview_findings, submission_check
 from qc.services.cleaning import dry_runs_delete_old, uploads_delete_stale, work_sweep
+from qc.services.drifts import drift_declare, drift_explain
+from qc.services.queries import (
+    query_answer,
+    query_ask,
+    query_close,
+    query_drop,
+    query_give_up,
+    query_reopen,
+)
 from qc.services.reports import report_make, report_repeat
 from qc.services.reviews import (
     checklist_answer,
@@ -31,9 +40,17 @@ from qc.services.uploads import series_remove, upload_append, upload_create, upl
 
 __all__ = [
     "checklist_answer",
+    "drift_declare",
+    "drift_explain",
     "dry_runs_delete_old",
     "patient_values_save",
     "preview_findings",
+    "query_answer",
+    "query_ask",
+    "query_close",
+    "query_drop",
+    "query_give_up",
+    "query_reopen",
     "report_make",
     "report_repeat",
     "review_sign",

@@ -24,7 +24,7 @@ from qc.deadlines import review_due_on
 from qc.models import ReceivedFile, Submission
 from qc.models.submissions import Kind
 from qc.selectors import OUR_ERROR, UNPACKING
-from qc.services import runs
+from qc.services import queries, runs
 from qc.services.moves import move
 from qc.states import SUBMISSION
 from qc.states import SubmissionState as S
@@ -151,6 +151,7 @@ def _take_place(submission: Submission, replaced: Submission) -> Finding | None:
     try:
         if SUBMISSION.allows("replace", replaced.state):
             move(replaced, "replace", actor=None)
+            queries.submission_gone(replaced, f"{submission} took the place of {replaced}.")
             return None
     except (InvalidMove, StaleState):
         pass

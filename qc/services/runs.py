@@ -21,6 +21,7 @@ from qc.deviations import summary_of
 from qc.models import Figure, ReceivedFile, Report, Run, Submission
 from qc.models.submissions import Kind
 from qc.selectors import OUR_ERROR
+from qc.services import drifts, queries
 from qc.services.moves import move
 from qc.states import SubmissionState as S
 
@@ -208,6 +209,8 @@ def _hand_on(run: Run, submission: Submission) -> None:
             headline=run.headline,
             **summary_of(run.result),
         )
+        queries.run_follow(run, submission)
+        drifts.drift_note(run, submission)
     report, is_new = Report.objects.get_or_create(run=run, review=None)
     if is_new or report.work_state == WorkState.FAILED:
         jobs.queue(report, "qc.make_report", key="report_id")

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from corelab import access, audit, jobs
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
@@ -14,9 +15,9 @@ from corelab.models import ReconstructionProfile, Role, Scanner, Site, Trial, Us
 from corelab.numbers import next_number
 from phantoms import standards
 from qc import intake, selectors
-from qc.models import ReceivedFile, Submission
+from qc.models import Query, ReceivedFile, Submission
 from qc.models.submissions import Kind
-from qc.services import runs
+from qc.services import queries, runs
 from qc.services.moves import move, plain
 from qc.states import SUBMISSION
 from qc.states import SubmissionState as S
@@ -59,8 +60,13 @@ def submission_start(
     visit: str = "",
     is_dry_run: bool = False,
     replaces: Submission | None = None,
+    answers: Query | None = None,
 ) -> Submission:
     """Start a draft. With ``replaces`` the sheet of that one is copied; a draft that replaces it already is found.
+
+    With ``answers`` the scan is sent in answer to that question: it takes the place of the one that was asked about as
+    long as that can be replaced, and what was measured is held against the question. Who replaces a scan that a
+    question is open about answers it too.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def submission_start(
     Refused
         ``SITE-CLOSED``, ``KIND-UNKNOWN``, ``SCANNER-SITE``, ``RECONSTRUCTION-SCANNER``, ``CALIBRATOR-SITE``,
         ``TRIAL-MISSING``, ``TRIAL-SITE``, ``SUBJECT-CODE``, ``STANDARD-UNKNOWN``, ``REPLACE-STATE``,
-        ``REPLACE-DRY-RUN``.
+        ``REPLACE-DRY-RUN``, ``QUERY-ENDED``.
     """
     if Role.SITE_USER not in access.roles_of(actor, site):
         raise NotAllowed("You do not send scans for this site. Ask the core lab.")
@@ -87,11 +93,20 @@ def submission_start(
         is_dry_run=is_dry_run,
         created_by=actor,
     )
+    if answers is not None:
+        submission.answers = queries.query_to_answer(actor, answers, site.pk)
+        asked_about = _last_sent(submission.answers)
+        found = submission.answers.resubmissions.filter(state=S.DRAFT).first()
+        if found is not None:
+            return found
+        submission.sheet = asked_about.sheet
+        replaces = asked_about if SUBMISSION.allows("replace", asked_about.state) else None
     if replaces is not None:
         found = _replacement_of(replaces, site)
         if found is not None:
             return found
         submission.replaces, submission.sheet = replaces, replaces.sheet
+        submission.answers = submission.answers or queries.open_question_of(replaces)
     _check_place(submission)
     submission.number = next_number("S")
     submission.save(force_insert=True)
@@ -105,6 +120,7 @@ def submission_start(
             "trial": trial.pk if trial else None,
             "is_dry_run": is_dry_run,
             "replaces": str(replaces) if replaces else None,
+            "answers": str(submission.answers) if submission.answers else None,
         },
     )
     return submission
@@ -170,7 +186,9 @@ def submission_withdraw(*, submission_id: UUID, actor: User, reason: str) -> Sub
     """Take a submission back, until its review begins. A draft that was to replace another lets go of it."""
     submission = _visible(actor, submission_id)
     fields = {"replaces": None} if submission.replaces_id else {}
-    return move(submission, "withdraw", actor=actor, reason=reason, **fields)
+    move(submission, "withdraw", actor=actor, reason=reason, **fields)
+    queries.submission_gone(submission, f"{submission} was withdrawn by the site.")
+    return submission
 
 
 @transaction.atomic
@@ -212,6 +230,12 @@ def _draft(actor: User, submission_id: UUID) -> Submission:
         raise StaleState("This is no longer a draft. What was sent is not changed; withdraw or replace it instead.")
     submission.refresh_from_db(fields=[*EDITABLE, "sheet"])
     return submission
+
+
+def _last_sent(query: Query) -> Submission:
+    """Return the scan that a question is about now: the last one that came in answer, else the one it was asked of."""
+    gone = Q(state__in=(S.DRAFT, S.WITHDRAWN))
+    return query.resubmissions.exclude(gone).order_by("-number").first() or query.submission
 
 
 def _replacement_of(replaces: Submission, site: Site) -> Submission | None:

@@ -13,9 +13,10 @@ from corelab import audit, storage
 from corelab.errors import InvalidMove, StaleState
 from corelab.models import Role, StoredObject
 from qc import services
-from qc.models import ReceivedFile, Submission, Upload
+from qc.models import Query, ReceivedFile, Submission, Upload
 from qc.states import SubmissionState as S
 from tests import factories
+from tests.qc import scenes
 from tests.qc.kit import call, receive, slices
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.services]
@@ -112,3 +113,35 @@ def test_removal_when_the_same_bytes_arrive_at_once_then_they_are_there_if_a_row
         for row in ReceivedFile.objects.select_related("stored"):
             assert storage.path_of(row.stored.sha256).read_bytes() == content
         Submission.objects.filter(pk=other.pk).update(state=S.WITHDRAWN)
+
+
+def _asked(draft, sender):
+    run = scenes.measured(draft)
+    return Query.objects.create(
+        number=1, submission=draft, run=run, title="Dates", text="When?", state="OPEN", asked_at=run.created_at
+    )
+
+
+def test_answer_when_two_colleagues_press_at_once_then_one_answer_stands(draft, sender):
+    query = _asked(draft, sender)
+    people = [sender, factories.user(Role.SITE_USER, site=draft.site)]
+    answers = at_once(
+        *(lambda p=p: call(services.query_answer, actor=p, query_id=query.pk, text=f"{p}: at 09:10") for p in people)
+    )
+    assert sum(isinstance(one, Query) for one in answers) == 1
+    assert sum(isinstance(one, StaleState | InvalidMove) for one in answers) == 1
+    assert query.messages.count() == 1
+
+
+def test_close_when_the_site_answers_at_once_then_both_are_kept_or_the_slower_is_told(draft, sender):
+    query = _asked(draft, sender)
+    physicist = factories.user(Role.PHYSICIST)
+    closed, answered = at_once(
+        lambda: call(services.query_close, actor=physicist, query_id=query.pk, reason="told on the phone"),
+        lambda: call(services.query_answer, actor=sender, query_id=query.pk, text="At 09:10."),
+    )
+    query.refresh_from_db()
+    outcomes = (isinstance(closed, Query), isinstance(answered, Query))
+    expected = {(True, True): "CLOSED", (True, False): "CLOSED", (False, True): "SITE_RESPONDED"}
+    assert query.state == expected[outcomes]
+    assert query.messages.count() == outcomes[1]
