@@ -12,7 +12,7 @@ from phantoms.errors import AnalysisRefused
 from phantoms.suv.body import LBM_120, Body, read_body, relative_to_bw
 from phantoms.suv.header import SeriesHeader
 from phantoms.suv.notes import Notes, TraceLine, Warned
-from phantoms.suv.reference import Candidate, mean_activity_s
+from phantoms.suv.reference import Candidate
 from phantoms.suv.timing import Timing, read_timing
 from phantoms.suv.tracer import Tracer, read_tracer
 
@@ -391,7 +391,7 @@ def _factors_from_bqml(
         return ()
     grams = body.weight_kg * 1000
     if timing.correction == "NONE":
-        return _factors_of_frames(to_bqml * grams, tracer, timing, header, notes)
+        return _factors_of_frames(to_bqml * grams, tracer, timing, notes)
     activity_bq = timing.decayed_bq(tracer)
     if activity_bq is None:
         return ()
@@ -402,27 +402,16 @@ def _factors_from_bqml(
     return (to_bqml * grams / activity_bq,) * max(len(header.slices), 1)
 
 
-def _factors_of_frames(
-    grams: float, tracer: Tracer, timing: Timing, header: SeriesHeader, notes: Notes | None
-) -> tuple[float, ...]:
+def _factors_of_frames(grams: float, tracer: Tracer, timing: Timing, notes: Notes | None) -> tuple[float, ...]:
     """Return per-slice factors of a series without decay correction.
 
-    ``W/D · λT/(1 − e^(−λT)) · e^(λ(t_acq − t_adm))``: each frame's mean is brought back to its start, and the start
-    back to the administration.
+    ``W/D · e^(λ(t_frame − t_adm))``; with t_frame at the frame's mean activity that is
+    ``W/D · λT/(1 − e^(−λT)) · e^(λ(t_acq − t_adm))``.
     """
     if timing.administered is None or tracer.half_life_s is None or tracer.dose_bq is None:
         return ()
-    factors = []
-    for at, one in zip(timing.acquired, header.slices, strict=True):
-        if at is None or not one.ActualFrameDuration or one.ActualFrameDuration < 0:
-            return ()
-        mean_s = mean_activity_s(one.ActualFrameDuration / 1000, tracer.half_life_s)
-        waited_s = (at - timing.administered).total_seconds() + mean_s
-        factors.append(grams / tracer.dose_bq * 2.0 ** (waited_s / tracer.half_life_s))
+    waits_s = [(moment - timing.administered).total_seconds() for moment in timing.moments]
+    factors = tuple(grams / tracer.dose_bq * 2.0 ** (wait_s / tracer.half_life_s) for wait_s in waits_s)
     if notes and factors:
-        notes.note(
-            "(0008,0032) (0018,1242)",
-            f"{len(set(factors))} factors",
-            "decay corrected here, slice by slice: 1000 · W / D · λT / (1 − e^(−λT)) · e^(λ(t_acq − t_adm))",
-        )
-    return tuple(factors)
+        notes.note("factor", "1000 · W / D · 2^((t_frame − t_adm) / T½)", "decay corrected here, slice by slice")
+    return factors

@@ -35,12 +35,16 @@ _SERIES_DATETIMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class SliceHeader:
-    """What may differ from slice to slice; ``FrameReferenceTime`` and ``ActualFrameDuration`` are milliseconds."""
+    """What may differ from slice to slice; ``FrameReferenceTime`` and ``ActualFrameDuration`` are milliseconds.
+
+    ``FrameReferenceDateTime`` is the multi-frame object's moment that stands for the frame.
+    """
 
     AcquisitionDate: str | None = None
     AcquisitionTime: str | None = None
     AcquisitionDateTime: str | None = None
     FrameReferenceTime: float | None = None
+    FrameReferenceDateTime: str | None = None
     ActualFrameDuration: float | None = None
     DecayFactor: float | None = None
     RescaleIntercept: float | None = None
@@ -120,6 +124,7 @@ class SeriesHeader:
             return ()
         written = {"(0018,1078)": [one.RadiopharmaceuticalStartDateTime for one in self.injections]}
         written["(0008,002A)"] = [one.AcquisitionDateTime for one in self.slices]
+        written["(0018,9151)"] = [one.FrameReferenceDateTime for one in self.slices]
         written |= {tag: [getattr(self, keyword)] for keyword, tag in _SERIES_DATETIMES.items()}
         return tuple(tag for tag, texts in written.items() if any(_has_offset(text) for text in texts))
 
@@ -161,6 +166,7 @@ def _slice(header: Mapping[str, Any]) -> SliceHeader:
         AcquisitionTime=_text(header.get("AcquisitionTime")),
         AcquisitionDateTime=_text(header.get("AcquisitionDateTime")),
         FrameReferenceTime=_number(header.get("FrameReferenceTime")),
+        FrameReferenceDateTime=_text(header.get("FrameReferenceDateTime")),
         ActualFrameDuration=_number(header.get("ActualFrameDuration")),
         DecayFactor=_number(header.get("DecayFactor")),
         RescaleIntercept=_number(header.get("RescaleIntercept")),

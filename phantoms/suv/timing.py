@@ -110,12 +110,15 @@ def _on_day_of(scan_at: datetime, at: datetime, use: str) -> Administration:
 
 @dataclass(frozen=True)
 class Timing:
-    """The instants of a series: `reference` is what the pixel values refer to, `acquired` has one time a slice."""
+    """The instants of a series.
+
+    `reference` is what the pixel values refer to; without decay correction that is one of `moments` for each slice.
+    """
 
     reference: datetime | None
     administered: datetime | None
     candidates: tuple[Candidate, ...]
-    acquired: tuple[datetime | None, ...]
+    moments: tuple[datetime, ...]
     correction: str | None
     is_plausible: bool = True
 
@@ -158,6 +161,7 @@ def read_timing(header: SeriesHeader, tracer: Tracer, notes: Notes, chosen_refer
     notes.note("t_adm", given.at, f"administration: {given.use}")
     found.insert(6, reference.philips_ratio(header, given.at, tracer.dose_bq, half_life_s))
     refers_to: datetime | None = None
+    moments: tuple[datetime, ...] = ()
     if correction == "START":
         if chosen_reference is not None:
             chosen = _eligible(found, chosen_reference)
@@ -173,7 +177,8 @@ def read_timing(header: SeriesHeader, tracer: Tracer, notes: Notes, chosen_refer
         if correction == "ADMIN":
             refers_to = given.at
         elif correction == "NONE":
-            refers_to = _reference_of_frames(header, clock, half_life_s, notes)
+            moments = _moments_of_frames(header, clock, half_life_s, notes)
+            refers_to = moments[0] if len(set(moments)) == 1 else None
         else:
             notes.refuse(
                 "SUV-DECAY-UNKNOWN",
@@ -184,7 +189,7 @@ def read_timing(header: SeriesHeader, tracer: Tracer, notes: Notes, chosen_refer
     if scan_at and given.at:
         latest = max((at for at in clock.acquired if at), default=scan_at) if correction == "NONE" else scan_at
         is_plausible = _check_uptake(scan_at - given.at, latest - given.at, tracer, notes)
-    return Timing(refers_to, given.at, tuple(found), clock.acquired, correction, is_plausible)
+    return Timing(refers_to, given.at, tuple(found), moments, correction, is_plausible)
 
 
 def _eligible(found: Sequence[Candidate], key: str | None) -> Candidate | None:
@@ -286,24 +291,46 @@ def _reference_at_start(
     return used.time
 
 
-def _reference_of_frames(
+def _moments_of_frames(
     header: SeriesHeader, clock: Clock, half_life_s: float | None, notes: Notes
-) -> datetime | None:
-    """Return the instant of the frames' mean activity where all slices have the same; None for several beds."""
-    times = set()
+) -> tuple[datetime, ...]:
+    """Return the moment that each slice's values hold at, without decay correction; none where one is missing.
+
+    That is FrameReferenceDateTime where a multi-frame object has it, else the frame's mean activity.
+    """
+    moments: list[datetime | None] = []
+    apart_s = 0.0
     for at, one in zip(clock.acquired, header.slices, strict=True):
-        if at is None or not one.ActualFrameDuration or one.ActualFrameDuration < 0:
-            notes.refuse(
-                "SUV-NO-REFERENCE",
-                "This series is not decay corrected (0054,1102), and a slice lacks its acquisition time or frame "
-                "duration (0008,0032) (0018,1242).",
-                "(0018,1242)",
-            )
-            return None
-        if half_life_s is None:
-            return None
-        times.add(shifted(at, mean_activity_s(one.ActualFrameDuration / 1000, half_life_s)))
-    return times.pop() if len(times) == 1 else None
+        named = parse_datetime(one.FrameReferenceDateTime, header.TimezoneOffsetFromUTC)
+        mean = None
+        if at and one.ActualFrameDuration and one.ActualFrameDuration > 0 and half_life_s is not None:
+            mean = shifted(at, mean_activity_s(one.ActualFrameDuration / 1000, half_life_s))
+        if named and mean:
+            apart_s = max(apart_s, abs((named - mean).total_seconds()))
+        moments.append(named or mean)
+    known = tuple(moment for moment in moments if moment)
+    if half_life_s is None:
+        return ()  # it is asked for already
+    if not known or len(known) < len(moments):
+        notes.refuse(
+            "SUV-NO-REFERENCE",
+            "This series is not decay corrected (0054,1102), and a slice lacks its acquisition time or frame "
+            "duration (0008,0032) (0018,1242).",
+            "(0018,1242)",
+        )
+        return ()
+    if apart_s > reference.WARN_S:
+        notes.warn(
+            "SUV-TREF-CONFLICT",
+            f"FrameReferenceDateTime (0018,9151) is up to {apart_s / 60:.0f} minutes from the frame's mean activity "
+            "(0018,9074) (0018,9220); it was used.",
+        )
+    notes.note(
+        "t_frame",
+        f"{min(known)} to {max(known)}",
+        f"{len(set(known))} moments that the slices hold at: (0018,9151), else the frame's mean activity",
+    )
+    return known
 
 
 def _check_uptake(first: timedelta, last: timedelta, tracer: Tracer, notes: Notes) -> bool:

@@ -122,6 +122,23 @@ def test_factor_when_not_decay_corrected_with_one_bed_then_the_frames_mean_is_th
     assert (result.reference_time - datetime(2026, 3, 2, 11)).total_seconds() == pytest.approx(59.94, abs=0.01)
 
 
+def test_factor_when_frames_name_the_moment_they_stand_for_then_acquisition_and_duration_are_not_needed() -> None:
+    bare = {"AcquisitionDate": None, "AcquisitionTime": None, "ActualFrameDuration": None}
+    slices = [bare | {"FrameReferenceDateTime": f"202603021{at}"} for at in ("10230", "10730")]
+    result = suv_factor(header(DecayCorrection="NONE", slices=slices))
+    waits_s = (3600 + 150, 3600 + 450)
+    assert result.factors_by_slice == pytest.approx(
+        [WEIGHT_KG * 1000 / DOSE_BQ * 2 ** (w / F18_S) for w in waits_s], rel=1e-12
+    )
+    assert not codes(result) - {"SUV-CORRECTIONS"}
+
+
+def test_factor_when_frames_name_another_moment_than_their_acquisition_then_it_is_used_and_said() -> None:
+    result = suv_factor(header(DecayCorrection="NONE", FrameReferenceDateTime="20260302111000"))
+    assert result.factor_g_per_bq == pytest.approx(WEIGHT_KG * 1000 / DOSE_BQ * 2 ** (4200 / F18_S), rel=1e-12)
+    assert "SUV-TREF-CONFLICT" in codes(result)
+
+
 def test_result_when_written_as_json_then_it_is_plain_data() -> None:
     for made in (
         header(),
