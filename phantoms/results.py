@@ -115,7 +115,7 @@ class Owner(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One rule's outcome with its evidence, in words."""
+    """One rule's outcome with its evidence, in words; ``reason`` is a code for programs, such as DATES-SHIFTED."""
 
     id: str
     outcome: Outcome
@@ -126,6 +126,7 @@ class Finding:
     next_step: str = ""
     owner: Owner = Owner.NOBODY
     source: str = ""
+    reason: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -140,4 +141,4 @@ class Finding:
             "next_step": self.next_step,
             "owner": self.owner.value,
             "source": self.source,
-        }
+        } | ({"reason": self.reason} if self.reason else {})

@@ -49,7 +49,11 @@ IMAGE_DOUBTS = frozenset({"SUV-TREF-CONFLICT", "AD-01", "SUV-PRIVATE-NO-CREATOR"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: the parameters of a run, in plain JSON types."""
+    """What is asked for: the parameters of a run, in plain JSON types.
+
+    ``conformance`` is what rules are held to, as `qc.conformance.inputs_of` reads it; without it no rule is asked, and
+    the parameters, with their digest, are those of a time before there were rules.
+    """
 
     method: str = "auto"
     sheet: Mapping[str, Any] | None = None
@@ -57,6 +61,7 @@ class Request:
     edition: str = "nu2_2018"
     series_uid: str | None = None
     mask: Path | None = None
+    conformance: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the parameters as they are stored with a run and digested."""
@@ -66,7 +71,7 @@ class Request:
             "standards": list(self.standards),
             "edition": self.edition,
             "series_uid": self.series_uid,
-        }
+        } | ({"conformance": self.conformance} if self.conformance is not None else {})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Every rule that a scan is held to: each a named claim with evidence, and "cannot tell" is an answer.
+
+`RULES` has them by id; `evaluate` answers all that apply to a kind of scan. A rule lives in the module named for what
+it is about. How rules make one verdict is said in `verdict`.
+"""
+
+from qc.conformance import (  # noqa: F401 (importing a module enters its rules)
+    acquisition,
+    ingest,
+    injection,
+    patient,
+    reconstruction,
+    register,
+    suv,
+    timing,
+)
+from qc.conformance.engine import (
+    ALL_KINDS,
+    PATIENT,
+    RULES,
+    Answer,
+    Inputs,
+    Rule,
+    evaluate,
+    rule,
+    spoken_for,
+    verdict,
+    weight,
+)
+from qc.conformance.inputs import inputs_of, values_shown
+
+__all__ = [
+    "ALL_KINDS",
+    "PATIENT",
+    "RULES",
+    "Answer",
+    "Inputs",
+    "Rule",
+    "evaluate",
+    "inputs_of",
+    "rule",
+    "spoken_for",
+    "values_shown",
+    "verdict",
+    "weight",
+]

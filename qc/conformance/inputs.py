@@ -1,0 +1,118 @@
+"""From the plain JSON that a run keeps to the `Inputs` of the rules, and the numbers that a run gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from phantoms.suv import SuvResult
+from qc.conformance import quantities
+from qc.conformance.engine import Inputs
+from qc.conformance.register import clearance_on
+from qc.facts import Reconstruction, SubmissionFacts, read_reconstruction
+from qc.protocols import Profile, Registered, ScanDayValues, parse, parse_registry
+
+
+def inputs_of(facts: SubmissionFacts, suv: SuvResult | None, kind: str, asked: Mapping[str, Any]) -> Inputs:
+    """Return what the rules look at.
+
+    Parameters
+    ----------
+    facts, suv
+        Of the scan.
+    kind : str
+    asked : mapping
+        ``protocol``: ``{"version", "document"}``; ``registry``: the register as its schema has it; ``values``: the
+        site's scan-day values; ``scope``: ``{"trial", "standard", "reconstruction"}``; ``date_offset_days``: days to
+        add to the headers' dates for the true ones. All may be absent or None.
+
+    Raises
+    ------
+    DocumentProblems
+        Where the protocol or the register is not one.
+    """
+    given, scope = asked.get("protocol"), asked.get("scope") or {}
+    protocol = parse(given["document"]) if given else None
+    has_register = asked.get("registry") is not None
+    scanners = parse_registry(asked["registry"]) if has_register else ()
+    registered = find_scanner(scanners, facts)
+    values = asked.get("values")
+    return Inputs(
+        facts=facts,
+        suv=suv,
+        kind=kind,
+        protocol=protocol,
+        values=ScanDayValues.read(values) if values is not None else None,
+        registered=registered,
+        has_register=has_register,
+        profile=find_profile(registered, facts, scope.get("reconstruction")) if registered else None,
+        clearances=registered.clearances if registered else None,
+        scanned_on=scanned_on(facts, asked.get("date_offset_days")),
+        trial=scope.get("trial") or (protocol.trial if protocol else None),
+        standard=scope.get("standard") or (protocol.standard if protocol else None),
+    )
+
+
+def find_scanner(scanners: Sequence[Registered], facts: SubmissionFacts) -> Registered | None:
+    """Return the scanner with the serial number of the headers; else the only one of the register, if it is one."""
+    serial = facts.DeviceSerialNumber.casefold()
+    same = [one for one in scanners if serial and one.serial.casefold() == serial]
+    if len(same) == 1 or len(scanners) == 1:
+        return (same or list(scanners))[0]
+    return None
+
+
+def find_profile(registered: Registered, facts: SubmissionFacts, name: str | None) -> Profile | None:
+    """Return the named reconstruction; without a name the only one that is registered, or the first that is alike."""
+    profiles = registered.reconstructions
+    if name:
+        return next((profile for profile in profiles if profile.name == name), None)
+    if len(profiles) == 1:
+        return profiles[0]
+    return next((profile for profile in profiles if _is_alike(profile, facts)), None)
+
+
+def _is_alike(profile: Profile, facts: SubmissionFacts) -> bool:
+    wanted: Reconstruction = read_reconstruction(facts.Manufacturer, profile.method, profile.kernel)
+    seen = facts.reconstruction
+    pairs = [(getattr(wanted, name), getattr(seen, name)) for name in ("family", "has_tof", "has_psf")]
+    pairs += [(profile.filter_fwhm_mm, seen.filter_fwhm_mm), (profile.matrix, facts.Columns)]
+    return all(a is None or b is None or a == b for a, b in pairs)
+
+
+def scanned_on(facts: SubmissionFacts, offset_days: int | None) -> date | None:
+    """Return the scan's own day; None where the headers' dates were moved and nobody said by how much."""
+    at = facts.first_frame_at or facts.series_at
+    if at is None or (facts.are_dates_shifted and offset_days is None):
+        return None
+    try:
+        return at.date() + timedelta(days=offset_days or 0)
+    except OverflowError:
+        return None
+
+
+def values_shown(inputs: Inputs) -> dict[str, Any]:
+    """Return the numbers of a scan that pages and reports show; None where one is not known."""
+    facts, values = inputs.facts, inputs.values or ScanDayValues()
+    waited = quantities.uptake(inputs)
+    clearance = clearance_on(inputs)
+    return {
+        "uptake_min": _rounded(waited.start_min if waited else None, 2),
+        "uptake_end_min": _rounded(waited.end_min if waited else None, 2),
+        "injected_mbq": _rounded(facts.dose_mbq, 3),
+        "net_injected_mbq": _rounded(quantities.site_net_mbq(inputs), 3),
+        "weight_kg": facts.PatientWeight,
+        "glucose_mmol_l": values.glucose_mmol_l,
+        "fasting_h": values.fasting_h,
+        "mbq_per_kg": _rounded(quantities.mbq_per_kg(inputs), 3),
+        "coverage_mm": _rounded(facts.coverage_mm, 2),
+        "scanned_on": inputs.scanned_on.isoformat() if inputs.scanned_on else None,
+        "clearance": {"certificate": clearance.certificate, "until": clearance.last_day.isoformat()}
+        if clearance
+        else None,
+    }
+
+
+def _rounded(value: float | None, places: int) -> float | None:
+    return None if value is None else round(value, places)

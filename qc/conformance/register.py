@@ -1,0 +1,203 @@
+"""The scanner against the register: whether it is the one, as it was, and cleared on the day of the scan."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from phantoms.results import Owner
+from qc.conformance.engine import PATIENT, Answer, Inputs, failed, passed, rule, unknown, warned
+from qc.conformance.ingest import ONE_SERIES
+from qc.protocols import ClearanceSpan
+
+_ENDINGS = {"SUSPENDED": "suspended", "WITHDRAWN": "withdrawn", "REPLACED": "replaced"}
+
+
+@rule(
+    "REC-07",
+    title="The registered scanner, unchanged",
+    severity="exclude",
+    source="accreditation is given for one scanner and its software",
+    attributes="(0008,0070) (0008,1090) (0018,1000) (0018,1020)",
+    needs=(ONE_SERIES,),
+)
+def is_registered_scanner(inputs: Inputs) -> Answer:
+    """Maker, model and serial number are in the register, and the software is the registered one."""
+    facts, registered = inputs.facts, inputs.registered
+    serial = facts.DeviceSerialNumber
+    observed = ", ".join(
+        filter(None, (facts.Manufacturer, facts.ManufacturerModelName, serial, facts.SoftwareVersions))
+    )
+    if not inputs.has_register:
+        return unknown(
+            "There is no register of accredited scanners to compare with.",
+            observed=observed,
+            next_step="Give the register, or register the scanner.",
+            owner=Owner.CORE_LAB,
+        )
+    if not serial:
+        return unknown(
+            "The scanner's serial number is missing (0018,1000), so it cannot be found in the register.",
+            observed=observed,
+            expected=registered.serial if registered else "a serial number",
+            next_step="Export again and keep the serial number: set the anonymiser to retain the device.",
+            owner=Owner.SITE,
+            reason="AD-11",
+        )
+    if registered is None:
+        return failed(
+            f"The scanner with serial number {serial} is not in the register (0018,1000).",
+            observed=observed,
+            expected="a registered scanner",
+            next_step="Tell us on which scanner this was made; a new one must be accredited first.",
+        )
+    expected = ", ".join(
+        filter(None, (registered.manufacturer, registered.model, registered.serial, registered.software))
+    )
+    if is_another_scanner(inputs):
+        return failed(
+            f"The scan was made on {facts.ManufacturerModelName or 'a scanner'}, serial number {serial} (0018,1000); "
+            f"the register has {registered.model}, {registered.serial}.",
+            observed=observed,
+            expected=expected,
+            next_step="Check which scanner was chosen for this submission.",
+        )
+    if not registered.software or not facts.SoftwareVersions:
+        whose = "The headers do" if registered.software else "The register does"
+        return unknown(
+            f"{whose} not say which software the scanner has (0018,1020).",
+            observed=observed,
+            expected=expected,
+            severity="query",
+            next_step="Enter the software version on the scanner page.",
+            owner=Owner.CORE_LAB,
+        )
+    if _plain(registered.software) != _plain(facts.SoftwareVersions):
+        return warned(
+            f"The scanner's software is now {facts.SoftwareVersions} (0018,1020); it was accredited with "
+            f"{registered.software}.",
+            observed=facts.SoftwareVersions,
+            expected=registered.software,
+            next_step="Declare the upgrade on the scanner page. A new phantom may be due.",
+        )
+    return passed("The scanner is the registered one, with the same software.", observed=observed, expected=expected)
+
+
+def is_another_scanner(inputs: Inputs) -> bool:
+    """Say whether serial number or model of the headers contradict the register."""
+    facts, registered = inputs.facts, inputs.registered
+    if registered is None:
+        return bool(facts.DeviceSerialNumber)
+    pairs = (
+        (facts.DeviceSerialNumber, registered.serial),
+        (facts.ManufacturerModelName, registered.model),
+        (facts.Manufacturer.split(" ")[0], registered.manufacturer.split(" ")[0]),
+    )
+    return any(seen and known and _plain(seen) != _plain(known) for seen, known in pairs)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_-]+", "", text).casefold()
+
+
+@rule(
+    "REC-08",
+    title="Cleared on the day of the scan",
+    severity="exclude",
+    source="a trial scans only on scanners that are cleared for its tracer and reconstruction",
+    attributes="(0008,0022) (0028,0303)",
+    applies_to=PATIENT,
+)
+def is_cleared(inputs: Inputs) -> Answer:
+    """The scanner was cleared on the scan's own day, for tracer, reconstruction, standard and trial."""
+    facts = inputs.facts
+    if inputs.scanned_on is None:
+        if facts.are_dates_shifted:
+            return unknown(
+                "The dates in these headers were moved (0028,0303), so the day of the scan is not known.",
+                observed="MODIFIED",
+                expected="the true day of the scan",
+                next_step="Say by how many days the dates were moved.",
+                owner=Owner.CORE_LAB,
+                reason="DATES-SHIFTED",
+            )
+        return unknown(
+            "The day of the scan is missing (0008,0022).",
+            observed="missing",
+            expected="the day of the scan",
+            next_step="Export the original series again, with all dates and times.",
+            owner=Owner.SITE,
+        )
+    day = _written(inputs.scanned_on)
+    if inputs.clearances is None:
+        what = "The scanner is not known" if inputs.has_register else "There is no register of accredited scanners"
+        return unknown(
+            f"{what}, so nobody can say whether it was cleared on {day}.",
+            observed=day,
+            expected="a clearance",
+            next_step="Register the scanner.",
+            owner=Owner.CORE_LAB,
+        )
+    if is_another_scanner(inputs) or inputs.profile is None or facts.nuclide is None:
+        what = "scanner" if is_another_scanner(inputs) else "reconstruction" if facts.nuclide else "tracer"
+        return unknown(
+            f"It is not certain which {what} was used, so nobody can say whether it was cleared on {day}.",
+            observed=day,
+            expected="a clearance",
+            next_step="See REC-03 and REC-07.",
+            owner=Owner.CORE_LAB,
+        )
+    found = clearance_on(inputs)
+    scope = f"{facts.nuclide}, {inputs.profile.name}" + (f", {inputs.trial}" if inputs.trial else "")
+    if found is None:
+        return failed(
+            f"On {day} this scanner was not cleared for {inputs.trial or 'this scan'} ({_why_not(inputs)}).",
+            observed=f"not cleared on {day}",
+            expected=f"a clearance for {scope}",
+            next_step="Do not scan trial patients on it. Open the case to see what is missing.",
+        )
+    return passed(
+        f"On {day} this scanner was cleared ({found.certificate}, to {_written(found.last_day)}).",
+        observed=f"{found.certificate}, {found.from_on} to {found.last_day}",
+        expected=f"a clearance for {scope}",
+    )
+
+
+def clearance_on(inputs: Inputs) -> ClearanceSpan | None:
+    """Return the clearance that holds on the scan's own day; the trial's own before a general one."""
+    day = inputs.scanned_on
+    if day is None or is_another_scanner(inputs):
+        return None
+    holding = [one for one in _in_scope(inputs) if one.holds_on(day)]
+    return max(holding, key=lambda one: (one.trial is not None, one.last_day), default=None)
+
+
+def _in_scope(inputs: Inputs) -> list[ClearanceSpan]:
+    profile = inputs.profile
+    return [
+        one
+        for one in inputs.clearances or ()
+        if profile is not None
+        and one.reconstruction == profile.name
+        and one.tracer == inputs.facts.nuclide
+        and (inputs.standard is None or one.standard == inputs.standard)
+        and one.trial in {None, inputs.trial}
+    ]
+
+
+def _why_not(inputs: Inputs) -> str:
+    day = inputs.scanned_on
+    spans = sorted(_in_scope(inputs), key=lambda one: one.from_on)
+    before = [one for one in spans if day is not None and one.last_day < day]
+    if before:
+        last = before[-1]
+        if last.ended_on is not None:
+            return f"{_ENDINGS.get(last.ending, 'ended')} since {_written(last.ended_on)}"
+        return f"expired on {_written(last.last_day)}"
+    return (
+        f"cleared only from {_written(spans[0].from_on)}" if spans else "no clearance for its tracer and reconstruction"
+    )
+
+
+def _written(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
