@@ -94,6 +94,8 @@ class SubmissionFacts:
         Files of the chosen series; 0 where none was chosen, and then everything below is empty.
     is_lossy, is_derived : bool
         Whether any slice was compressed with loss, or is called DERIVED.
+    is_volume : bool or None
+        False for projections, such as a turning picture of the body; None where the headers do not say.
     injections : tuple of Injection
         The items of RadiopharmaceuticalInformationSequence (0054,0016).
     pharmaceutical_codes : tuple of str
@@ -119,19 +121,13 @@ class SubmissionFacts:
     # What the chosen series is.
     slices: int = 0
     SeriesInstanceUID: str = ""
-    StudyInstanceUID: str = ""
-    SOPClassUID: str = ""
-    TransferSyntaxUID: str = ""
-    Modality: str = ""
     ImageType: tuple[str, ...] = ()
-    SeriesType: tuple[str, ...] = ()
     is_lossy: bool = False
     is_derived: bool = False
-    Units: str | None = None
+    is_volume: bool | None = None
     DecayCorrection: str | None = None
     CorrectedImage: tuple[str, ...] = ()
     LongitudinalTemporalInformationModified: str | None = None
-    differing: tuple[str, ...] = ()
     # The scanner and how the images were made.
     Manufacturer: str = ""
     ManufacturerModelName: str = ""
@@ -139,15 +135,9 @@ class SubmissionFacts:
     SoftwareVersions: str = ""
     ReconstructionMethod: str = ""
     ConvolutionKernel: str = ""
-    AttenuationCorrectionMethod: str = ""
-    RandomsCorrectionMethod: str = ""
-    ScatterCorrectionMethod: str = ""
     reconstruction: Reconstruction = Reconstruction()
     # The patient.
     PatientWeight: float | None = None
-    PatientSize: float | None = None
-    PatientSex: str | None = None
-    PatientAge: str | None = None
     # The injection.
     injections: tuple[Injection, ...] = ()
     pharmaceutical_codes: tuple[str, ...] = ()
@@ -166,7 +156,6 @@ class SubmissionFacts:
     NumberOfTimeSlices: int | None = None
     positions_mm: tuple[float, ...] = ()
     is_axial: bool | None = None
-    FrameOfReferenceUID: str = ""
 
     @property
     def injection(self) -> Injection:
@@ -244,28 +233,19 @@ def facts_of(scan: Scan, series: Series | None) -> SubmissionFacts:
         **about_files,
         slices=series.slices,
         SeriesInstanceUID=series.series_instance_uid,
-        StudyInstanceUID=series.study_instance_uid,
-        SOPClassUID=first.facts.sop_class_uid,
-        TransferSyntaxUID=first.facts.transfer_syntax_uid,
-        Modality=first.facts.modality,
         ImageType=first.facts.image_type,
-        SeriesType=first.series_type,
         is_lossy=any(instance.facts.is_lossy for instance in series.instances),
         is_derived=said.is_derived,
-        Units=said.Units,
+        is_volume=series.is_volume if _says_volume(first) else None,
         DecayCorrection=said.DecayCorrection,
         CorrectedImage=said.CorrectedImage,
         LongitudinalTemporalInformationModified=_text(header, "LongitudinalTemporalInformationModified") or None,
-        differing=said.differing,
         Manufacturer=first.facts.manufacturer,
         ManufacturerModelName=first.facts.model,
         DeviceSerialNumber=first.facts.device_serial_number,
         SoftwareVersions=first.facts.software_versions,
         ReconstructionMethod=first.facts.reconstruction_method,
         ConvolutionKernel=_text(header, "ConvolutionKernel"),
-        AttenuationCorrectionMethod=_text(header, "AttenuationCorrectionMethod"),
-        RandomsCorrectionMethod=_text(header, "RandomsCorrectionMethod"),
-        ScatterCorrectionMethod=_text(header, "ScatterCorrectionMethod"),
         reconstruction=read_reconstruction(
             first.facts.manufacturer,
             first.facts.reconstruction_method,
@@ -273,9 +253,6 @@ def facts_of(scan: Scan, series: Series | None) -> SubmissionFacts:
             ge={name: _number(header.get(f"GE{name}")) for name in GE_RECONSTRUCTION},
         ),
         PatientWeight=said.PatientWeight,
-        PatientSize=said.PatientSize,
-        PatientSex=said.PatientSex,
-        PatientAge=_text(header, "PatientAge") or None,
         injections=said.injections,
         pharmaceutical_codes=_pharmaceutical_codes(header),
         syringe=_ge_syringe(header),
@@ -284,11 +261,14 @@ def facts_of(scan: Scan, series: Series | None) -> SubmissionFacts:
         Columns=first.columns,
         PixelSpacing=first.pixel_spacing_mm,
         SliceThickness=first.slice_thickness_mm,
-        NumberOfSlices=said.NumberOfSlices,
+        NumberOfSlices=said.NumberOfSlices or (first.frames if first.frames > 1 else None),
         NumberOfTimeSlices=first.time_slices,
         **_heights(series.instances),
-        FrameOfReferenceUID=_text(header, "FrameOfReferenceUID"),
     )
+
+
+def _says_volume(first: Instance) -> bool:
+    return bool(first.series_type or first.header.get("VolumeBasedCalculationTechnique"))
 
 
 def _times(said: SeriesHeader) -> dict[str, Any]:

@@ -271,25 +271,24 @@ def is_original(inputs: Inputs) -> Answer:
     title="A volume, not projections",
     severity="exclude",
     source="DICOM PS3.3 C.8.9.1.1.1",
-    attributes="(0054,1000)",
+    attributes="(0054,1000) (0008,9207)",
     needs=(ONE_SERIES,),
 )
 def is_volume(inputs: Inputs) -> Answer:
     """The series is of images and not of projections such as a turning picture of the whole body."""
-    kind = inputs.facts.SeriesType
-    if not kind:
+    is_one = inputs.facts.is_volume
+    if is_one is None:
         return unknown(
             "The headers do not say whether these are slices or projections (0054,1000).",
-            expected="IMAGE",
+            expected="slices",
             severity="query",
             next_step="Check that the transaxial series was sent.",
         )
-    observed = "\\".join(kind)
-    if "REPROJECTION" in kind:
+    if not is_one:
         return failed(
             "These are projections of the body, not slices (0054,1000).",
-            observed=observed,
-            expected="IMAGE",
+            observed="projections",
+            expected="slices",
             next_step="Send the original transaxial PET series.",
         )
-    return passed("These are slices.", observed=observed, expected="IMAGE")
+    return passed("These are slices.", observed="slices", expected="slices")
