@@ -23,6 +23,7 @@ from phantoms import background_rois, resolution, rois, sphere_ring
 from phantoms.diagnosis import diagnose
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
+from phantoms.metrics import PeakKernels, isocontour, peak_kernels, shifted_means
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
 from phantoms.spheres import DIAMETERS_MM
 from phantoms.volume import PetVolume
@@ -35,16 +36,14 @@ if TYPE_CHECKING:
     from phantoms.sheet import Sheet
 
 # Every phantom method answers to the same two calls: measure a volume, say why a standard is failed.
-__all__ = ["NemaIqResult", "SphereResult", "diagnose", "isocontour", "measure"]
+__all__ = ["NemaIqResult", "SphereResult", "diagnose", "measure"]
 
 PLANE_OFFSETS_MM = (-20.0, -10.0, 0.0, 10.0, 20.0)
 LUNG_ROI_DIAMETER_MM = 30.0
 #: How near to the insert's ends a slice may lie, by edition of NEMA NU 2.
 LUNG_EXCLUSION_MM = {"nu2_2018": 30.0, "nu2_2012": 10.0}
-PEAK_RADIUS_MM = (3000.0 / (4.0 * math.pi)) ** (1.0 / 3.0)  # a sphere of 1 mL
 
 _SEARCH_SKIN_MM = 6.0  # the hottest voxel of a sphere is looked for up to here outside it
-_PEAK_STEP_MM = 1.0  # the peak's centre is sought on a grid not coarser than this
 _PEAK_CANDIDATES = 12
 _STEEP_TILT_DEG = 3.0
 
@@ -171,7 +170,7 @@ def measure(
     layout = background_rois.place(volume, pose)
     background = _measure_background(volume, pose, layout)
     fits = resolution.fit_spheres(volume, pose)
-    kernels = _peak_kernels(volume)
+    kernels = peak_kernels(volume)
     truth = _truth(sheet, reference_time, volume.unit)
     spheres = tuple(
         _measure_sphere(volume, pose, diameter, background, truth, kernels, fits[diameter].fwhm_mm)
@@ -319,7 +318,7 @@ def _measure_sphere(
     diameter: int,
     background: _Background,
     truth: _Truth,
-    kernels: _PeakKernels,
+    kernels: PeakKernels,
     fwhm_mm: float | None,
 ) -> SphereResult:
     center = pose.spheres[diameter]
@@ -389,68 +388,7 @@ def _search_box(volume: PetVolume, pose: NemaPose, diameter: int) -> _Box:
     return _Box(values, inside, is_whole)
 
 
-def isocontour(values: NDArray[np.float32], inside: NDArray[np.bool_], background: float) -> tuple[float, float]:
-    """Return the hottest voxel and the mean of the 50 % background-adapted isocontour about it (A50).
-
-    Parameters
-    ----------
-    values : ndarray, shape (z, y, x)
-        The voxels about one sphere.
-    inside : ndarray of bool, same shape
-        Where the hottest voxel is looked for, and what the isocontour may not leave.
-    background : float
-        Mean of the background, in the image's unit.
-
-    Returns
-    -------
-    hottest : float
-        The single hottest voxel.
-    a50 : float
-        Mean of the voxels at or above ``(hottest + background) / 2`` that hang together with it over faces, edges or
-        corners.
-    """
-    candidates = np.where(inside, values, -np.inf)
-    at = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
-    hottest = float(values[at])
-    above = candidates >= (hottest + background) / 2.0
-    labels, _ = ndimage.label(above, structure=np.ones((3, 3, 3), dtype=bool))
-    region = labels == labels[at]
-    return hottest, float(values[region].mean(dtype=np.float64))
-
-
-@dataclass(frozen=True)
-class _PeakKernels:
-    """The 1 mL sphere on this grid: weights for the centre of a voxel, and for a grid of places within a voxel.
-
-    ``shifts[k]`` is the place in voxels (z, y, x) off the voxel's centre that ``shifted[k]`` holds the weights for.
-    """
-
-    half: NDArray[np.intp]
-    central: NDArray[np.float64]
-    shifts: NDArray[np.float64]
-    shifted: NDArray[np.float64]
-
-
-def _peak_kernels(volume: PetVolume) -> _PeakKernels:
-    spacing = np.array(volume.spacing_zyx_mm)
-    half = np.ceil(PEAK_RADIUS_MM / spacing + 0.5).astype(int)
-    counts = np.maximum(np.ceil(spacing / _PEAK_STEP_MM).astype(int), 1)
-    shifts = np.stack(np.meshgrid(*((np.arange(n) - (n - 1) / 2.0) / n for n in counts), indexing="ij"), axis=-1)
-    shifts = shifts.reshape(-1, 3)
-    balls = np.stack([_ball_on_grid(volume, shift, half).ravel() for shift in shifts])
-    return _PeakKernels(half, _ball_on_grid(volume, np.zeros(3), half), shifts, balls)
-
-
-def _ball_on_grid(volume: PetVolume, shift: NDArray[np.float64], half: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the 1 mL sphere's voxel weights, sum 1, centred ``shift`` voxels off the middle of a box."""
-    box = PetVolume(np.zeros(2 * half + 1, np.float32), volume.affine_lps_mm, volume.unit)
-    ball = rois.sphere(box, box.to_lps_mm(half + shift), PEAK_RADIUS_MM)
-    weights = np.zeros(box.image.shape)
-    weights[ball.slices] = ball.weights
-    return np.asarray(weights / weights.sum())
-
-
-def _peak(volume: PetVolume, center: NDArray[np.float64], radius_mm: float, kernels: _PeakKernels) -> float | None:
+def _peak(volume: PetVolume, center: NDArray[np.float64], radius_mm: float, kernels: PeakKernels) -> float | None:
     """Return the highest mean of a 1 mL sphere whose centre lies inside the sphere; None where the image cuts it.
 
     Every voxel inside is tried as the centre, then the best dozen on a grid of 1 mm or finer within half a voxel.
@@ -469,8 +407,7 @@ def _peak(volume: PetVolume, center: NDArray[np.float64], radius_mm: float, kern
     at = places - low
     means = ndimage.correlate(crop, kernels.central, mode="nearest")[tuple(at.T)]
     best = at[np.argsort(means)[::-1][:_PEAK_CANDIDATES]]
-    windows = np.lib.stride_tricks.sliding_window_view(crop, kernels.central.shape)[tuple((best - kernels.half).T)]
-    refined = windows.reshape(len(best), -1) @ kernels.shifted.T
+    refined = shifted_means(crop, best, kernels)
     off = np.linalg.norm((best[:, None] + low + kernels.shifts - middle) * spacing, axis=2)
     refined[off > radius_mm] = -np.inf
     return float(max(means.max(), refined.max()))

@@ -24,6 +24,7 @@ from phantoms import (
     diagnosis,
     digital,
     localise,
+    metrics,
     nema_iq,
     nuclides,
     sheet_checks,
@@ -376,8 +377,8 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, f"up to {nema_iq._SEARCH_SKIN_MM:g} mm outside its wall"
     yield part, f"disc of {nema_iq.LUNG_ROI_DIAMETER_MM:g} mm"
     yield part, f"Up to {nema_iq._STEEP_TILT_DEG:g}° of tilt"
-    yield part, f"radius {nema_iq.PEAK_RADIUS_MM:.3f} mm"
-    yield part, f"on a grid of {nema_iq._PEAK_STEP_MM:g} mm"
+    yield part, f"radius {metrics.PEAK_RADIUS_MM:.3f} mm"
+    yield part, f"on a grid of {metrics.PEAK_STEP_MM:g} mm"
     yield part, f"leaves {nema_iq.LUNG_EXCLUSION_MM['nu2_2018']:g} mm"
     yield part, f"NU 2-2012 {nema_iq.LUNG_EXCLUSION_MM['nu2_2012']:g} mm"
     yield part, f"by one factor, {diagnosis._SAME_FACTOR_PCT:g} % at most apart"

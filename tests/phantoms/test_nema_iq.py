@@ -14,10 +14,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from phantoms import dicom_series, digital, nema_iq, standards
+from phantoms import dicom_series, digital, standards
 from phantoms.diagnosis import diagnose
 from phantoms.errors import AnalysisRefused
-from phantoms.nema_iq import NemaIqResult, isocontour, measure
+from phantoms.metrics import PEAK_RADIUS_MM, isocontour
+from phantoms.nema_iq import NemaIqResult, measure
 from phantoms.results import Measurement, Outcome, Owner, QualityFlag, worst
 from phantoms.sheet import Sheet
 from phantoms.volume import PetVolume
@@ -467,4 +468,4 @@ def test_measure_of_the_real_phantom_agrees_with_other_programs(real_phantom: Pe
 def test_measure_takes_the_place_that_is_given(good: digital.DigitalScan, good_result: NemaIqResult) -> None:
     again = run(good, pose=good_result.pose)
     assert [one.value for one in again.measurements] == [one.value for one in good_result.measurements]
-    assert pytest.approx(6.204, abs=5e-4) == nema_iq.PEAK_RADIUS_MM
+    assert pytest.approx(6.204, abs=5e-4) == PEAK_RADIUS_MM
