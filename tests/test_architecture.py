@@ -148,8 +148,8 @@ def test_environment_when_tested_then_it_is_the_one_of_the_constraints() -> None
 
 
 def test_requirements_when_listed_then_the_program_uses_them() -> None:
-    # Django loads the PostgreSQL driver when DATABASE_URL names such a server; pytest loads its plug-ins.
-    loaded_by_others = {"psycopg", "pytest-django"}
+    # Django loads the PostgreSQL driver when DATABASE_URL names such a server; pytest and pydicom load their plug-ins.
+    loaded_by_others = {"psycopg", "pyjpegls", "pytest-django"}
     modules_of: dict[str, set[str]] = {}
     for module, names in importlib.metadata.packages_distributions().items():
         for name in names:
