@@ -17,20 +17,23 @@ class _Line:
         return line
 
 
-def csv_lines(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
-    """Yield a table as CSV, one line at a time.
+_writer = csv.writer(_Line())
 
-    Parameters
-    ----------
-    heading : iterable of str
-        Names of the columns, with units.
-    rows : iterable of iterables
-        Numbers stay numbers, None is an empty cell; text that a spreadsheet would run gets an apostrophe in front.
+
+def csv_line(values: Iterable[object]) -> str:
+    """Return one row as CSV, with its end of line.
+
+    Numbers stay numbers, None is an empty cell; text that a spreadsheet would run gets an apostrophe in front.
     """
-    writer = csv.writer(_Line())
-    yield writer.writerow(heading)
+    line: str = _writer.writerow([harmless(value) for value in values])  # type: ignore[assignment]
+    return line
+
+
+def csv_lines(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    """Yield a table as CSV, one line at a time; the heading names each column with its unit."""
+    yield csv_line(heading)
     for row in rows:
-        yield writer.writerow(harmless(value) for value in row)
+        yield csv_line(row)
 
 
 def harmless(value: object) -> object:

@@ -37,6 +37,12 @@ def make_report(*, report_id: str) -> None:
     services.report_make(report_id=UUID(report_id))
 
 
+@job("qc.make_trial_report", queue="reports", time_limit_s=300)
+def make_trial_report(*, trial_report_id: str) -> None:
+    """Write a trial's conformance report."""
+    services.trial_report_make(trial_report_id=UUID(trial_report_id))
+
+
 @job("qc.sweep_work", queue="short", time_limit_s=60)
 def sweep_work() -> None:
     """Give lost work back."""

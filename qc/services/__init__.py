@@ -35,6 +35,7 @@ from qc.services.submissions import (
     submission_start,
     submission_withdraw,
 )
+from qc.services.trial_reports import trial_report_make, trial_report_request
 from qc.services.unpacking import upload_unpack
 from qc.services.uploads import series_remove, upload_append, upload_create, upload_receive, upload_remove
 
@@ -68,6 +69,8 @@ __all__ = [
     "submission_start",
     "submission_unclaim",
     "submission_withdraw",
+    "trial_report_make",
+    "trial_report_request",
     "upload_append",
     "upload_create",
     "upload_receive",

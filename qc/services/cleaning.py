@@ -15,7 +15,7 @@ from django.utils import timezone
 from corelab import audit, jobs, storage
 from corelab.models import StoredObject
 from corelab.models.work import WorkState
-from qc.models import Report, Run, Submission, Upload
+from qc.models import Report, Run, Submission, TrialReport, Upload
 from qc.services.checks import check_failed
 from qc.services.reports import plain_file
 from qc.services.runs import run_failed
@@ -39,11 +39,13 @@ _DELETABLE = (S.DRAFT, S.PREVIEWED, S.WITHDRAWN, S.REPLACED, S.HELD)
 
 
 def work_sweep() -> None:
-    """Job: find work that stands still, and end what was lost for the last time as our error."""
+    """Job: find work that stands still, here and in packages above, and end what was lost for the last time."""
     jobs.sweep(Upload, "qc.unpack_upload", "upload_id", unpack_failed)
     jobs.sweep(Submission, "qc.check_submission", "submission_id", check_failed)
     jobs.sweep(Run, "qc.analyse_run", "run_id", run_failed)
     jobs.sweep(Report, "qc.make_report", "report_id", _nothing_more)
+    jobs.sweep(TrialReport, "qc.make_trial_report", "trial_report_id", _nothing_more)
+    jobs.sweep_kept()
 
 
 def dry_runs_delete_old() -> int:
@@ -82,8 +84,8 @@ def uploads_delete_stale() -> int:
     return deleted
 
 
-def _nothing_more(report: Report) -> None:
-    """Do nothing more: the report's page says that it was not made, and a new run makes a new one."""
+def _nothing_more(report: Report | TrialReport) -> None:
+    """Do nothing more: the page says that it was not made, and a person has it made again."""
 
 
 def _delete_dry_run(pk: Any) -> int:
