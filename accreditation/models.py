@@ -29,6 +29,9 @@ class Case(models.Model):
     programme = models.CharField("programme, with its version", max_length=32)
     state = models.CharField(max_length=32, default=CaseState.DRAFT, db_index=True)
     attempt = models.PositiveSmallIntegerField("which attempt this is", default=1)
+    approver = models.ForeignKey(
+        "corelab.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+", verbose_name="who decides"
+    )
     deadline_on = models.DateField("corrective action by", null=True, blank=True)
     action_text = models.TextField("what the site is asked to do", blank=True)
     valid_from = models.DateField(null=True, blank=True)

@@ -45,6 +45,12 @@ app.conf.update(
     timezone="UTC",
     beat_schedule={
         "sweep-work": {"task": "qc.sweep_work", "schedule": 5.0, "options": {"expires": 5.0}},
+        "reconcile-cases": {"task": "accreditation.reconcile_cases", "schedule": 60.0, "options": {"expires": 60.0}},
+        "advance-calendar": {
+            "task": "accreditation.advance_calendar",
+            "schedule": 3600.0,
+            "options": {"expires": 3600.0},
+        },
         "delete-old-dry-runs": {"task": "qc.delete_old_dry_runs", "schedule": 3600.0},
         "delete-stale-uploads": {"task": "qc.delete_stale_uploads", "schedule": 3600.0},
     },

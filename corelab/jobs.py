@@ -51,6 +51,7 @@ MAX_ATTEMPTS = 3
 
 _queues: dict[str, str] = {}
 _modules: dict[str, tuple[str, ...]] = {}
+_kept: dict[type[Work], tuple[str, str, Callable[[Any], None]]] = {}
 
 
 def job(
@@ -290,6 +291,16 @@ def _give_back(row: Work, job_name: str, key: str, on_last: Callable[[Any], None
         on_last(row)
     elif row.work_state == WorkState.QUEUED:
         enqueue(job_name, **{key: row.pk})
+
+
+def keep_swept(model: type[Work], job_name: str, key: str, on_last: Callable[[Any], None]) -> None:
+    """Let `sweep_kept` sweep a model too; a package calls it in its ``ready()``, with what `sweep` takes."""
+    _kept[model] = (job_name, key, on_last)
+
+
+def sweep_kept() -> int:
+    """Sweep the models that packages above have named; return how many rows were moved or announced."""
+    return sum(sweep(model, *how) for model, how in _kept.items())
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from corelab.errors import NotFound
 from corelab.models import (
     AuditEvent,
     AuditHead,
+    Clearance,
     DoseCalibrator,
     Membership,
     ReconstructionProfile,
@@ -72,6 +73,44 @@ def reconstructions_visible_to(user: User) -> QuerySet[ReconstructionProfile]:
 def calibrators_visible_to(user: User) -> QuerySet[DoseCalibrator]:
     """Return the dose calibrators of the sites a person sees."""
     return DoseCalibrator.objects.filter(site__in=sites_visible_to(user)).select_related("site")
+
+
+def clearances_visible_to(user: User) -> QuerySet[Clearance]:
+    """Return the clearances a person sees: all for the lab, those of one's site, or of one's trials.
+
+    A trial's people also see the general ones of the sites that take part: its scans rest on them too.
+    """
+    rows = Clearance.objects.select_related("scanner__site", "reconstruction", "trial")
+    if access.sees_everything(user):
+        return rows
+    sites_of_trials = Trial.sites.through.objects.filter(trial_id__in=access.trial_ids_of(user)).values("site_id")
+    return rows.filter(
+        Q(scanner__site_id__in=access.site_ids_of(user))
+        | Q(trial_id__in=access.trial_ids_of(user))
+        | Q(trial__isnull=True, scanner__site_id__in=sites_of_trials)
+    )
+
+
+def clearances_for_scan(
+    *,
+    scanner: Scanner,
+    reconstruction: ReconstructionProfile,
+    tracer: str,
+    standard: str,
+    trial: Trial | None,
+    day: date,
+) -> list[Clearance]:
+    """Return the clearances that hold on a scan's own day: the trial's first, then the general ones."""
+    begun = Clearance.objects.filter(
+        Q(trial__isnull=True) | Q(trial=trial),
+        scanner=scanner,
+        reconstruction=reconstruction,
+        tracer=tracer,
+        standard=standard,
+        from_on__lte=day,
+        until_on__gte=day,
+    ).filter(Q(ended_on__isnull=True) | Q(ended_on__gt=day))
+    return sorted(begun.order_by("from_on", "pk"), key=lambda one: one.trial_id is None)
 
 
 def site_for(user: User, code: str) -> Site:

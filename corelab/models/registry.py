@@ -85,6 +85,7 @@ class Trial(models.Model):
     code = models.SlugField("short code", max_length=32, unique=True)
     title = models.CharField(max_length=200)
     sites = models.ManyToManyField(Site, related_name="trials", blank=True)
+    ends_on = models.DateField("last day of scanning, where it is known", null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -12,6 +12,8 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 VAR_DIR = Path(os.environ.get("CORELAB_VAR_DIR", BASE_DIR / "var")).resolve()
 
 SITE_NAME = os.environ.get("CORELAB_NAME", "PET core lab")
+# Where people outside find this installation: it stands, with a QR code, on every certificate.
+PUBLIC_URL = os.environ.get("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
 
 def _secret_key() -> str:
