@@ -17,6 +17,8 @@ from corelab.models import Role
 LAB = frozenset(access.LAB_ROLES)
 TRIAL = frozenset({Role.TRIAL_MANAGER, Role.MONITOR})
 EVERYBODY = frozenset(Role)
+#: Who asks, answers or follows questions to sites.
+ASKED = LAB | TRIAL | {Role.SITE_USER, Role.AUDITOR}
 #: Whose home is a page of its own, also when the person works in the lab.
 HOME_OF_THEIR_OWN = frozenset({Role.SITE_USER}) | TRIAL
 MOST_IN_BAR = 6
@@ -28,6 +30,9 @@ PLACES: tuple[tuple[str, str, tuple[str, ...], frozenset[str]], ...] = (
     ("Audit", "corelab:audit-list", ("/audit/",), frozenset({Role.AUDITOR})),
     ("Send", "qc:submission-start", ("/send/",), frozenset({Role.SITE_USER})),
     ("Submissions", "qc:submission-list", ("/submissions/", "/runs/"), EVERYBODY),
+    ("Accreditation", "accreditation:case-list", ("/cases/", "/certificates/"), frozenset({Role.SITE_USER})),
+    ("Cases", "accreditation:case-list", ("/cases/", "/certificates/"), LAB | access.OVERSIGHT_ROLES),
+    ("Queries", "qc:query-list", ("/queries/",), ASKED),
     ("Sites", "corelab:site-list", ("/sites/", "/scanners/"), EVERYBODY),
     ("Trials", "corelab:trial-list", ("/trials/",), EVERYBODY),
     ("People", "corelab:person-list", ("/people/",), frozenset({Role.AUDITOR, Role.ADMINISTRATOR})),

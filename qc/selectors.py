@@ -519,6 +519,12 @@ def query_for(user: User, number: int | str) -> Query:
     return query
 
 
+def queries_about(user: User, submission: Submission) -> QuerySet[Query]:
+    """Return the questions about a submission, and the one that it was sent in answer to."""
+    about = Q(submission=submission) | Q(pk=submission.answers_id)
+    return queries_visible_to(user).filter(about).defer("text", "findings")
+
+
 def reads_query(user: User, query: Query) -> bool:
     """Say whether the person may read what was asked and answered, and not only that it was."""
     if access.sees_everything(user) or query.submission.site_id in access.site_ids_of(user):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from qc.states import QueryState
 from qc.states import SubmissionState as S
 
 #: States in which the workers have it and a page asks again.
@@ -49,6 +50,27 @@ _FOR_LAB = _FOR_SITE | {
     S.IN_REVIEW: Status("in-progress", "In review", "Sign"),
     S.HELD: Status("waiting-lab", "Held", "Decide"),
 }
+
+
+_QUERY_FOR_SITE = {
+    QueryState.OPEN: Status("needs-you", "Needs you"),
+    QueryState.REOPENED: Status("needs-you", "Asked again"),
+    QueryState.SITE_RESPONDED: Status("waiting-lab", "Answered", "The core lab reads your answer."),
+    QueryState.CLOSED: Status("closed", "Closed"),
+    QueryState.UNRESOLVABLE: Status("closed", "Could not be solved", "The scan stays a deviation from the protocol."),
+}
+_QUERY_FOR_LAB = _QUERY_FOR_SITE | {
+    QueryState.DRAFT: Status("waiting-lab", "Draft", "Read it, then ask or drop it."),
+    QueryState.OPEN: Status("waiting-site", "Waiting for site"),
+    QueryState.REOPENED: Status("waiting-site", "Asked again"),
+    QueryState.SITE_RESPONDED: Status("waiting-lab", "Site answered", "Read the answer."),
+}
+
+
+def query_status(query: Any, *, is_site: bool, acts: bool = False) -> Status:
+    """Return where a question stands, in the words of its site or of everybody else; who is to act sees that."""
+    status = (_QUERY_FOR_SITE if is_site else _QUERY_FOR_LAB)[QueryState(query.state)]
+    return Status("needs-you", status.words, status.next) if acts and status.chip == "waiting-lab" else status
 
 
 def status_for_site(submission: Any) -> Status:

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from qc.receivers import http_upload
-from qc.views import reviews, runs, sending, submissions
+from qc.views import drifts, queries, reviews, runs, sending, submissions
 
 
 class ShortNumber:
@@ -32,8 +32,15 @@ class RunNumber(ShortNumber):
     prefix, regex = "R-", "R-[0-9]{1,18}"
 
 
+class QueryNumber(ShortNumber):
+    """``Q-1005``."""
+
+    prefix, regex = "Q-", "Q-[0-9]{1,18}"
+
+
 register_converter(SubmissionNumber, "submission")
 register_converter(RunNumber, "run")
+register_converter(QueryNumber, "query")
 
 app_name = "qc"
 urlpatterns = [
@@ -60,6 +67,17 @@ urlpatterns = [
     path("submissions/<submission:number>/review/", reviews.submission_review, name="submission-review"),
     path("submissions/<submission:number>/checklist/", reviews.checklist_answer, name="checklist-answer"),
     path("submissions/<submission:number>/sign/", reviews.submission_sign, name="submission-sign"),
+    path("queries/", queries.query_list, name="query-list"),
+    path("queries/<query:number>/", queries.query_detail, name="query-detail"),
+    path("queries/<query:number>/ask/", queries.query_ask, name="query-ask"),
+    path("queries/<query:number>/drop/", queries.query_drop, name="query-drop"),
+    path("queries/<query:number>/answer/", queries.query_answer, name="query-answer"),
+    path("queries/<query:number>/resubmit/", queries.query_resubmit, name="query-resubmit"),
+    path("queries/<query:number>/reopen/", queries.query_reopen, name="query-reopen"),
+    path("queries/<query:number>/close/", queries.query_close, name="query-close"),
+    path("queries/<query:number>/give-up/", queries.query_give_up, name="query-give-up"),
+    path("drifts/<int:pk>/declare/", drifts.drift_declare, name="drift-declare"),
+    path("drifts/<int:pk>/explain/", drifts.drift_explain, name="drift-explain"),
     path("runs/<run:number>/", runs.run_detail, name="run-detail"),
     path("runs/<run:number>/report/", runs.report_show, name="report-show"),
     path("runs/<run:number>/report.pdf", runs.report_download, name="report-download"),

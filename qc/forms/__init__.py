@@ -1,12 +1,15 @@
 """Forms of the quality-control pages, one module a noun."""
 
 from qc.forms.place import FileForm, PlaceForm
+from qc.forms.queries import AnswerForm, AskForm, WordsForm
 from qc.forms.review import RECOMMENDATIONS, ChecklistForm, ReasonForm, ReviewForm, SignForm
 from qc.forms.sheet import FILLS_OF_KIND, EntryForm, PatientForm, SheetForm, kept_of, typed_of
 
 __all__ = [
     "FILLS_OF_KIND",
     "RECOMMENDATIONS",
+    "AnswerForm",
+    "AskForm",
     "ChecklistForm",
     "EntryForm",
     "FileForm",
@@ -16,6 +19,7 @@ __all__ = [
     "ReviewForm",
     "SheetForm",
     "SignForm",
+    "WordsForm",
     "kept_of",
     "typed_of",
 ]

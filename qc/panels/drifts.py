@@ -1,7 +1,8 @@
-"""Differences between scans and the register on the lab's worklist."""
+"""Differences between scans and the register: on the lab's worklist, and on the scanner's own page."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import Q
@@ -9,8 +10,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from corelab import access
-from corelab.panels import WorkPage, WorkQuery, WorkRow
+from corelab.panels import Panel, WorkPage, WorkQuery, WorkRow
 from qc import selectors
+from qc.services.drifts import MAY_DECLARE, MAY_EXPLAIN
 
 KIND = "drift"
 
@@ -47,4 +49,13 @@ def _what(drift: Any) -> str:
     return f"{drift.get_attribute_display()}: {was} → {drift.seen}, {drift.scanner}"
 
 
-PLACES = {"work": work}
+def of_scanner(request: HttpRequest, scanner: Any) -> Iterator[Panel]:
+    """Yield what somebody has to declare or explain about one scanner; nothing where nothing differs."""
+    rows = list(selectors.drifts_visible_to(request.user).filter(scanner=scanner, state="OPEN").order_by("opened_at"))
+    if rows:
+        roles = access.roles_of(request.user, scanner.site)
+        context = {"rows": rows, "may_declare": bool(roles & MAY_DECLARE), "may_explain": bool(roles & MAY_EXPLAIN)}
+        yield Panel(template="qc/_panel_drifts.html", context=context, order=10)
+
+
+PLACES = {"work": work, "scanner": of_scanner}

@@ -1,7 +1,9 @@
-"""Questions to sites on the lab's worklist."""
+"""Questions to sites: on the lab's worklist, among a site's tasks, in the bar and by their number."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import Count, Min, Q
@@ -10,11 +12,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from corelab import access
-from corelab.panels import WorkPage, WorkQuery, WorkRow
+from corelab.panels import Task, WorkPage, WorkQuery, WorkRow
 from qc import selectors
-from qc.states import QueryState
+from qc.states import WITH_SITE, QueryState
 
 KIND = "query"
+TASKS = 20
+_NUMBER = re.compile(r"Q-?(\d{1,18})", re.IGNORECASE)
 OPEN = (QueryState.DRAFT, QueryState.OPEN, QueryState.SITE_RESPONDED, QueryState.REOPENED)
 #: What comes next, and the chip it wears.
 _NEXT = {
@@ -77,4 +81,35 @@ def _row(query: Any, *, is_mine: bool) -> WorkRow:
     )
 
 
-PLACES = {"work": work}
+def tasks(request: HttpRequest) -> Iterator[Task]:
+    """Yield the questions that a site has to answer, the next deadline first."""
+    mine = selectors.queries_needing(request.user).filter(
+        state__in=WITH_SITE, submission__site_id__in=access.site_ids_of(request.user)
+    )
+    for query in mine.order_by("due_on", "number")[:TASKS]:
+        yield Task(
+            text=f"Answer the core lab about {query.submission}",
+            url=reverse("qc:query-detail", args=[query.number]),
+            hint=f"{query}: {query.title}",
+            state="needs-you",
+            due_on=query.due_on,
+        )
+
+
+def counts(request: HttpRequest) -> dict[str, int]:
+    """Return how many questions wait for this person, for the bar."""
+    if not access.site_ids_of(request.user) and not access.is_lab_staff(request.user):
+        return {}
+    return {"qc:query-list": selectors.queries_needing(request.user).count()}
+
+
+def jump(request: HttpRequest, text: str) -> str:
+    """Return the address of exactly this question, if the person may see it."""
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
+        return ""
+    seen = selectors.queries_visible_to(request.user).filter(number=int(match[1])).exists()
+    return reverse("qc:query-detail", args=[int(match[1])]) if seen else ""
+
+
+PLACES = {"work": work, "tasks": tasks, "nav": counts, "jump": jump}

@@ -80,8 +80,11 @@ def report_repeat(*, report_id: UUID, actor: User) -> Report:
     return report
 
 
-def report_meta(report: Report) -> ReportMeta:
-    """Return what the lab knows about a report's run beside its result."""
+def report_meta(report: Report, *, is_whole: bool = True) -> ReportMeta:
+    """Return what the lab knows about a report's run beside its result.
+
+    Without ``is_whole`` the questions to the site and the visual checklist are not read: a page has them already.
+    """
     run, review = report.run, report.review
     submission = run.submission
     site = submission.site
@@ -105,7 +108,7 @@ def report_meta(report: Report) -> ReportMeta:
         trial_code=submission.trial.code if submission.trial else "",
         subject_code=submission.subject_code,
         visit=submission.visit,
-        queries=_asked(submission),
+        queries=_asked(submission) if is_whole else {},
         sheet=runs.sheet_of(submission),
         signatures=(
             SignatureBlock(
@@ -122,7 +125,7 @@ def report_meta(report: Report) -> ReportMeta:
         review=ReviewedVerdict(verdict=review.verdict, reason=review.difference_reason, comment=review.comment_to_site)
         if review
         else None,
-        checklist=_checklist(run) if review else (),
+        checklist=_checklist(run) if review and is_whole else (),
         superseded_by=newer.short_number if newer else "",
         superseded_on=newer.finished_at.astimezone(site.zone).date() if newer and newer.finished_at else None,
     )

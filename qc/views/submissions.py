@@ -31,6 +31,7 @@ from qc.status import (
     NOT_IN_LISTS,
     WITH_RESULT,
     is_own,
+    query_status,
     sentence_of,
     shown_verdict,
     status_for_lab,
@@ -152,7 +153,7 @@ def _common_context(request: HttpRequest, submission: Any, run: Any) -> dict[str
         "review_sentence": _review_sentence(submission, review),
         "has_report": report is not None and report.stored_id is not None,
         "waits_for_report": report is not None and report.stored_id is None,
-        "suv_blocks": suv_blocks(result, report_meta(report)) if report is not None and result else [],
+        "suv_blocks": suv_blocks(result, report_meta(report, is_whole=False)) if report is not None and result else [],
         "is_our_error": submission.state == S.HELD and submission.hold_code == OUR_ERROR,
         "against": against,
         "table": results.numbers(result, current) if current else None,
@@ -160,7 +161,18 @@ def _common_context(request: HttpRequest, submission: Any, run: Any) -> dict[str
         "more_pictures": others,
         "polling": polling(submission, "detail") if submission.state in AT_WORK else None,
         "sentence": sentence_of(submission.headline),
+        "queries": _queries_of(request.user, submission),
     }
+
+
+def _queries_of(user: Any, submission: Any) -> list[dict[str, Any]]:
+    """Return the questions about a submission, and the one that it was sent in answer to, newest first."""
+    is_site = submission.site_id in access.site_ids_of(user) and not access.sees_everything(user)
+    acts = bool(access.lab_roles_of(user) & {"technician", "physicist"})
+    return [
+        {"query": query, "status": query_status(query, is_site=is_site, acts=acts)}
+        for query in selectors.queries_about(user, submission)
+    ]
 
 
 def _review_of(run: Any) -> Any:
@@ -208,7 +220,9 @@ def _run_for(request: HttpRequest, submission: Any) -> Any:
 
 
 def _staff_context(request: HttpRequest, submission: Any) -> dict[str, Any]:
-    run = _run_for(request, submission)
+    visible = selectors.runs_visible_to(request.user).filter(submission=submission)
+    runs = list(visible.select_related("review__signature"))
+    run = next((one for one in runs if one.pk == submission.current_run_id), None)
     is_staff = access.sees_everything(request.user)
     context = _common_context(request, submission, run)
     found = results.sort_findings(submission.check_findings, context["result"].get("findings", []))
@@ -224,7 +238,7 @@ def _staff_context(request: HttpRequest, submission: Any) -> dict[str, Any]:
         "arrival": selectors.arrival_of(submission) if is_staff else None,
         "history": _history(submission) if is_staff else [],
         "checklist": [row for row in selectors.checklist_of(run) if row.answer] if is_staff and run else [],
-        "runs": list(selectors.runs_visible_to(request.user).filter(submission=submission)),
+        "runs": runs,
         "earlier": _earlier(request, submission),
         "may": _moves_of(request.user, submission),
         "place_in_list": _place_in_worklist(request, submission),

@@ -23,7 +23,7 @@ from django.utils import timezone
 from corelab import audit, services, storage
 from corelab.models import Membership, Role, Signature, User
 from phantoms.figure_svg import FigureSvg
-from qc.models import Figure, Report, Review, Run, Upload
+from qc.models import Drift, Figure, Query, Report, Review, Run, Submission, Upload
 from qc.states import SubmissionState as S
 from tests import factories
 
@@ -155,6 +155,17 @@ ROWS: dict[str, Row] = {
     "qc:report-download": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:conformance-csv": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:figure-show": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.run.number, "central_slice"]),
+    "qc:query-list": Row(SIGNED_IN),
+    "qc:query-detail": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.asked.number]),
+    "qc:query-ask": Row(TECHNICIAN | PHYSICIST, lambda w: [w.drafted.number], method="post", data={"text": "When?"}),
+    "qc:query-drop": Row(TECHNICIAN | PHYSICIST, lambda w: [w.drafted.number], method="post", data=REASON),
+    "qc:query-answer": Row(SITE, lambda w: [w.asked.number], method="post", data={"text": "At 09:10."}),
+    "qc:query-resubmit": Row(SITE, lambda w: [w.asked.number], method="post"),
+    "qc:query-reopen": Row(TECHNICIAN | PHYSICIST, lambda w: [w.answered.number], method="post", data=REASON),
+    "qc:query-close": Row(TECHNICIAN | PHYSICIST, lambda w: [w.asked.number], method="post", data=REASON),
+    "qc:query-give-up": Row(TECHNICIAN | PHYSICIST, lambda w: [w.asked.number], method="post", data=REASON),
+    "qc:drift-declare": Row(SITE | TECHNICIAN | PHYSICIST, lambda w: [w.drift.pk]),
+    "qc:drift-explain": Row(TECHNICIAN | PHYSICIST, lambda w: [w.drift.pk]),
     # --- the doors -------------------------------------------------------------------------
     "account_login": Row(ANYBODY, signed_out="open"),
     "account_logout": Row(SIGNED_IN, signed_out="open"),
@@ -240,6 +251,12 @@ def world(settings, tmp_path) -> SimpleNamespace:
     for submission in (w.waiting, w.in_review, w.released):
         w.run = _run_of(submission)
     _sign(w.run, w.people["physicist"])
+    w.drafted = _query_of(w.waiting, "DRAFT")
+    w.answered = _query_of(w.in_review, "SITE_RESPONDED")
+    w.asked = _query_of(w.released, "OPEN")
+    w.drift = Drift.objects.create(
+        scanner=w.scanner_a, attribute="software", registered="1", seen="2", submission=w.released
+    )
     w.upload = Upload.objects.create(submission=w.draft, created_by=sender, name_digest="1" * 64, length_bytes=4)
     invited = factories.user()
     with audit.acting(w.people["administrator"]):
@@ -299,6 +316,19 @@ def _run_of(submission) -> Run:
     submission.current_run = run
     submission.save(update_fields=["current_run"])
     return run
+
+
+def _query_of(submission: Submission, state: str) -> Query:
+    return Query.objects.create(
+        number=submission.number + 9000,
+        submission=submission,
+        run=submission.current_run,
+        state=state,
+        title="SUBJ-ALPHA has no time of injection",
+        text="When was it?",
+        asked_at=None if state == "DRAFT" else timezone.now(),
+        due_on=timezone.now().date(),
+    )
 
 
 def _sign(run: Run, physicist: User) -> None:
