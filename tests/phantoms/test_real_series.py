@@ -40,6 +40,18 @@ def test_suv_when_the_object_is_an_ibsi_dro_then_the_mask_holds_its_published_va
     assert (suv.min(), np.median(suv), suv.max()) == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.parametrize("name", ["DRO_0_0", "DRO_1_0", "DRO_2_1"])
+def test_suv_when_the_region_is_the_dros_structure_set_then_it_holds_the_same_values(shared_data, name: str) -> None:
+    folder = shared_data / "ibsi_suv_dro" / name
+    series = series_of(folder / "PT")
+    volume = series.load()
+    drawn = read_mask(next((folder / "RS").iterdir()), volume)
+    suv = volume.image[drawn] * suv_factor(series.header).factor_g_per_bq
+    assert (suv.min(), np.median(suv), suv.max()) == pytest.approx((0.20, 1.00, 4.00), abs=0.005)
+    # It is drawn one slice and one pixel inside the NIfTI mask.
+    assert not (drawn & ~read_mask(folder / "mask" / "DRO_mask.nii.gz", volume)).any()
+
+
 def test_dro_when_ge_names_its_scan_time_then_that_decides_and_the_missing_creator_is_said(shared_data) -> None:
     result = suv_factor(series_of(shared_data / "ibsi_suv_dro" / "DRO_3_3").header)
     assert candidate(result, "R1").is_used
