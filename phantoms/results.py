@@ -29,6 +29,17 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome | None:
     return next((outcome for outcome in WORST_FIRST if outcome in seen), None)
 
 
+def counted(outcome: Outcome, severity: str) -> Outcome | None:
+    """Return what one finding's outcome is for the whole; None where it does not count.
+
+    ``exclude`` counts as it is. ``query`` asks for an answer and warns at most: its FAIL or NOT_EVALUABLE is a WARN of
+    the whole. ``info`` does not count.
+    """
+    if severity == "info":
+        return None
+    return Outcome.WARN if severity == "query" and outcome in {Outcome.FAIL, Outcome.NOT_EVALUABLE} else outcome
+
+
 class QualityFlag(Flag):
     """Why a number must be read with care, or why it is missing."""
 

@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from phantoms.errors import AnalysisRefused
-from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, worst
+from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, counted, worst
 
 if TYPE_CHECKING:
     from phantoms.dicom_series import Scan, Series, Source
@@ -104,6 +104,7 @@ class _Work:
     measurements: list[Measurement] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    conformance: dict[str, Any] | None = None
     refused: AnalysisRefused | None = None
     is_unusable: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
@@ -131,12 +132,30 @@ def analyse_files(files: Sequence[Source], request: Request, *, with_figures: bo
     -------
     Analysis
         Always; bad input is a refusal in it, never an exception.
+
+    Raises
+    ------
+    DocumentProblems
+        Where the protocol or the register that it is held to is not one; neither is the site's.
     """
     work = _Work(method=request.method)
     try:
-        _read_and_measure(work, files, request, with_figures)
+        _read(work, files, request)
+        _measure(work, request, with_figures)
     except AnalysisRefused as refused:
         work.refused = work.refused or refused
+    _hold_to_rules(work, request)
+    return _compose(work, request)
+
+
+def conform_files(files: Sequence[Source], request: Request) -> Analysis:
+    """Hold one patient scan to its rules by the headers alone; see `analyse_files`."""
+    work = _Work(method="patient")
+    try:
+        _read(work, files, request)
+    except AnalysisRefused as refused:
+        work.refused = refused
+    _hold_to_rules(work, request)
     return _compose(work, request)
 
 
@@ -147,17 +166,24 @@ def unusable(code: str, detail: str, next_step: str, request: Request) -> Analys
     return _compose(work, request)
 
 
-def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, with_figures: bool) -> None:
+def _read(work: _Work, files: Sequence[Source], request: Request) -> None:
+    """Read all headers, choose the series and work out its SUV."""
     from phantoms import dicom_series, suv
 
     work.scan = work.timed("read", lambda: dicom_series.read_scan(files))
     if not work.scan.series:
         work.is_unusable = not any(ignored.is_dicom for ignored in work.scan.ignored)
     series = work.series = dicom_series.choose(work.scan, request.series_uid)
-    suv_result = work.suv = suv.suv_factor(series.header)
+    work.suv = suv.suv_factor(series.header)
+
+
+def _measure(work: _Work, request: Request, with_figures: bool) -> None:
+    series, suv_result = work.series, work.suv
+    assert series is not None  # noqa: S101 (both were read)
+    assert suv_result is not None  # noqa: S101
     if request.method == "suv":
         work.refused = suv_result.refused
-        work.findings += _suv_findings(suv_result)
+        work.findings += _suv_findings(suv_result, request)
     volume: PetVolume = work.timed("read", series.load)
     work.measurements += _image_measurements(volume, suv_result)
     if request.mask is not None:
@@ -168,7 +194,7 @@ def _read_and_measure(work: _Work, files: Sequence[Source], request: Request, wi
     if work.method in FILLS:
         _measure_phantom(work, request, volume, pose, with_figures=with_figures)
     elif work.method == "patient":
-        work.findings += _suv_findings(suv_result)
+        work.findings += _suv_findings(suv_result, request)
         if not_found is not None and (request.sheet or {}).get("fills"):
             work.findings.append(_refusal_finding(not_found))
         if with_figures:
@@ -306,13 +332,36 @@ def _warning_finding(warned: Warned) -> Finding:
     return Finding(id=warned.code, outcome=Outcome.WARN, severity="query", message=warned.detail, owner=Owner.CORE_LAB)
 
 
-def _suv_findings(suv: SuvResult) -> list[Finding]:
-    """Return one finding for the SUV itself and one for each warning of its trace."""
+def _suv_findings(suv: SuvResult, request: Request) -> list[Finding]:
+    """Return one finding for the SUV itself and one for each warning of its trace; nothing where rules speak of it."""
+    if request.conformance is not None:
+        return []
     if suv.refused is not None:
         itself = _refusal_finding(suv.refused)
     else:
         itself = Finding(id="SUV-01", outcome=Outcome.PASS, severity="exclude", message="SUV can be worked out.")
     return [itself, *(_warning_finding(warned) for warned in suv.warnings)]
+
+
+def _hold_to_rules(work: _Work, request: Request) -> None:
+    """Add the findings of the rules, where the request asks for them, and what of the scan they are about."""
+    if request.conformance is None or work.scan is None:
+        return
+    from qc import conformance
+    from qc.facts import facts_of
+
+    kind = work.method if work.method in FILLS else "patient"
+    started = perf_counter()
+    inputs = conformance.inputs_of(facts_of(work.scan, work.series), work.suv, kind, request.conformance)
+    findings = conformance.evaluate(inputs)
+    work.seconds["rules"] = round(perf_counter() - started, 4)
+    if kind == "patient" and work.suv is not None:
+        said = conformance.spoken_for(findings)
+        findings += [_warning_finding(warned) for warned in work.suv.warnings if warned.code not in said]
+    work.findings += findings
+    given = request.conformance.get("protocol")
+    about = {"version": given.get("version"), "digest": digest(given["document"])} if given else None
+    work.conformance = {"protocol": about, **conformance.shown_of(inputs)}
 
 
 def _plain(name: str, value: float, unit: str) -> Measurement:
@@ -374,10 +423,13 @@ def _mask_measurements(volume: PetVolume, suv: SuvResult, mask: Path) -> list[Me
 def decide(
     measurements: Iterable[Measurement], findings: Iterable[Finding], standards: Iterable[str]
 ) -> Outcome | None:
-    """Return the verdict of the whole: the worst of what the named standards judge and of every finding."""
+    """Return the verdict of the whole: the worst of what the named standards judge and of what every finding counts.
+
+    See `phantoms.results.counted`: a finding that asks for an answer warns at most.
+    """
     named = set(standards)
     judged = [m.verdict for m in measurements if m.standard in named and m.verdict is not Outcome.REPORT_ONLY]
-    found = [f.outcome for f in findings if f.severity != "info"]
+    found = [weight for f in findings if (weight := counted(f.outcome, f.severity)) is not None]
     return worst([*judged, *found])
 
 
@@ -403,6 +455,8 @@ def _compose(work: _Work, request: Request) -> Analysis:
         "ignored": [_readable(one.as_json()) for one in scan.ignored] if scan else [],
         "seconds": seconds,
     }
+    if work.conformance is not None:
+        result["conformance"] = work.conformance
     return Analysis(json=result, figures=work.figures, exit_status=status)
 
 

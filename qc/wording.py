@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phantoms.results import Outcome
+from phantoms.results import Outcome, counted
 
 NARROW_SPACE = "\u202f"  # no-break, between a number and its unit
 MINUS = "−"
@@ -351,7 +351,7 @@ def reason(run: Mapping[str, Any], standards: Sequence[str] = ()) -> str:
     if verdict == Outcome.NOT_EVALUABLE and run["method"] in {"patient", "suv"} and run["suv"]["refused"]:
         return _refusal(run["suv"]["refused"])
     judged = [one for one in run["measurements"] if one["standard"] in standards and one["verdict"] == verdict]
-    found = [one for one in run["findings"] if one["outcome"] == verdict and one["severity"] != "info"]
+    found = [one for one in run["findings"] if counted(Outcome(one["outcome"]), one["severity"]) == verdict]
     phrases: list[str] = []
     if verdict == Outcome.PASS:
         return _pass_reason(run, judged, standards)
@@ -374,6 +374,8 @@ def _pass_reason(run: Mapping[str, Any], judged: list[Mapping[str, Any]], standa
     bias = next((one for one in judged if one["name"] == "cylinder_bias_pct"), None)
     if bias is not None:
         return _bias_clause(bias)
+    if run.get("conformance") and run["method"] == "patient":
+        return "it is as the protocol asks"
     if run["method"] in {"patient", "suv"}:
         return "SUV can be worked out from the headers"
     return ""

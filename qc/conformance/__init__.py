@@ -25,9 +25,9 @@ from qc.conformance.engine import (
     rule,
     spoken_for,
     verdict,
-    weight,
 )
-from qc.conformance.inputs import inputs_of, values_shown
+from qc.conformance.inputs import inputs_of
+from qc.conformance.shown import shown_of
 
 __all__ = [
     "ALL_KINDS",
@@ -39,8 +39,7 @@ __all__ = [
     "evaluate",
     "inputs_of",
     "rule",
+    "shown_of",
     "spoken_for",
-    "values_shown",
     "verdict",
-    "weight",
 ]

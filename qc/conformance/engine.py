@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from phantoms.results import WORST_FIRST, Finding, Outcome, Owner, worst
+from phantoms.results import WORST_FIRST, Finding, Outcome, Owner, counted, worst
 from phantoms.suv import SuvResult
 from qc import wording
 from qc.facts import SubmissionFacts
@@ -233,18 +233,9 @@ def spoken_for(findings: Iterable[Finding]) -> frozenset[str]:
     return frozenset(code for one in findings if one.id in RULES for code in RULES[one.id].speaks_for)
 
 
-def weight(outcome: Outcome, severity: str) -> Outcome | None:
-    """Return what one rule's outcome is for the whole scan; None where it does not count."""
-    if severity == "info":
-        return None
-    if severity == "query" and outcome in {Outcome.FAIL, Outcome.NOT_EVALUABLE}:
-        return Outcome.WARN
-    return outcome
-
-
 def verdict(findings: Iterable[Finding]) -> Outcome | None:
     """Return the one verdict that findings of rules make; None where nothing was judged."""
-    return worst(counted for one in findings if (counted := weight(one.outcome, one.severity)) is not None)
+    return worst(weight for one in findings if (weight := counted(one.outcome, one.severity)) is not None)
 
 
 # --- the answers a rule gives ---------------------------------------------------------------------------------------

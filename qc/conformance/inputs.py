@@ -1,4 +1,4 @@
-"""From the plain JSON that a run keeps to the `Inputs` of the rules, and the numbers that a run gives back."""
+"""From the plain JSON that a run keeps to the `Inputs` of the rules."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from phantoms.suv import SuvResult
-from qc.conformance import quantities
 from qc.conformance.engine import Inputs
-from qc.conformance.register import clearance_on
-from qc.facts import Reconstruction, SubmissionFacts, read_reconstruction
+from qc.conformance.reconstruction import is_as_accredited
+from qc.facts import SubmissionFacts
 from qc.protocols import Profile, Registered, ScanDayValues, parse, parse_registry
 
 
@@ -70,15 +69,7 @@ def find_profile(registered: Registered, facts: SubmissionFacts, name: str | Non
         return next((profile for profile in profiles if profile.name == name), None)
     if len(profiles) == 1:
         return profiles[0]
-    return next((profile for profile in profiles if _is_alike(profile, facts)), None)
-
-
-def _is_alike(profile: Profile, facts: SubmissionFacts) -> bool:
-    wanted: Reconstruction = read_reconstruction(facts.Manufacturer, profile.method, profile.kernel)
-    seen = facts.reconstruction
-    pairs = [(getattr(wanted, name), getattr(seen, name)) for name in ("family", "has_tof", "has_psf")]
-    pairs += [(profile.filter_fwhm_mm, seen.filter_fwhm_mm), (profile.matrix, facts.Columns)]
-    return all(a is None or b is None or a == b for a, b in pairs)
+    return next((profile for profile in profiles if is_as_accredited(facts, profile)), None)
 
 
 def scanned_on(facts: SubmissionFacts, offset_days: int | None) -> date | None:
@@ -90,29 +81,3 @@ def scanned_on(facts: SubmissionFacts, offset_days: int | None) -> date | None:
         return at.date() + timedelta(days=offset_days or 0)
     except OverflowError:
         return None
-
-
-def values_shown(inputs: Inputs) -> dict[str, Any]:
-    """Return the numbers of a scan that pages and reports show; None where one is not known."""
-    facts, values = inputs.facts, inputs.values or ScanDayValues()
-    waited = quantities.uptake(inputs)
-    clearance = clearance_on(inputs)
-    return {
-        "uptake_min": _rounded(waited.start_min if waited else None, 2),
-        "uptake_end_min": _rounded(waited.end_min if waited else None, 2),
-        "injected_mbq": _rounded(facts.dose_mbq, 3),
-        "net_injected_mbq": _rounded(quantities.site_net_mbq(inputs), 3),
-        "weight_kg": facts.PatientWeight,
-        "glucose_mmol_l": values.glucose_mmol_l,
-        "fasting_h": values.fasting_h,
-        "mbq_per_kg": _rounded(quantities.mbq_per_kg(inputs), 3),
-        "coverage_mm": _rounded(facts.coverage_mm, 2),
-        "scanned_on": inputs.scanned_on.isoformat() if inputs.scanned_on else None,
-        "clearance": {"certificate": clearance.certificate, "until": clearance.last_day.isoformat()}
-        if clearance
-        else None,
-    }
-
-
-def _rounded(value: float | None, places: int) -> float | None:
-    return None if value is None else round(value, places)

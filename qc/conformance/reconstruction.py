@@ -14,7 +14,8 @@ from qc.conformance.engine import (
     worst_of,
 )
 from qc.conformance.ingest import ONE_SERIES, PLACED
-from qc.facts import Reconstruction, filter_words, read_reconstruction
+from qc.facts import SubmissionFacts, filter_words, read_reconstruction
+from qc.protocols import Profile
 
 SAME_MM = 0.05  # lengths that differ by less are one
 NEEDED = ("ATTN", "SCAT", "DECY")
@@ -127,9 +128,7 @@ def is_reconstructed_as_accredited(inputs: Inputs) -> Answer:
             next_step="Tell us the reconstruction that was used.",
             owner=Owner.SITE,
         )
-    # The maker's words decide where they can be read; the rest of a name that nobody can read must be the same.
-    is_same = _same_way(seen, wanted) and (seen.family is not None or observed.casefold() == profile.method.casefold())
-    if not is_same:
+    if not is_same_method(facts, profile):
         return failed(
             f"The images were made by {seen.words} (0054,1103, {observed}); this scanner is accredited with "
             f"{wanted.words} ({profile.method}).",
@@ -140,12 +139,55 @@ def is_reconstructed_as_accredited(inputs: Inputs) -> Answer:
     return passed(f"The images were made by {seen.words}, as accredited.", observed=observed, expected=profile.method)
 
 
-def _same_way(seen: Reconstruction, wanted: Reconstruction) -> bool:
+def is_same_method(facts: SubmissionFacts, profile: Profile) -> bool:
+    """Say whether the images were made the accredited way; what one of the two does not say is no difference."""
+    seen, wanted = facts.reconstruction, read_reconstruction(facts.Manufacturer, profile.method)
+    if seen.family is None and wanted.family is None:
+        # Names that nobody can read are held together as they are.
+        return facts.ReconstructionMethod.casefold() == profile.method.casefold()
     if (seen.family, seen.is_deep_learning) != (wanted.family, wanted.is_deep_learning):
         return False
     names = ("has_tof", "has_psf", "iterations", "subsets", "beta")
     pairs = [(getattr(seen, name), getattr(wanted, name)) for name in names]
     return all(one is None or other is None or one == other for one, other in pairs)
+
+
+def accredited_filter_mm(facts: SubmissionFacts, profile: Profile) -> float | None:
+    """Return the width of the accredited post-filter, given as a number or by the kernel's name; None if neither."""
+    if profile.filter_fwhm_mm is not None:
+        return profile.filter_fwhm_mm
+    return read_reconstruction(facts.Manufacturer, profile.method, profile.kernel).filter_fwhm_mm
+
+
+def is_same_filter(facts: SubmissionFacts, profile: Profile) -> bool:
+    """Say whether the post-filter is the accredited one."""
+    return _is_same_mm(facts.reconstruction.filter_fwhm_mm, accredited_filter_mm(facts, profile))
+
+
+def is_same_pixel(facts: SubmissionFacts, profile: Profile) -> bool:
+    """Say whether matrix and pixel are the accredited ones."""
+    pixel_mm = max(facts.PixelSpacing, default=None)
+    return profile.matrix in {None, facts.Columns} and _is_same_mm(pixel_mm, profile.pixel_mm)
+
+
+def is_same_slice(facts: SubmissionFacts, profile: Profile) -> bool:
+    """Say whether slices are as far apart as accredited."""
+    return _is_same_mm(facts.step_mm, profile.slice_mm)
+
+
+def is_as_accredited(facts: SubmissionFacts, profile: Profile) -> bool:
+    """Say whether nothing of a reconstruction differs from the accredited one, as far as both are known."""
+    is_method_known = bool(facts.ReconstructionMethod and profile.method)
+    return (
+        (not is_method_known or is_same_method(facts, profile))
+        and is_same_filter(facts, profile)
+        and is_same_pixel(facts, profile)
+        and is_same_slice(facts, profile)
+    )
+
+
+def _is_same_mm(seen: float | None, wanted: float | None) -> bool:
+    return seen is None or wanted is None or abs(seen - wanted) <= SAME_MM
 
 
 @rule(
@@ -162,9 +204,7 @@ def is_filtered_as_accredited(inputs: Inputs) -> Answer:
     if profile is None:
         return _no_profile(inputs)
     seen_mm = facts.reconstruction.filter_fwhm_mm
-    wanted_mm = profile.filter_fwhm_mm
-    if wanted_mm is None:
-        wanted_mm = read_reconstruction(facts.Manufacturer, profile.method, profile.kernel).filter_fwhm_mm
+    wanted_mm = accredited_filter_mm(facts, profile)
     if wanted_mm is None:
         return _silent("filter", facts.ConvolutionKernel)
     expected = filter_words(wanted_mm)
@@ -178,7 +218,7 @@ def is_filtered_as_accredited(inputs: Inputs) -> Answer:
             owner=Owner.SITE,
         )
     observed = filter_words(seen_mm)
-    if abs(seen_mm - wanted_mm) > SAME_MM:
+    if not is_same_filter(facts, profile):
         return failed(
             f"The images use {_article(observed)} (0018,1210); this scanner is accredited with {_article(expected)}.",
             observed=observed,
@@ -222,15 +262,12 @@ def pixel_is_right(inputs: Inputs) -> Answer | None:
     elif profile.pixel_mm is None and profile.matrix is None:
         answers.append(_silent("matrix and pixel", f"{facts.Columns} × {pixel_mm:.2f} mm"))
     else:
-        is_same = (profile.matrix in {None, facts.Columns}) and (
-            profile.pixel_mm is None or abs(pixel_mm - profile.pixel_mm) <= SAME_MM
-        )
         observed = f"{facts.Columns} × {pixel_mm:.2f} mm"
         parts = (str(profile.matrix or ""), f"{profile.pixel_mm:.2f} mm" if profile.pixel_mm else "")
         expected = " × ".join(filter(None, parts))
         answers.append(
             passed(f"Matrix and pixel are as accredited: {observed}.", observed=observed, expected=expected)
-            if is_same
+            if is_same_pixel(facts, profile)
             else failed(
                 f"The images have {observed} (0028,0011) (0028,0030); this scanner is accredited with {expected}.",
                 observed=observed,
@@ -272,7 +309,7 @@ def slice_is_right(inputs: Inputs) -> Answer | None:
         expected = f"{profile.slice_mm:.2f} mm"
         answers.append(
             passed(f"Slices are {observed} apart, as accredited.", observed=observed, expected=expected)
-            if abs(slice_mm - profile.slice_mm) <= SAME_MM
+            if is_same_slice(facts, profile)
             else failed(
                 f"Slices are {observed} apart (0020,0032); this scanner is accredited with {expected}.",
                 observed=observed,

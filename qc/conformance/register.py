@@ -72,7 +72,7 @@ def is_registered_scanner(inputs: Inputs) -> Answer:
             next_step="Enter the software version on the scanner page.",
             owner=Owner.CORE_LAB,
         )
-    if _plain(registered.software) != _plain(facts.SoftwareVersions):
+    if differs(facts.SoftwareVersions, registered.software):
         return warned(
             f"The scanner's software is now {facts.SoftwareVersions} (0018,1020); it was accredited with "
             f"{registered.software}.",
@@ -84,16 +84,18 @@ def is_registered_scanner(inputs: Inputs) -> Answer:
 
 
 def is_another_scanner(inputs: Inputs) -> bool:
-    """Say whether serial number or model of the headers contradict the register."""
+    """Say whether serial number, model or maker of the headers contradict the register."""
     facts, registered = inputs.facts, inputs.registered
     if registered is None:
         return bool(facts.DeviceSerialNumber)
-    pairs = (
-        (facts.DeviceSerialNumber, registered.serial),
-        (facts.ManufacturerModelName, registered.model),
-        (facts.Manufacturer.split(" ")[0], registered.manufacturer.split(" ")[0]),
-    )
-    return any(seen and known and _plain(seen) != _plain(known) for seen, known in pairs)
+    makers = (facts.Manufacturer.split(" ")[0], registered.manufacturer.split(" ")[0])
+    pairs = ((facts.DeviceSerialNumber, registered.serial), (facts.ManufacturerModelName, registered.model), makers)
+    return any(map(differs, *zip(*pairs, strict=True)))
+
+
+def differs(seen: str, known: str) -> bool:
+    """Say whether two names contradict one another; an absent one does not, nor do spaces and capitals."""
+    return bool(seen and known) and _plain(seen) != _plain(known)
 
 
 def _plain(text: str) -> str:
