@@ -18,6 +18,7 @@ accounts = [
 urlpatterns = [
     path("", include("corelab.site_urls")),
     path("", include("qc.urls")),
+    path("", include("accreditation.urls")),
     path("accounts/", include(accounts)),
 ]
 

@@ -18,6 +18,7 @@ TOPICS: dict[str, tuple[str, str]] = {
     "limits": ("Limits", "Where a limit comes from, and why some numbers are report only."),
     "suv": ("How SUV is worked out", "What must be in the headers, and why a number is refused and not guessed."),
     "review": ("Review and signature", "What a physicist looks at, what is signed, and what cannot be undone."),
+    "accreditation": ("May we scan?", "Clearances, and how a scanner gets one: cases, evidence, two signatures."),
     "account": ("Sign-in, account and keys", "Passwords, the end of a sign-in, themes, keys."),
     "privacy": ("Names and pictures", "What is kept of a patient, who sees it, and what is written down."),
 }

@@ -1,0 +1,1 @@
+"""Pages of the accreditation app, one module a noun."""
