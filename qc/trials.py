@@ -185,7 +185,7 @@ def made_from(trial: Trial) -> Made:
         digest.update(text.encode() + b"\n")
 
     feed("report", (report.VERSION, settings.SITE_NAME, trial.code, trial.title))
-    for row in _scanners(trial).values_list("pk", "site__name", "model", "serial"):
+    for row in scanners_of(trial).values_list("pk", "site__name", "model", "serial"):
         feed("scanner", row)
     scans = scans_of([trial])
     for row in scans.filter(state=S.RELEASED).order_by("number").values_list(*_SCAN_DIGESTED).iterator(CHUNK):
@@ -211,7 +211,7 @@ def made_from(trial: Trial) -> Made:
 
 def facts_of(trial: Trial, made: Made) -> report.TrialFacts:
     """Return what the report says of a trial beside its signed scans."""
-    scanners = {scanner.pk: scanner for scanner in _scanners(trial)}
+    scanners = {scanner.pk: scanner for scanner in scanners_of(trial)}
     places = {pk: report.Place(site=one.site.name, scanner=str(one)) for pk, one in scanners.items()}
     waiting = {places[scanner_id]: times for scanner_id, times in _waiting(scans_of([trial]))}
     return report.TrialFacts(
@@ -298,7 +298,7 @@ def signed_scans(trial: Trial) -> Iterator[report.ScanRow]:
         )
 
 
-def _scanners(trial: Trial) -> QuerySet[Scanner]:
+def scanners_of(trial: Trial) -> QuerySet[Scanner]:
     """Return the scanners of the sites that take part, and those that sent a scan of the trial, in one order."""
     sent = scans_of([trial]).order_by().values("scanner_id")
     asked = _open_queries(trial).order_by().values("submission__scanner_id")
@@ -321,7 +321,7 @@ def _open_queries(trial: Trial) -> QuerySet[Query]:
 
 
 def _clearances(trial: Trial) -> QuerySet[Clearance]:
-    rows = Clearance.objects.filter(Q(trial=trial) | Q(trial=None), scanner__in=_scanners(trial).order_by())
+    rows = Clearance.objects.filter(Q(trial=trial) | Q(trial=None), scanner__in=scanners_of(trial).order_by())
     order = ("scanner__site__name", "scanner__model", "scanner__serial", "reconstruction__name", "from_on", "pk")
     return rows.select_related("reconstruction").order_by(*order)
 

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from qc.receivers import http_upload
-from qc.views import drifts, queries, reviews, runs, sending, submissions
+from qc.views import drifts, queries, reviews, runs, sending, submissions, trials
 
 
 class ShortNumber:
@@ -83,4 +83,8 @@ urlpatterns = [
     path("runs/<run:number>/report.pdf", runs.report_download, name="report-download"),
     path("runs/<run:number>/conformance.csv", runs.conformance_csv, name="conformance-csv"),
     path("runs/<run:number>/figures/<slug:name>.svg", runs.figure_show, name="figure-show"),
+    path("trials/<slug:code>/scans/", trials.trial_scan_list, name="trial-scan-list"),
+    path("trials/<slug:code>/report/", trials.trial_report_request, name="trial-report-request"),
+    path("trials/<slug:code>/downloads/", trials.trial_download_list, name="trial-download-list"),
+    path("trial-reports/<uuid:pk>/<str:name>", trials.trial_report_download, name="trial-report-download"),
 ]

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from corelab import access, panels, selectors
 from corelab.models import Role, Site, User
 from corelab.panels import Sent, Task
+from corelab.views.register import trial_detail
 
 
 @require_safe
@@ -84,11 +85,11 @@ def _welcome(user: User, sites: list[Site]) -> list[Task]:
 
 
 def _trial_home(request: HttpRequest) -> HttpResponse:
+    trials = list(selectors.trials_listed_for(request.user))
+    if len(trials) == 1:
+        return trial_detail(request, trials[0].code)
     return render(
         request,
         "corelab/home_trials.html",
-        {
-            "trials": selectors.trials_listed_for(request.user),
-            "trial_panels": panels.panels("trials", request),
-        },
+        {"trials": trials, "trial_panels": panels.panels("trials", request)},
     )

@@ -23,7 +23,7 @@ from django.utils import timezone
 from corelab import audit, services, storage
 from corelab.models import Membership, Role, Signature, User
 from phantoms.figure_svg import FigureSvg
-from qc.models import Drift, Figure, Query, Report, Review, Run, Submission, Upload
+from qc.models import Drift, Figure, Query, Report, Review, Run, Submission, TrialReport, Upload
 from qc.states import SubmissionState as S
 from tests import factories
 
@@ -166,6 +166,10 @@ ROWS: dict[str, Row] = {
     "qc:query-give-up": Row(TECHNICIAN | PHYSICIST, lambda w: [w.asked.number], method="post", data=REASON),
     "qc:drift-declare": Row(SITE | TECHNICIAN | PHYSICIST, lambda w: [w.drift.pk]),
     "qc:drift-explain": Row(TECHNICIAN | PHYSICIST, lambda w: [w.drift.pk]),
+    "qc:trial-scan-list": Row(STAFF_VIEW | TRIAL, lambda w: [w.trial_1.code]),
+    "qc:trial-report-request": Row(LAB | TRIAL, lambda w: [w.trial_1.code], method="post"),
+    "qc:trial-download-list": Row(STAFF_VIEW | TRIAL, lambda w: [w.trial_1.code]),
+    "qc:trial-report-download": Row(STAFF_VIEW | TRIAL, lambda w: [w.trial_report.pk, "scans.csv"]),
     # --- the doors -------------------------------------------------------------------------
     "account_login": Row(ANYBODY, signed_out="open"),
     "account_logout": Row(SIGNED_IN, signed_out="open"),
@@ -256,6 +260,14 @@ def world(settings, tmp_path) -> SimpleNamespace:
     w.asked = _query_of(w.released, "OPEN")
     w.drift = Drift.objects.create(
         scanner=w.scanner_a, attribute="software", registered="1", seen="2", submission=w.released
+    )
+    w.trial_report = TrialReport.objects.create(
+        trial=w.trial_1,
+        requested_by=w.people["manager_1"],
+        work_state="DONE",
+        data_digest="0" * 64,
+        data_as_of=timezone.now(),
+        **{name: storage.put_once([name.encode()]).stored for name in ("pdf", "csv", "deviations_csv")},
     )
     w.upload = Upload.objects.create(submission=w.draft, created_by=sender, name_digest="1" * 64, length_bytes=4)
     invited = factories.user()
