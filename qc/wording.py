@@ -60,6 +60,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "NOT_LOCALISED": "the phantom was not found",
     "NEAR_LIMIT": "near the limit",
     "NO_FIT": "the model that would give the number did not settle",
+    "SMALL_REGION": "no sphere of 1 mL lies far enough inside the region",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
 METHOD_WORDS: Mapping[str, str] = {
@@ -121,6 +122,7 @@ _LABELS: Mapping[str, str] = {
     "mask_suvbw_max": "SUV maximum in the mask",
     "mask_suvbw_mean": "SUV mean in the mask",
     "mask_suvbw_peak": "SUV peak in the mask",
+    **{f"mask_suvbw_peak_center_{axis}_mm": f"Centre of the SUV peak, {axis}" for axis in "xyz"},
 }
 
 
@@ -144,6 +146,54 @@ _UNITS: Mapping[str, _Unit] = {
 }
 _DECIMALS: Mapping[str, int] = {"activity_ratio": 2}
 _RAW_DECIMALS = 1
+#: What a rule is about, in the few words of a question's title; the rule's own title says what holds when it passes.
+RULE_SUBJECTS: Mapping[str, str] = {
+    "ING-01": "Unreadable images",
+    "ING-02": "More than one person or study",
+    "ING-04": "Slices twice in one place",
+    "ING-05": "Number of slices",
+    "ING-06": "Missing slices",
+    "ING-08": "Slices that are not transverse",
+    "ING-09": "Corrected PET series",
+    "ING-10": "Compression with loss",
+    "ING-11": "Derived images",
+    "ING-12": "Projections in place of slices",
+    "ACQ-01": "Duration of a bed position",
+    "ACQ-03": "Length of the body that is shown",
+    "INJ-01": "Tracer",
+    "INJ-02": "Half-life",
+    "INJ-03": "Injected activity",
+    "INJ-04": "Net activity",
+    "INJ-05": "Injection time",
+    "PAT-01": "Weight",
+    "PREP-01": "Blood glucose",
+    "PREP-02": "Fasting",
+    "REC-01": "Corrections",
+    "REC-03": "Reconstruction",
+    "REC-04": "Filter",
+    "REC-05": "Matrix and pixel",
+    "REC-06": "Distance of slices",
+    "REC-07": "Scanner and software",
+    "REC-08": "Clearance on the scan day",
+    "SUV-01": "SUV cannot be worked out",
+    "TIM-01": "Uptake time",
+    "AD-01": "Dates of injection and scan",
+}
+#: The same by the beginning of an id, for findings that are no rule of the catalogue.
+_SUBJECTS_BY_FAMILY: Mapping[str, str] = {
+    "ING-": "What arrived",
+    "SERIES-": "Which series to measure",
+    "SHEET-": "Activity sheet",
+    "SUV-": "SUV cannot be worked out",
+    "AD-": "Dates in the images",
+    "PHA-": "Phantom",
+}
+
+
+def subject_of(rule_id: str) -> str:
+    """Return what a finding is about, without any value."""
+    family = next((words for start, words in _SUBJECTS_BY_FAMILY.items() if rule_id.startswith(start)), "")
+    return RULE_SUBJECTS.get(rule_id) or family or f"Rule {rule_id}"
 
 
 def label(name: str) -> str:

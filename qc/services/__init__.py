@@ -7,6 +7,7 @@ caller is inside ``audit.acting``; functions without an actor are what jobs call
 from qc.services.checks import preview_findings, submission_check
 from qc.services.cleaning import dry_runs_delete_old, uploads_delete_stale, work_sweep
 from qc.services.drifts import drift_declare, drift_explain
+from qc.services.protocols import protocol_publish, protocol_save, protocol_start
 from qc.services.queries import (
     query_answer,
     query_ask,
@@ -46,6 +47,9 @@ __all__ = [
     "dry_runs_delete_old",
     "patient_values_save",
     "preview_findings",
+    "protocol_publish",
+    "protocol_save",
+    "protocol_start",
     "query_answer",
     "query_ask",
     "query_close",

@@ -16,11 +16,13 @@ from corelab.models import User
 from corelab.numbers import next_number
 from phantoms.results import WORST_FIRST, Outcome, Owner
 from qc import selectors
+from qc.conformance import RULES
 from qc.deadlines import query_due_on
 from qc.models import Query, QueryMessage, Run, Submission
 from qc.models.submissions import Kind
 from qc.services.moves import move
 from qc.states import QUERY, QueryState
+from qc.wording import subject_of
 
 audit.catalogue(
     {
@@ -33,15 +35,6 @@ audit.catalogue(
 Q = QueryState
 #: Nothing more is said in these.
 ENDED = (Q.CLOSED, Q.UNRESOLVABLE)
-#: What a question is called where no rule of the catalogue names it.
-FAMILY_TITLES = {
-    "ING-": "What arrived",
-    "SERIES-": "Which series to measure",
-    "SHEET-": "Activity sheet",
-    "SUV-": "SUV cannot be worked out",
-    "AD-": "Dates in the images",
-    "PHA-": "Phantom",
-}
 MOST_TITLE, MOST_TEXT = 160, 4_000
 
 
@@ -64,12 +57,6 @@ def findings_for_site(submission: Submission, run: Run) -> list[dict[str, Any]]:
     return sorted(mine.values(), key=lambda one: (one["severity"] != "exclude", WORST_FIRST.index(one["outcome"])))
 
 
-def title_of(rule_id: str) -> str:
-    """Return what a rule is about, without any value."""
-    family = next((words for start, words in FAMILY_TITLES.items() if rule_id.startswith(start)), "")
-    return family or f"Rule {rule_id}"
-
-
 def drafted_title(findings: Sequence[Mapping[str, Any]]) -> str:
     """Return the title of a question about these findings; it holds no value, so that a trial may read it."""
     titles = list(dict.fromkeys(one["title"] for one in findings))
@@ -87,7 +74,7 @@ def drafted_text(findings: Sequence[Mapping[str, Any]]) -> str:
 
 def _kept(findings: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     keys = ("id", "outcome", "severity", "message", "observed", "expected", "next_step")
-    return [{key: one.get(key, "") for key in keys} | {"title": title_of(one["id"])} for one in findings]
+    return [{key: one.get(key, "") for key in keys} | {"title": subject_of(one["id"])} for one in findings]
 
 
 def run_follow(run: Run, submission: Submission) -> None:
@@ -186,14 +173,12 @@ def _compared(query: Query, run: Run, findings: Sequence[Mapping[str, Any]]) -> 
         seen = outcomes.get(one["id"], set())
         if one["id"] in still_open or seen - {Outcome.PASS.value, Outcome.REPORT_ONLY.value}:
             groups["Still there"].append(one)
-        elif seen or not is_refused:
+        elif seen or not (is_refused or one["id"] in RULES):
             groups["Gone"].append(one)
         else:
             groups["Could not be checked again"].append(one)
     named = {
-        words: ", ".join(f"{one['title'][0].lower()}{one['title'][1:]} ({one['id']})" for one in mine)
-        for words, mine in groups.items()
-        if mine
+        words: ", ".join(f"{one['title']} ({one['id']})" for one in mine) for words, mine in groups.items() if mine
     }
     return " ".join(f"{words}: {titles}." for words, titles in named.items())
 

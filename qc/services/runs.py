@@ -23,6 +23,7 @@ from qc.models.submissions import Kind
 from qc.selectors import OUR_ERROR
 from qc.services import drifts, queries
 from qc.services.moves import move
+from qc.services.yardsticks import yardstick_of
 from qc.states import SubmissionState as S
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def run_request(submission: Submission) -> Run:
     """Find or make the run for what a submission holds now, in the caller's transaction.
 
     The identity is the files, the parameters, the method's version and the program; the same identity finds the run.
+    Among the parameters is all that the scan is judged by, as it stands now: protocol, register, clearances.
     A finished one is used as it is, one that failed gets its tries again.
     """
     run, is_new = _find_or_make(submission)
@@ -120,6 +122,7 @@ def _find_or_make(submission: Submission) -> tuple[Run, bool]:
         sheet=sheet_of(submission),
         standards=(submission.standard,),
         series_uid=chosen if chosen and submission.files.filter(series_instance_uid=chosen).exists() else None,
+        conformance=audit.storable(yardstick_of(submission)),
     )
     parameters, program = request.as_json(), analysis.program()
     identity = {
@@ -165,6 +168,7 @@ def _measure(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         standards=tuple(parameters["standards"]),
         edition=parameters["edition"],
         series_uid=parameters["series_uid"],
+        conformance=parameters.get("conformance"),
     )
     try:
         done = analysis.analyse_files(sources, request, with_figures=True)

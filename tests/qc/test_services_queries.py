@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from corelab.errors import InvalidMove, NotAllowed, NotFound, Refused, StaleState
 from corelab.models import AuditEvent, Role
-from qc import analysis, selectors, services
+from qc import analysis, selectors, services, wording
+from qc.conformance import RULES
 from qc.deadlines import add_working_days, query_due_on
 from qc.models import Query, QueryMessage, Submission
 from qc.services import queries, runs
@@ -134,11 +135,15 @@ def test_draft_when_rules_find_something_for_the_site_then_one_question_holds_al
     query = Query.objects.get()
     assert [one["id"] for one in query.findings] == ["TIM-01", "PREP-01"]
     assert query.text.startswith("1. The scan began 82 minutes after injection. What to do about TIM-01.\n\n2. ")
-    assert "82" not in query.title
+    assert query.title == "Uptake time, and 1 more"
     assert (query.state, query.run, query.submission, query.asked_at) == ("DRAFT", run, patient, None)
     assert "query.draft" in AuditEvent.objects.values_list("action", flat=True)
     for person in (sender, factories.user(Role.TRIAL_MANAGER, trial=patient.trial)):
         assert not selectors.queries_visible_to(person).exists()
+
+
+def test_subjects_when_the_rules_are_counted_then_each_has_its_few_words():
+    assert set(wording.RULE_SUBJECTS) == set(RULES)
 
 
 def test_draft_when_nothing_is_for_the_site_then_nothing_is_asked(patient, seen):
@@ -343,8 +348,8 @@ def test_resubmission_when_it_is_measured_then_the_question_says_what_is_gone_an
     words = asked.messages.last()
     assert words.author is None
     assert f"{second} came in answer and was measured ({run})." in words.text
-    assert "Gone: rule TIM-01 (TIM-01)." in words.text
-    assert "Still there: rule PREP-01 (PREP-01)." in words.text
+    assert "Gone: Uptake time (TIM-01)." in words.text
+    assert "Still there: Blood glucose (PREP-01)." in words.text
     # What is new is a question of its own; what was asked already is not asked twice.
     assert [one["id"] for one in Query.objects.get(submission=second).findings] == ["INJ-03"]
 
@@ -383,7 +388,7 @@ def test_resubmission_when_the_first_is_being_analysed_then_the_first_result_mov
     analyse(made["second"])
     asked.refresh_from_db()
     assert asked.state == "SITE_RESPONDED"
-    assert "Gone: rule TIM-01 (TIM-01), rule PREP-01 (PREP-01)." in asked.messages.last().text
+    assert "Gone: Uptake time (TIM-01), Blood glucose (PREP-01)." in asked.messages.last().text
 
 
 def test_resubmission_when_it_is_started_twice_then_the_same_draft_is_found(asked, sender):
