@@ -56,6 +56,7 @@ class QualityFlag(Flag):
     NEAR_LIMIT = auto()  # closer to a limit than 2 SD, or than 0.02 for a recovery coefficient
     LIMIT_UNCONFIRMED = auto()  # the limit has no confirmed source and does not decide
     NO_FIT = auto()  # the model that would give the number did not settle on one
+    SMALL_REGION = auto()  # no sphere of 1 mL lies far enough inside the region
 
     def names(self) -> list[str]:
         """Return the flags' names in the order of their definition."""

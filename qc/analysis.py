@@ -406,18 +406,27 @@ def _image_measurements(volume: PetVolume, suv: SuvResult) -> list[Measurement]:
 
 
 def _mask_measurements(volume: PetVolume, suv: SuvResult, mask: Path) -> list[Measurement]:
-    import numpy as np
-
-    from phantoms import masks
+    from phantoms import masks, metrics
+    from phantoms.volume import PetVolume
 
     inside = masks.read_mask(mask, volume)
     factor = _suv_volume_factor(volume, suv)
-    names = ("min", "median", "max", "mean")
+    units = dict.fromkeys(("min", "median", "max", "mean", "peak"), "g/mL")
+    units |= {f"peak_center_{axis}_mm": "mm" for axis in "xyz"}
+
+    def missing(names: Iterable[str], flag: QualityFlag) -> list[Measurement]:
+        return [Measurement(name=f"mask_suvbw_{name}", value=None, unit=units[name], flags=flag) for name in names]
+
     if factor is None or not inside.any():
-        flag = QualityFlag.NO_SUV if factor is None else QualityFlag.OUTSIDE_IMAGE
-        return [Measurement(name=f"mask_suvbw_{name}", value=None, unit="g/mL", flags=flag) for name in names]
-    values = (volume.image * factor)[inside].astype(np.float64)
-    return [_plain(f"mask_suvbw_{name}", float(getattr(np, name)(values)), "g/mL") for name in names]
+        return missing(units, QualityFlag.NO_SUV if factor is None else QualityFlag.OUTSIDE_IMAGE)
+    region = metrics.measure_region(PetVolume(volume.image * factor, volume.affine_lps_mm, "g/mL"), inside)
+    values = {"min": region.minimum, "median": region.median, "max": region.maximum, "mean": region.mean}
+    if region.peak is not None:
+        values["peak"] = region.peak.mean
+        centers_mm = zip("xyz", region.peak.center_lps_mm, strict=True)
+        values |= {f"peak_center_{axis}_mm": float(center_mm) for axis, center_mm in centers_mm}
+    found = [_plain(f"mask_suvbw_{name}", value, units[name]) for name, value in values.items()]
+    return found + missing([name for name in units if name not in values], QualityFlag.SMALL_REGION)
 
 
 def decide(

@@ -32,6 +32,15 @@ def test_analyse_when_given_a_reference_object_then_the_mask_reads_its_published
     assert outcome.value("mask_suvbw_max") == pytest.approx(high, abs=0.005)
 
 
+def test_analyse_when_the_mask_is_a_structure_set_then_the_peak_lies_in_the_hot_sphere_of_40_mm(analyse, shared_data):
+    folder = shared_data / "ibsi_suv_dro" / "DRO_0_0"
+    outcome = analyse(folder / "PT", "--method", "suv", "--mask", folder / "RS" / "RS_dro_0_0.dcm")
+    assert outcome.status == 0
+    assert outcome.value("mask_suvbw_median") == pytest.approx(1.00, abs=0.005)
+    assert outcome.value("mask_suvbw_peak") == pytest.approx(4.00, abs=0.005)
+    assert all(outcome.value(f"mask_suvbw_peak_center_{axis}_mm") is not None for axis in "xyz")
+
+
 def test_analyse_when_the_patient_is_also_published_as_suv_then_the_box_around_the_tumour_is_equal(
     analyse, shared_data
 ):
