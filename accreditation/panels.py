@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, Min, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -79,7 +79,8 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
     for name, value in (("scanner__site__code", query.site), ("trial__code", query.trial)):
         if value:
             narrow &= Q(**{name: value})
-    rows = selectors.cases_visible_to(user).filter(narrow)
+    needed = ExpressionWrapper(_needs(user), output_field=BooleanField())
+    rows = selectors.cases_visible_to(user).filter(narrow).annotate(is_needed=needed)
     shown = views.get(query.view, Q(pk__in=[]))
     found = rows.order_by().aggregate(
         **{_name(view): Count("pk", filter=one) for view, one in views.items()},
@@ -93,13 +94,7 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
         # Each of the two orders is that of the days on which they are due; merged they are in order again.
         with_lab = rows.filter(shown, state__in=WITH_LAB | RUNNING).order_by("changed_at", "number")
         with_site = rows.filter(shown, state__in=WITH_SITE).order_by(F("deadline_on").asc(nulls_last=True), "number")
-        needed = (
-            set(rows.filter(_needs(user)).order_by().values_list("pk", flat=True)) if query.view != "needs-me" else None
-        )
-        listed = [
-            _work_row(case, query.view, user, is_mine=needed is None or case.pk in needed)
-            for case in (*with_lab[: query.limit], *with_site[: query.limit])
-        ]
+        listed = [_work_row(case, query.view, user) for case in (*with_lab[: query.limit], *with_site[: query.limit])]
     return WorkPage(
         rows=sorted(listed, key=lambda row: row.order)[: query.limit],
         counts=total,
@@ -145,8 +140,8 @@ def due_on_of(case: Any) -> date | None:
     return case.deadline_on if case.state == C.CORRECTIVE_ACTION_REQUIRED else None
 
 
-def _work_row(case: Any, view: str, user: Any, *, is_mine: bool) -> WorkRow:
-    status = status_for_lab(case, is_mine=is_mine)
+def _work_row(case: Any, view: str, user: Any) -> WorkRow:
+    status = status_for_lab(case, is_mine=case.is_needed)
     return WorkRow(
         number=str(case),
         url=f"{detail_url(case)}?from={view}",

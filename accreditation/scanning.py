@@ -76,11 +76,17 @@ def scans_for(user: User, scanners: Iterable[Scanner]) -> list[tuple[Trial | Non
     """Return, trial by trial, whether these scanners may scan for it; without a trial, whether they may in general."""
     listed = list(scanners)
     known = _Known.of(user, listed)
-    sites = {scanner.site_id for scanner in listed}
-    trials = list(registry.trials_visible_to(user).filter(sites__in=sites, is_active=True).distinct())
-    taking_part = _sites_of(trials)
+    pairs = Trial.sites.through.objects.filter(
+        site_id__in={scanner.site_id for scanner in listed},
+        trial__in=registry.trials_visible_to(user).filter(is_active=True),
+    )
+    trials: dict[int, Trial] = {}
+    taking_part: dict[int, set[int]] = defaultdict(set)
+    for pair in pairs.select_related("trial").order_by("trial__code"):
+        trials[pair.trial_id] = pair.trial
+        taking_part[pair.trial_id].add(pair.site_id)
     groups: list[tuple[Trial | None, list[ScanRow]]] = [
-        (trial, known.matrix(listed, trial, taking_part[trial.pk])) for trial in trials
+        (trial, known.matrix(listed, trial, taking_part[key])) for key, trial in trials.items()
     ]
     in_trials = {row.scanner.pk for _, rows in groups for row in rows}
     general = [row for scanner in listed if scanner.pk not in in_trials for row in known.rows(scanner, None)]
