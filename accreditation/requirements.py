@@ -165,7 +165,7 @@ def requirements(programme: Programme, facts: Facts, today: date) -> list[Requir
         _transfer(need, facts) if need.kind == "transfer" else _signed(programme, need, facts, today)
         for need in programme.requirements
     ]
-    return [*found, _approval(facts, found)]
+    return [*found, _approval(facts, found, today)]
 
 
 def lacking(found: Iterable[Requirement]) -> tuple[str, ...]:
@@ -220,9 +220,9 @@ def _transfer(need: Needed, facts: Facts) -> Requirement:
     return Requirement(id=need.id, title=need.title, state=R.MET, reason=words, evidence=(facts.transfer,))
 
 
-def _approval(facts: Facts, others: list[Requirement]) -> Requirement:
+def _approval(facts: Facts, others: list[Requirement], today: date) -> Requirement:
     title = "Written approval"
-    if facts.certificate and facts.certificate_until:
+    if facts.certificate and facts.certificate_until and today <= facts.certificate_until:
         words = f"Certificate {facts.certificate}."
         return Requirement(id=APPROVAL, title=title, state=R.MET, reason=words, valid_to=facts.certificate_until)
     if lacking(others):
