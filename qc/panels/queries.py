@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, F, Min, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -50,7 +50,7 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
     found = {view: counts[view.replace("-", "_")] for view in views}
     if not found.get(query.view):
         return WorkPage(rows=[], counts=found, kinds={KIND: "Query"})
-    shown = rows.filter(views[query.view]).order_by("due_on", "number")
+    shown = rows.filter(views[query.view]).order_by(F("due_on").asc(nulls_last=True), "number")
     clock = shown.aggregate(
         overdue=Count("pk", filter=Q(due_on__lt=today)),
         due_today=Count("pk", filter=Q(due_on=today)),
@@ -86,7 +86,7 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
     mine = selectors.queries_needing(request.user).filter(
         state__in=WITH_SITE, submission__site_id__in=access.site_ids_of(request.user)
     )
-    for query in mine.order_by("due_on", "number")[:TASKS]:
+    for query in mine.order_by(F("due_on").asc(nulls_last=True), "number")[:TASKS]:
         yield Task(
             text=f"Answer the core lab about {query.submission}",
             url=reverse("qc:query-detail", args=[query.number]),
