@@ -20,9 +20,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from accreditation.models import Case, Certificate, Decision
+from accreditation.selectors import scope_of
 from corelab import audit, services, storage
 from corelab.models import Membership, Role, Signature, User
 from phantoms.figure_svg import FigureSvg
+from phantoms.nuclides import NUCLIDES
 from qc.models import Drift, Figure, Query, Report, Review, Run, Submission, TrialReport, Upload
 from qc.states import SubmissionState as S
 from tests import factories
@@ -47,16 +50,21 @@ NONE: set[str] = set()
 SECRETS = ("Site Alpha", "SERIAL-ALPHA", "alpha-trial", "SUBJ-ALPHA")
 
 
+def no_args(world: SimpleNamespace) -> list[Any]:
+    return []
+
+
 @dataclass(frozen=True)
 class Row:
     """One URL: how to call it, and who gets in."""
 
     allowed: set[str]
-    args: Callable[[SimpleNamespace], list[Any]] = lambda world: []
+    args: Callable[[SimpleNamespace], list[Any]] = no_args
     method: str = "get"
     data: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     signed_out: str = "login"  # or "open"
+    secrets: tuple[str, ...] = SECRETS
 
 
 def draft(w: SimpleNamespace) -> list[Any]:
@@ -81,6 +89,14 @@ def run(w: SimpleNamespace) -> list[Any]:
 
 def person(w: SimpleNamespace) -> list[Any]:
     return [w.people["site_b"].pk]
+
+
+def case(state: str) -> Callable[[SimpleNamespace], list[Any]]:
+    return lambda w: [w.cases[state].number]
+
+
+def certificate(w: SimpleNamespace) -> list[Any]:
+    return [w.certificate.number]
 
 
 REASON = {"reason": "asked by the site"}
@@ -170,6 +186,30 @@ ROWS: dict[str, Row] = {
     "qc:trial-report-request": Row(LAB | TRIAL, lambda w: [w.trial_1.code], method="post"),
     "qc:trial-download-list": Row(STAFF_VIEW | TRIAL, lambda w: [w.trial_1.code]),
     "qc:trial-report-download": Row(STAFF_VIEW | TRIAL, lambda w: [w.trial_report.pk, "scans.csv"]),
+    # --- accreditation ---------------------------------------------------------------------
+    "accreditation:case-list": Row(SIGNED_IN),
+    "accreditation:case-start": Row(SITE | OTHER_SITE),
+    "accreditation:case-detail": Row(SITE | STAFF_VIEW | TRIAL, case("SUBMITTED")),
+    "accreditation:case-submit": Row(SITE, case("DRAFT"), method="post"),
+    "accreditation:case-receipt": Row(TECHNICIAN | PHYSICIST, case("SUBMITTED"), method="post"),
+    "accreditation:case-accept": Row(TECHNICIAN | PHYSICIST, case("RECEIPT_CHECK"), method="post"),
+    "accreditation:case-incomplete": Row(TECHNICIAN | PHYSICIST, case("RECEIPT_CHECK"), method="post", data=REASON),
+    "accreditation:case-decide": Row(PHYSICIST | APPROVER, case("PHYSICIST_REVIEW")),
+    "accreditation:case-sign": Row(PHYSICIST | APPROVER, case("PHYSICIST_REVIEW")),
+    "accreditation:case-take": Row(APPROVER, case("PASS_RECOMMENDED"), method="post"),
+    "accreditation:case-give-back": Row(APPROVER, case("SECOND_REVIEW"), method="post"),
+    "accreditation:case-return": Row(APPROVER, case("SECOND_REVIEW"), method="post", data=REASON),
+    "accreditation:case-suspend": Row(PHYSICIST | APPROVER, case("ACCREDITED"), method="post", data=REASON),
+    "accreditation:case-reaccredit": Row(SITE | PHYSICIST, case("DUE_SOON"), method="post", data=REASON),
+    "accreditation:case-withdraw": Row(SITE | PHYSICIST | APPROVER, case("SUBMITTED"), method="post", data=REASON),
+    "accreditation:certificate-detail": Row(SITE | STAFF_VIEW | TRIAL, certificate),
+    "accreditation:certificate-download": Row(SITE | STAFF_VIEW | TRIAL, certificate),
+    "accreditation:certificate-withdraw": Row(PHYSICIST | APPROVER, certificate, method="post", data=REASON),
+    "accreditation:certificate-find": Row(ANYBODY, signed_out="open"),
+    # Whoever holds a certificate reads what it was given for; never a whole serial number, a person, a subject.
+    "accreditation:certificate-check": Row(
+        ANYBODY, certificate, signed_out="open", secrets=("SERIAL-ALPHA", "SUBJ-ALPHA", "Approver ")
+    ),
     # --- the doors -------------------------------------------------------------------------
     "account_login": Row(ANYBODY, signed_out="open"),
     "account_logout": Row(SIGNED_IN, signed_out="open"),
@@ -198,7 +238,7 @@ def named_urls() -> Iterator[str]:
 def test_walk_when_a_url_has_no_row_then_it_fails():
     names = set(named_urls())
     assert names - CLOSED == set(ROWS), "every URL needs a row that says who gets in"
-    assert {name.split(":")[0] for name in names if ":" in name} >= {"corelab", "qc"}
+    assert {name.split(":")[0] for name in names if ":" in name} >= {"corelab", "qc", "accreditation"}
 
 
 @pytest.fixture
@@ -269,11 +309,57 @@ def world(settings, tmp_path) -> SimpleNamespace:
         data_as_of=timezone.now(),
         **{name: storage.put_once([name.encode()]).stored for name in ("pdf", "csv", "deviations_csv")},
     )
+    w.cases = {state: _case_of(w, state, tracer) for state, tracer in zip(CASE_STATES, NUCLIDES, strict=False)}
+    w.certificate = _certificate_of(w.cases["ACCREDITED"], w.people["approver"])
     w.upload = Upload.objects.create(submission=w.draft, created_by=sender, name_digest="1" * 64, length_bytes=4)
     invited = factories.user()
     with audit.acting(w.people["administrator"]):
         w.invitation = list(services.invitation_make(actor=w.people["administrator"], person=invited))
     return w
+
+
+#: One case in each, told apart by their nuclides: of one scope only one may be open.
+CASE_STATES = (
+    "DRAFT",
+    "SUBMITTED",
+    "RECEIPT_CHECK",
+    "PHYSICIST_REVIEW",
+    "PASS_RECOMMENDED",
+    "SECOND_REVIEW",
+    "ACCREDITED",
+    "DUE_SOON",
+)
+
+
+def _case_of(w: SimpleNamespace, state: str, tracer: str) -> Case:
+    return Case.objects.create(
+        number=2000 + CASE_STATES.index(state),
+        scanner=w.scanner_a,
+        reconstruction=w.scanner_a.reconstructions.get(),
+        tracer=tracer,
+        trial=w.trial_1,
+        programme="uk_core_lab@1",
+        state=state,
+        created_by=w.people["site_a"],
+        approver=w.people["approver"] if state == "SECOND_REVIEW" else None,
+        valid_from=datetime.date(2026, 1, 1),
+        valid_until=datetime.date(2099, 12, 31),
+    )
+
+
+def _certificate_of(of: Case, approver: User) -> Certificate:
+    signature = _signature(approver, "approval", of)
+    decision = Decision.objects.create(case=of, event="approve", signature=signature)
+    return Certificate.objects.create(
+        number="PET-2026-0412",
+        case=of,
+        decision=decision,
+        scope=scope_of(of),
+        valid_from=of.valid_from,
+        valid_until=of.valid_until,
+        stored=storage.put_once([b"%PDF-1.7 certificate"]).stored,
+        work_state="DONE",
+    )
 
 
 def _run_of(submission) -> Run:
@@ -343,19 +429,23 @@ def _query_of(submission: Submission, state: str) -> Query:
     )
 
 
-def _sign(run: Run, physicist: User) -> None:
-    signature = Signature.objects.create(
-        user=physicist,
-        printed_name=physicist.name,
-        role="Physicist",
-        meaning="review",
-        statement="I have reviewed this run.",
+def _signature(person: User, meaning: str, about: Any) -> Signature:
+    return Signature.objects.create(
+        user=person,
+        printed_name=person.name,
+        role="Physicist" if meaning == "review" else "Approver",
+        meaning=meaning,
+        statement="I have read this.",
         method="password",
         signed_at=timezone.now(),
         digest="0" * 64,
-        object_type="qc.run",
-        object_id=str(run.pk),
+        object_type=about._meta.label_lower,
+        object_id=str(about.pk),
     )
+
+
+def _sign(run: Run, physicist: User) -> None:
+    signature = _signature(physicist, "review", run)
     review = Review.objects.create(run=run, proposed_verdict="PASS", verdict="PASS", signature=signature)
     signed = storage.put_once([b"%PDF-1.7 signed"]).stored
     Report.objects.create(run=run, review=review, stored=signed, work_state="DONE")
@@ -405,23 +495,29 @@ def test_walk_when_each_person_asks_then_only_those_of_the_row_get_in(name, worl
             if not good:
                 wrong.append(f"{who}: {status} {response.headers.get('Location', '')}")
             if who in OTHER_SITE | OTHER_TRIAL | NO_ROLE and status == 200 and not response.streaming:
-                wrong += [f"{who} reads {secret!r}" for secret in SECRETS if secret in response.content.decode()]
+                wrong += [f"{who} reads {secret!r}" for secret in row.secrets if secret in response.content.decode()]
             _close(response)
             transaction.set_rollback(True)
     assert not wrong, f"{name}: " + "; ".join(wrong)
 
 
-ONE_SUBMISSION = sorted(
+#: Beginnings of the addresses of one thing, and a number that nothing has.
+NOT_THERE = {
+    "qc:submission-": 999_999,
+    "accreditation:case-": 999_999,
+    "accreditation:certificate-": "PET-2026-9999",
+}
+ONE_THING = sorted(
     name
-    for name in ROWS
-    if name.startswith("qc:submission-") and name not in ("qc:submission-start", "qc:submission-list")
+    for name, row in ROWS.items()
+    if name.startswith(tuple(NOT_THERE)) and row.args is not no_args and row.signed_out == "login"
 )
 
 
-@pytest.mark.parametrize("name", ONE_SUBMISSION)
+@pytest.mark.parametrize("name", ONE_THING)
 def test_walk_when_the_object_is_absent_then_the_answer_is_that_of_a_forbidden_one(name, world):
     row = ROWS[name]
-    absent = reverse(name, args=[999_999])
+    absent = reverse(name, args=[next(number for start, number in NOT_THERE.items() if name.startswith(start))])
     client = Client()
     client.force_login(world.people["site_b"])
     forbidden = _ask(client, name, row, world)
