@@ -44,7 +44,7 @@ class Reconstruction:
 
     @property
     def words(self) -> str:
-        """The reconstruction in words: ``OSEM with PSF and TOF, 3 iterations, 21 subsets, 4 mm filter``."""
+        """The reconstruction in words, but for its filter: ``OSEM with PSF and TOF, 3 iterations, 21 subsets``."""
         extras = [word for word, has in (("PSF", self.has_psf), ("TOF", self.has_tof)) if has]
         parts = [(self.family or "unnamed") + (f" with {' and '.join(extras)}" if extras else "")]
         parts += [
@@ -53,7 +53,6 @@ class Reconstruction:
             if value is not None
         ]
         parts += [f"β {self.beta:g}"] if self.beta is not None else []
-        parts += [filter_words(self.filter_fwhm_mm)] if self.filter_fwhm_mm is not None else []
         parts += ["deep learning"] if self.is_deep_learning else []
         return ", ".join(parts)
 

@@ -53,9 +53,11 @@ def images_can_be_read(inputs: Inputs) -> Answer:
 def is_one_study(inputs: Inputs) -> Answer:
     """All PET series are of one person and one study."""
     facts = inputs.facts
-    observed, expected = f"{facts.patients} people, {facts.studies} studies", "one person, one study"
+    people = "1 person" if facts.patients == 1 else f"{facts.patients} people"
+    studies = "1 study" if facts.studies == 1 else f"{facts.studies} studies"
+    observed, expected = f"{people}, {studies}", "1 person, 1 study"
     if facts.patients > 1 or facts.studies > 1:
-        what = f"{facts.patients} people" if facts.patients > 1 else f"{facts.studies} studies of one person"
+        what = people if facts.patients > 1 else f"{studies} of one person"
         return failed(
             f"This upload holds scans of {what} (0010,0020) (0020,000D).",
             observed=observed,

@@ -14,7 +14,7 @@ from qc.conformance.engine import (
     worst_of,
 )
 from qc.conformance.ingest import ONE_SERIES, PLACED
-from qc.facts import SubmissionFacts, filter_words, read_reconstruction
+from qc.facts import Reconstruction, SubmissionFacts, filter_words, read_reconstruction
 from qc.protocols import Profile
 
 SAME_MM = 0.05  # lengths that differ by less are one
@@ -130,13 +130,20 @@ def is_reconstructed_as_accredited(inputs: Inputs) -> Answer:
         )
     if not is_same_method(facts, profile):
         return failed(
-            f"The images were made by {seen.words} (0054,1103, {observed}); this scanner is accredited with "
-            f"{wanted.words} ({profile.method}).",
+            f"The images were made by {_named(observed, seen)} (0054,1103); this scanner is accredited with "
+            f"{_named(profile.method, wanted)}.",
             observed=observed,
             expected=profile.method,
             next_step=_AGAIN,
         )
-    return passed(f"The images were made by {seen.words}, as accredited.", observed=observed, expected=profile.method)
+    return passed(
+        f"The images were made by {_named(observed, seen)}, as accredited.", observed=observed, expected=profile.method
+    )
+
+
+def _named(method: str, read: Reconstruction) -> str:
+    """Return the maker's name of a method, with what it means where that says more."""
+    return f"{method} ({read.words})" if read.family and read.words != method else method
 
 
 def is_same_method(facts: SubmissionFacts, profile: Profile) -> bool:
