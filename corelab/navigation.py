@@ -35,6 +35,7 @@ PLACES: tuple[tuple[str, str, tuple[str, ...], frozenset[str]], ...] = (
     ("Queries", "qc:query-list", ("/queries/",), ASKED),
     ("Sites", "corelab:site-list", ("/sites/", "/scanners/"), EVERYBODY),
     ("Trials", "corelab:trial-list", ("/trials/",), EVERYBODY),
+    ("Protocols", "qc:protocol-list", ("/protocols/",), LAB | {Role.AUDITOR}),
     ("People", "corelab:person-list", ("/people/",), frozenset({Role.AUDITOR, Role.ADMINISTRATOR})),
     ("Audit", "corelab:audit-list", ("/audit/",), frozenset({Role.ADMINISTRATOR})),
 )

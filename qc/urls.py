@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from qc.receivers import http_upload
-from qc.views import drifts, queries, reviews, runs, sending, submissions, trials
+from qc.views import drifts, protocols, queries, reviews, runs, sending, submissions, trials
 
 
 class ShortNumber:
@@ -76,6 +76,11 @@ urlpatterns = [
     path("queries/<query:number>/reopen/", queries.query_reopen, name="query-reopen"),
     path("queries/<query:number>/close/", queries.query_close, name="query-close"),
     path("queries/<query:number>/give-up/", queries.query_give_up, name="query-give-up"),
+    path("protocols/", protocols.protocol_list, name="protocol-list"),
+    path("protocols/<slug:code>/start/", protocols.protocol_start, name="protocol-start"),
+    path("protocols/<slug:code>/v<int:version>/", protocols.protocol_detail, name="protocol-detail"),
+    path("protocols/<slug:code>/v<int:version>/edit/", protocols.protocol_edit, name="protocol-edit"),
+    path("protocols/<slug:code>/v<int:version>/publish/", protocols.protocol_publish, name="protocol-publish"),
     path("drifts/<int:pk>/declare/", drifts.drift_declare, name="drift-declare"),
     path("drifts/<int:pk>/explain/", drifts.drift_explain, name="drift-explain"),
     path("runs/<run:number>/", runs.run_detail, name="run-detail"),

@@ -1,6 +1,7 @@
 """Forms of the quality-control pages, one module a noun."""
 
 from qc.forms.place import FileForm, PlaceForm
+from qc.forms.protocols import ProtocolForm, PublishForm
 from qc.forms.queries import AnswerForm, AskForm, WordsForm
 from qc.forms.review import RECOMMENDATIONS, ChecklistForm, ReasonForm, ReviewForm, SignForm
 from qc.forms.sheet import FILLS_OF_KIND, EntryForm, PatientForm, SheetForm, kept_of, typed_of
@@ -15,6 +16,8 @@ __all__ = [
     "FileForm",
     "PatientForm",
     "PlaceForm",
+    "ProtocolForm",
+    "PublishForm",
     "ReasonForm",
     "ReviewForm",
     "SheetForm",

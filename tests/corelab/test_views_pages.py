@@ -241,11 +241,11 @@ def test_help_when_each_topic_is_opened_then_its_text_is_there(house, signed_in)
 @pytest.mark.parametrize(
     ("who", "places"),
     [
-        ("site_user", ["Home", "Send", "Submissions", "Sites", "Trials"]),
-        ("physicist", ["Work", "Submissions", "Sites", "Trials"]),
-        ("trial_manager", ["Home", "Submissions", "Sites", "Trials"]),
-        ("auditor", ["Audit", "Submissions", "Sites", "Trials", "People"]),
-        ("administrator", ["Home", "Submissions", "Sites", "Trials", "People", "Audit"]),
+        ("site_user", ["Home", "Send", "Submissions", "Accreditation", "Queries", "Sites", "Trials"]),
+        ("physicist", ["Work", "Submissions", "Cases", "Queries", "Sites", "Trials", "Protocols"]),
+        ("trial_manager", ["Home", "Submissions", "Queries", "Sites", "Trials"]),
+        ("auditor", ["Audit", "Submissions", "Cases", "Queries", "Sites", "Trials", "Protocols", "People"]),
+        ("administrator", ["Home", "Submissions", "Cases", "Sites", "Trials", "People", "Audit"]),
         ("nobody", []),
     ],
 )
@@ -259,8 +259,8 @@ def test_bar_when_a_person_has_several_roles_then_it_is_their_union_and_the_rest
     for role in (Role.ADMINISTRATOR, Role.PHYSICIST):
         Membership.objects.create(user=house.site_user, role=role, from_on=datetime.date(2020, 1, 1))
     bar = signed_in("site_user").get("/help/").context["nav"]
-    assert [place.word for place in bar.places] == ["Home", "Work", "Send", "Submissions", "Sites", "Trials"]
-    assert [place.word for place in bar.more] == ["People", "Audit"]
+    assert [place.word for place in bar.places] == ["Home", "Work", "Send", "Submissions", "Accreditation", "Queries"]
+    assert [place.word for place in bar.more] == ["Sites", "Trials", "Protocols", "People", "Audit"]
 
 
 def test_bar_when_work_waits_then_its_count_stands_beside_the_place(house, signed_in):

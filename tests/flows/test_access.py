@@ -26,7 +26,8 @@ from corelab import audit, services, storage
 from corelab.models import Membership, Role, Signature, User
 from phantoms.figure_svg import FigureSvg
 from phantoms.nuclides import NUCLIDES
-from qc.models import Drift, Figure, Query, Report, Review, Run, Submission, TrialReport, Upload
+from qc import protocols
+from qc.models import Drift, Figure, ProtocolVersion, Query, Report, Review, Run, Submission, TrialReport, Upload
 from qc.states import SubmissionState as S
 from tests import factories
 
@@ -180,6 +181,11 @@ ROWS: dict[str, Row] = {
     "qc:query-reopen": Row(TECHNICIAN | PHYSICIST, lambda w: [w.answered.number], method="post", data=REASON),
     "qc:query-close": Row(TECHNICIAN | PHYSICIST, lambda w: [w.asked.number], method="post", data=REASON),
     "qc:query-give-up": Row(TECHNICIAN | PHYSICIST, lambda w: [w.asked.number], method="post", data=REASON),
+    "qc:protocol-list": Row(SIGNED_IN),
+    "qc:protocol-detail": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.trial_1.code, 1]),
+    "qc:protocol-start": Row(PHYSICIST, lambda w: [w.trial_1.code], method="post", data={"template": "lymphoma"}),
+    "qc:protocol-edit": Row(PHYSICIST, lambda w: [w.trial_1.code, 2]),
+    "qc:protocol-publish": Row(PHYSICIST, lambda w: [w.trial_1.code, 2]),
     "qc:drift-declare": Row(SITE | TECHNICIAN | PHYSICIST, lambda w: [w.drift.pk]),
     "qc:drift-explain": Row(TECHNICIAN | PHYSICIST, lambda w: [w.drift.pk]),
     "qc:trial-scan-list": Row(STAFF_VIEW | TRIAL, lambda w: [w.trial_1.code]),
@@ -298,6 +304,16 @@ def world(settings, tmp_path) -> SimpleNamespace:
     w.drafted = _query_of(w.waiting, "DRAFT")
     w.answered = _query_of(w.in_review, "SITE_RESPONDED")
     w.asked = _query_of(w.released, "OPEN")
+    for version, day in ((1, datetime.date(2026, 1, 1)), (2, None)):
+        ProtocolVersion.objects.create(
+            trial=w.trial_1,
+            version=version,
+            document=protocols.template("lymphoma") | {"title": "alpha-trial asks"},
+            digest=f"{version:064}",
+            effective_on=day,
+            published_at=timezone.now() if day else None,
+            made_by=w.people["physicist"],
+        )
     w.drift = Drift.objects.create(
         scanner=w.scanner_a, attribute="software", registered="1", seen="2", submission=w.released
     )
