@@ -54,6 +54,11 @@ def trial_for(user: User, code: str) -> Trial:
     return trial
 
 
+def may_read(user: User, trial: Trial) -> bool:
+    """Say whether the person may read where this trial stands."""
+    return access.sees_everything(user) or trial.pk in access.trial_ids_of(user)
+
+
 def may_request(user: User) -> bool:
     """Say whether the person may have a report made: who only oversees changes nothing."""
     return access.is_lab_staff(user) or bool(access.trial_ids_of(user))
@@ -111,7 +116,7 @@ def standings(trials: Iterable[Trial], *, today: date) -> dict[int, Standing]:
     counted = scans.values_list("trial_id", "scanner_id", "standard", "state", "verdict").annotate(times=Count("pk"))
     for trial_id, scanner_id, standard, state, verdict, times in counted.order_by():
         tallies[trial_id].add(scanner_id, standard, verdict if state == S.RELEASED else "", times)
-    deviating = scans.filter(signed).exclude(verdict=Outcome.PASS)
+    deviating = scans.filter(signed).exclude(verdict=Outcome.PASS).order_by()
     for trial_id, scanner_id, verdict, raised in deviating.values_list("trial_id", "scanner_id", "verdict", "raised"):
         tallies[trial_id].add_causes(scanner_id, verdict, raised)
     bins = scans.filter(signed, uptake_min__isnull=False).annotate(bin=Floor(F("uptake_min") / BIN_MIN))

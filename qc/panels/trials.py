@@ -18,7 +18,7 @@ from qc import trials
 from qc.deviations import BY_EYE
 from qc.histogram import bars_of, described, histogram_svg
 from qc.reports.scan_day import rule_title
-from qc.reports.trial import mixed_words
+from qc.reports.trial import mixed_words, waiting_words
 from qc.tally import Count, Tally
 from qc.trials import Standing
 from qc.views.trials import downloads_of
@@ -29,7 +29,7 @@ CAUSES = 8
 
 def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
     """Yield where a trial stands: five counts and a warning, scanners, causes, uptake, reports."""
-    if not trials.trials_readable_by(request.user).filter(pk=trial.pk).exists():
+    if not trials.may_read(request.user, trial):
         return
     standing = trials.standings([trial], today=timezone.now().date())[trial.pk]
     context = {
@@ -60,7 +60,7 @@ def of_trials(request: HttpRequest) -> Iterator[Panel]:
 def counts_of(trial: Any, standing: Standing) -> list[dict[str, Any]]:
     """Return the five counts of a trial, each with what it is a part of and the list that it leads to."""
     whole, queries = standing.tally.whole, standing.open_queries.total()
-    waiting = f"{whole.waiting} wait for a signature" if whole.waiting else ""
+    waiting = waiting_words(whole.waiting)
     oldest = ""
     if standing.oldest_asked_at is not None:
         days = (timezone.now() - standing.oldest_asked_at).days

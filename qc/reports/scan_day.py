@@ -8,14 +8,10 @@ from typing import Any
 
 from phantoms.results import Outcome
 from qc import wording
+from qc.conformance import RULES
 from qc.deviations import BY_EYE, values_of
 from qc.reports.blocks import date_words
 from qc.reports.numbers import ORDER
-
-try:
-    from qc.conformance import RULES
-except ImportError:
-    RULES = {}
 
 #: Value of the run's conformance, its words, unit and decimals, and the rule that judges it.
 SHOWN = (

@@ -254,7 +254,7 @@ class TrialReport:
         whole, queries = self.tally.whole, self.facts.queries
         oldest = max((self._age_days(one) for one in queries), default=0)
         return [
-            _count(whole.received, "received", f"{whole.waiting} wait for a signature"),
+            _count(whole.received, "received", waiting_words(whole.waiting)),
             _count(whole.conformant, "conformant", _share(whole, whole.conformant)),
             _count(whole.deviating, "deviating", _share(whole, whole.deviating)),
             _count(whole.evaluable, "evaluable", _share(whole, whole.evaluable)),
@@ -545,6 +545,11 @@ def mixed_words(standards: Mapping[str, int]) -> str:
     )
     number = {2: "Two", 3: "Three"}.get(len(ranked), str(len(ranked)))
     return f"{number} standards are mixed: {each}. Do not pool their SUVs."
+
+
+def waiting_words(times: int) -> str:
+    """Return how many scans nobody signed yet; empty where none waits."""
+    return f"{times} wait{'s' if times == 1 else ''} for a signature" if times else ""
 
 
 def cause_cell(rule: str) -> dict[str, Any]:

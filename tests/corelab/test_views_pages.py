@@ -45,8 +45,8 @@ def providers(monkeypatch):
     ("who", "lands_on", "words"),
     [
         ("site_user", "/", "Site North"),
-        ("trial_manager", "/", "Your trials"),
-        ("monitor", "/", "Your trials"),
+        ("trial_manager", "/", "ALPHA"),
+        ("monitor", "/", "ALPHA"),
         ("technician", "/work/", "Work"),
         ("physicist", "/work/", "Work"),
         ("approver", "/work/", "Work"),

@@ -12,10 +12,12 @@ from axe_playwright_python.sync_playwright import Axe
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from corelab import storage
 from corelab.models import AuditHead, Role
-from qc.models import Submission
+from qc.models import Submission, TrialReport
 from qc.states import SubmissionState as S
 from tests import factories
 from tests.qc import kit, scenes
@@ -72,6 +74,19 @@ def lab(site, sender, physicist, draft) -> SimpleNamespace:
     Submission.objects.filter(pk=w.mine.pk).update(reviewer=physicist)
     w.signed = made(trial=trial)
     scenes.signed(w.signed, physicist, scenes.cylinder_result(14.0), comment_to_site="Check the calibrator.")
+    w.trial = trial
+    for number, late in enumerate(({}, {}, {"uptake_min": 82.0, "TIM_01": "FAIL"}, {"PREP_01": "WARN"})):
+        w.patient = made(trial=trial, kind="patient", subject_code=f"010{number}", visit="PET2")
+        scenes.signed(w.patient, physicist, scenes.patient_result(**{"uptake_min": 58.0 + 3 * number} | late))
+    scenes.measured(made(trial=trial, kind="patient", subject_code="0109"), scenes.patient_result())
+    TrialReport.objects.create(
+        trial=trial,
+        requested_by=w.manager,
+        work_state="DONE",
+        data_digest="7c" * 32,
+        data_as_of=timezone.now(),
+        **{name: storage.put_once([name.encode()]).stored for name in ("pdf", "csv", "deviations_csv")},
+    )
     w.dry = made(is_dry_run=True)
     scenes.measured(w.dry, state=S.PREVIEWED)
     return w
@@ -133,7 +148,14 @@ def walks(lab: SimpleNamespace) -> dict[str, list[str]]:
             url("run-detail", lab.signed.current_run),
             url("report-show", lab.signed.current_run),
         ],
-        "manager": [reverse("qc:submission-list"), url("submission-detail", lab.signed)],
+        "manager": [
+            reverse("qc:submission-list"),
+            url("submission-detail", lab.signed),
+            url("report-show", lab.patient.current_run),
+            reverse("corelab:home-show"),
+            reverse("qc:trial-scan-list", args=[lab.trial.code]),
+            reverse("qc:trial-download-list", args=[lab.trial.code]),
+        ],
     }
 
 

@@ -359,7 +359,7 @@ def test_document_when_opened_then_every_page_names_date_and_digest_and_it_says_
         assert f"{report.data_as_of:%H:%M} UTC" in page
     assert "5 3 1 3 1" in whole, "received, conformant, deviating, evaluable, open queries"
     for said in (
-        "1 wait for a signature",
+        "1 waits for a signature",
         "Two standards are mixed: 3 scans EARL 1, 1 scan EARL 2. Do not pool their SUVs.",
         "PET-2026-0412",
         "Q-904",
