@@ -37,6 +37,8 @@ FIELD_OF_CODE = {
     "SUBJECT-CODE": "subject_code",
     "STANDARD-UNKNOWN": "standard",
 }
+#: What a link may fill in: a scanner that is not the person's own is no choice of the form, and stays empty.
+NAMED_BY_ADDRESS = ("kind", "scanner", "reconstruction", "standard")
 PLACE_FIELDS = ("kind", "scanner", "reconstruction", "standard", "trial", "subject_code", "visit", "is_dry_run")
 
 
@@ -144,19 +146,22 @@ def submission_start(request: HttpRequest) -> HttpResponse:
 
 
 def _start_initial(request: HttpRequest) -> dict[str, Any]:
-    """Return what is chosen beforehand: the same as an earlier submission, or the only scanner."""
+    """Return what is chosen beforehand: what the address names, the same as an earlier one, or the only scanner."""
     if like := request.GET.get("like"):
         try:
             return _place_of(selectors.submission_for(request.user, like))
         except NotFound:
             return {}
     initial = {"is_dry_run": bool(request.GET.get("dry_run"))}
+    named = {name: request.GET[name] for name in NAMED_BY_ADDRESS if request.GET.get(name)}
+    if "scanner" in named:
+        return initial | named
     scanners = list(
         registry.scanners_visible_to(request.user)
         .filter(site_id__in=access.site_ids_of(request.user), is_active=True)
         .values_list("pk", flat=True)[:2]
     )
-    return initial | ({"scanner": scanners[0]} if len(scanners) == 1 else {})
+    return initial | named | ({"scanner": scanners[0]} if len(scanners) == 1 else {})
 
 
 def _place_of(submission: Any) -> dict[str, Any]:
@@ -317,7 +322,7 @@ def submission_sheet_print(request: HttpRequest, number: int) -> HttpResponse:
 @_with_draft
 def submission_files(request: HttpRequest, draft: Any) -> HttpResponse:
     """Take files: many by script, or one by a plain form."""
-    form = FileForm(_posted(request), request.FILES)
+    form = FileForm(_posted(request), request.FILES or None)
     if request.method == "POST" and form.is_valid():
         try:
             _take_file(request, draft, form.cleaned_data["file"])

@@ -215,6 +215,12 @@ def test_files_when_sent_without_script_then_arrive(site_client, draft):
     assert "PATIENT_NAME" not in page
 
 
+def test_files_when_only_looked_at_then_nothing_is_wrong(site_client, draft):
+    page = site_client.get(url("submission-files", draft)).content.decode()
+    assert "There is a problem" not in page
+    assert "Choose a file first." not in page
+
+
 def test_files_when_no_file_is_chosen_then_says_so(site_client, draft):
     page = site_client.post(url("submission-files", draft), {})
     assert "Choose a file first." in page.content.decode()
@@ -282,3 +288,16 @@ def test_check_when_two_series_qualify_then_one_can_be_chosen(site_client, draft
 
 def test_receipt_when_still_a_draft_then_leads_to_the_check(site_client, draft):
     assert site_client.get(url("submission-receipt", draft)).url == url("submission-check", draft)
+
+
+def test_start_when_a_link_names_the_scope_then_it_is_chosen(client, site, sender):
+    scanner, other = factories.scanner(site), factories.scanner()
+    profile = scanner.reconstructions.get()
+    client.force_login(sender)
+    query = {"kind": "nema_iq", "scanner": scanner.pk, "reconstruction": profile.pk, "standard": "earl2_18f"}
+    page = client.get(reverse("qc:submission-start"), query).content.decode()
+    for chosen in (scanner.pk, profile.pk, "earl2_18f"):
+        assert re.search(rf'<option value="{chosen}"[^>]*selected', page)
+    assert re.search(r'<input type="radio" name="kind" value="nema_iq"[^>]*checked', page)
+    page = client.get(reverse("qc:submission-start"), {"scanner": other.pk}).content.decode()
+    assert f'value="{other.pk}"' not in page
