@@ -174,7 +174,12 @@ class RoleForm(forms.Form):
 
     role = forms.ChoiceField(label="Role", choices=[("", "Choose a role"), *Role.choices])
     site = forms.ModelChoiceField(
-        label="Site", queryset=None, required=False, empty_label="–", to_field_name="code", help_text="For a site user."
+        label="Site",
+        queryset=None,
+        required=False,
+        empty_label="–",
+        to_field_name="code",
+        help_text="Needed for a site user.",
     )
     trial = forms.ModelChoiceField(
         label="Trial",
@@ -182,7 +187,7 @@ class RoleForm(forms.Form):
         required=False,
         empty_label="–",
         to_field_name="code",
-        help_text="For a trial manager or a monitor.",
+        help_text="Needed for a trial manager or a monitor.",
     )
     until_on = DayField(
         label="Last day", required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")

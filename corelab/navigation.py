@@ -33,7 +33,7 @@ PLACES: tuple[tuple[str, str, tuple[str, ...], frozenset[str]], ...] = (
     ("Accreditation", "accreditation:case-list", ("/cases/", "/certificates/"), frozenset({Role.SITE_USER})),
     ("Cases", "accreditation:case-list", ("/cases/", "/certificates/"), LAB | access.OVERSIGHT_ROLES),
     ("Queries", "qc:query-list", ("/queries/",), ASKED),
-    ("Sites", "corelab:site-list", ("/sites/", "/scanners/"), EVERYBODY),
+    ("Sites", "corelab:site-list", ("/sites/", "/scanners/", "/calibrators/", "/reconstructions/"), EVERYBODY),
     ("Trials", "corelab:trial-list", ("/trials/",), EVERYBODY),
     ("Protocols", "qc:protocol-list", ("/protocols/",), LAB | {Role.AUDITOR}),
     ("People", "corelab:person-list", ("/people/",), frozenset({Role.AUDITOR, Role.ADMINISTRATOR})),

@@ -373,8 +373,9 @@ def _nema_slice(volume: PetVolume, result: NemaIqResult, window: _Window) -> Fig
     for sphere in result.spheres:
         at = np.array(plane.project_mm(np.asarray(sphere.center_lps_mm)))
         axes.add_patch(_circle((float(at[0]), float(at[1])), sphere.diameter_mm / 2, SERIES_2))
-        inward = at / (np.linalg.norm(at) or 1.0)
-        where = at - inward * (sphere.diameter_mm / 2 + 7.0)
+        # Beside it along the ring of spheres: inwards lies the lung insert, outwards are the background regions.
+        outwards = at / (np.linalg.norm(at) or 1.0)
+        where = at + np.array([-outwards[1], outwards[0]]) * (sphere.diameter_mm / 2 + 8.5)
         axes.text(where[0], where[1], f"{sphere.diameter_mm}", color=SERIES_2, ha="center", va="center")
     insert = "there is no lung insert"
     if pose.lung_center_lps_mm is not None and pose.lung_radius_mm is not None:

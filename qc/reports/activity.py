@@ -14,6 +14,9 @@ from qc.reports.blocks import cell, clock_words, column, date_words, kilo_bqml, 
 from qc.reports.meta import ReportMeta
 from qc.wording import quantity
 
+#: Doubts about a patient. A phantom's weight and activity are those of its fill, and its sheet is checked instead.
+OF_A_PATIENT = frozenset({"SUV-WEIGHT", "SUV-DOSE", "SUV-UPTAKE"})
+PHANTOMS = frozenset({"cylinder", "nema_iq"})
 #: Of the patient's own group only what SUV needs: size, weight, sex, age.
 SHOWN_PATIENT_TAGS = frozenset({"(0010,1020)", "(0010,1030)", "(0010,0040)", "(0010,1010)"})
 
@@ -33,8 +36,11 @@ def suv_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]
     facts = suv_facts(run)
     if facts:
         blocks.append({"kind": "facts", "facts": facts})
+    silent = OF_A_PATIENT if run["method"] in PHANTOMS else frozenset()
     blocks += [
-        note_block(Outcome.WARN, one["detail"], one.get("next_step", ""), one["code"]) for one in suv["warnings"]
+        note_block(Outcome.WARN, one["detail"], one.get("next_step", ""), one["code"])
+        for one in suv["warnings"]
+        if one["code"] not in silent
     ]
     blocks += [_trace_table(suv), _candidate_table(suv), *_sheet_blocks(meta, suv)]
     return blocks

@@ -102,5 +102,5 @@ def test_site_when_its_own_people_look_then_they_see_scanners_and_no_form(house,
     page = signed_in("site_user").get(reverse("corelab:site-detail", args=["site-north"]))
     assert "60421" in page.text
     assert "Add a scanner" not in page.text
-    assert "Its audit" not in page.text
+    assert "What was changed here" not in page.text
     assert house.site_user.email not in page.text.partition("<main")[2]

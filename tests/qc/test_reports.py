@@ -295,6 +295,17 @@ def test_suv_when_worked_out_then_six_digits_times_and_the_chosen_candidate_are_
     assert {"Drawn", "At the scan", "Dose calibrator", "Together"} <= set(words)
 
 
+@pytest.mark.parametrize("is_phantom", [True, False])
+def test_suv_when_a_weight_is_unusual_then_it_is_said_of_a_patient_and_not_of_a_phantom(
+    uniform: Any, is_phantom: bool
+) -> None:
+    warned = SUV | {"warnings": [*SUV["warnings"], {"code": "SUV-WEIGHT", "detail": "6.3 kg is unusual."}]}
+    run = (uniform[0] if is_phantom else patient_run()) | {"suv": warned}
+    said = set(strings(reports.build_context(run, META)))
+    assert ("SUV-WEIGHT" in said) is not is_phantom
+    assert "SUV-MIDNIGHT" in said
+
+
 def test_sheet_when_it_cannot_be_read_then_the_report_says_why_and_is_made() -> None:
     context = reports.build_context(patient_run(), replace(META, sheet={"fills": [{"what": "bucket"}]}))
     assert any("bucket" in text for text in strings(context))
