@@ -163,18 +163,21 @@ class Verification:
 
 
 def verify() -> Verification:
-    """Walk the whole chain, oldest first, in flat memory."""
+    """Walk the whole chain, oldest first, in flat memory; what is appended meanwhile is walked too."""
     previous, rows = FIRST_HASH, 0
-    for event in AuditEvent.objects.order_by("sequence").iterator(chunk_size=2_000):
-        rows += 1
-        if (
-            event.sequence != rows
-            or event.previous_hash != previous
-            or event.hash != _digest(previous, _content(event))
-        ):
-            return Verification(rows=rows, intact=False, first_break=event.sequence)
-        previous = event.hash
-    head = AuditHead.objects.get(pk=1)
-    if (head.sequence, head.hash) != (rows, previous):
-        return Verification(rows=rows, intact=False, first_break=rows + 1)
-    return Verification(rows=rows, intact=True, first_break=None)
+    while True:
+        walked = rows
+        for event in AuditEvent.objects.filter(sequence__gt=rows).order_by("sequence").iterator(chunk_size=2_000):
+            rows += 1
+            if (
+                event.sequence != rows
+                or event.previous_hash != previous
+                or event.hash != _digest(previous, _content(event))
+            ):
+                return Verification(rows=rows, intact=False, first_break=event.sequence)
+            previous = event.hash
+        head = AuditHead.objects.get(pk=1)
+        if (head.sequence, head.hash) == (rows, previous):
+            return Verification(rows=rows, intact=True, first_break=None)
+        if rows == walked or head.sequence < rows:
+            return Verification(rows=rows, intact=False, first_break=rows + 1)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import Error, connection, transaction
 
 from corelab import audit
@@ -70,6 +71,53 @@ def test_verify_when_somebody_went_past_the_triggers_then_the_break_is_found(thr
     _without_triggers(statement)
     found = audit.verify()
     assert (found.intact, found.first_break) == (False, first_break)
+
+
+def test_verify_when_a_row_came_from_before_the_first_then_the_break_is_found(three_rows):
+    _without_triggers("UPDATE corelab_auditevent SET sequence = 0 WHERE sequence = 1")
+    assert not audit.verify().intact
+
+
+def test_verify_when_rows_are_appended_during_the_walk_then_they_are_walked_and_nothing_is_called_broken(
+    three_rows, site, monkeypatch
+):
+    """The product goes on working while somebody walks along the chain."""
+    content, appended = audit._content, []
+
+    def appended_meanwhile(event):
+        found = content(event)
+        if event.sequence == 3 and not appended:
+            appended.append(True)
+            with audit.acting(name="system: test"):
+                audit.record("test.happen", site, after={"number": 4})
+        return found
+
+    rows_as_read = list(AuditEvent.objects.order_by("sequence"))
+    assert len(rows_as_read) == 3
+    monkeypatch.setattr(audit, "_content", appended_meanwhile)
+    assert audit.verify() == audit.Verification(rows=4, intact=True, first_break=None)
+
+
+def _verify_audit(capsys, *arguments: str) -> tuple[int, str]:
+    try:
+        call_command("verify_audit", *arguments)
+    except SystemExit as ended:
+        return int(ended.code or 0), capsys.readouterr().out
+    return 0, capsys.readouterr().out
+
+
+def test_command_when_the_chain_is_intact_then_exactly_the_contracts_object_and_status_0(three_rows, capsys):
+    status, out = _verify_audit(capsys, "--json")
+    assert (status, json.loads(out)) == (0, {"rows": 3, "intact": True, "first_break": None})
+    assert out.count("\n") == 1
+    assert _verify_audit(capsys) == (0, "3 rows, the chain is intact.\n")
+    assert AuditEvent.objects.count() == 3
+
+
+def test_command_when_somebody_went_past_the_triggers_then_the_first_break_and_status_3(three_rows, capsys):
+    _without_triggers("UPDATE corelab_auditevent SET reason = 'other' WHERE sequence = 2")
+    status, out = _verify_audit(capsys, "--json")
+    assert (status, json.loads(out)) == (3, {"rows": 2, "intact": False, "first_break": 2})
 
 
 def test_record_when_nobody_acts_then_it_is_a_mistake(site):
