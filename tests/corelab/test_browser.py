@@ -196,6 +196,18 @@ def test_form_when_it_comes_back_then_focus_is_on_the_summary_and_its_lines_lead
     assert page.evaluate("document.activeElement.id") == "id_name"
 
 
+def test_form_when_walked_by_keys_on_a_phone_then_no_bar_lies_on_the_field(open_page):
+    page = open_page("administrator", width=390)
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.goto("/sites/site-north/edit/")
+    page.locator("[name=name]").focus()
+    for name in ("code", "city", "country", "time_zone", "is_active", "reason"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.name") == name
+        foot = page.evaluate("document.activeElement.getBoundingClientRect().bottom")
+        assert foot <= page.evaluate("document.querySelector('.action-bar').getBoundingClientRect().top"), name
+
+
 def test_idle_when_the_end_is_near_then_a_dialog_asks_and_one_press_stays(open_page):
     page = open_page("site_user")
     page.clock.install()
