@@ -314,6 +314,14 @@ def received_series(submission: Submission) -> list[SeriesRow]:
     return sorted(series, key=lambda one: (one.series_number or 0, one.series_uid))
 
 
+def scan_began_at(submission: Submission) -> datetime | None:
+    """Return when the scan began by its images, on the site's wall clock; None before they arrived."""
+    moments = submission.files.filter(modality="PT").exclude(status=ReceivedFile.Status.IGNORED)
+    times = moments.order_by().values_list("facts__scan_at", flat=True).distinct()
+    first = min(filter(None, times), default=None)
+    return datetime.fromisoformat(first) if first else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
     """How much of a submission has arrived; ``files`` are those that were not left out."""

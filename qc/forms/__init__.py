@@ -4,7 +4,8 @@ from qc.forms.place import FileForm, PlaceForm
 from qc.forms.protocols import ProtocolForm, PublishForm
 from qc.forms.queries import AnswerForm, AskForm, WordsForm
 from qc.forms.review import RECOMMENDATIONS, ChecklistForm, ReasonForm, ReviewForm, SignForm
-from qc.forms.sheet import FILLS_OF_KIND, EntryForm, PatientForm, SheetForm, kept_of, typed_of
+from qc.forms.scan_day import PatientForm
+from qc.forms.sheet import FILLS_OF_KIND, EntryForm, SheetForm, kept_of, typed_of
 
 __all__ = [
     "FILLS_OF_KIND",

@@ -1,4 +1,4 @@
-"""The activity sheet and the patient's values as forms: drafts keep every keystroke, ``sheet.json`` gets what is right.
+"""The activity sheet as a form: drafts keep every keystroke, ``sheet.json`` gets what is right.
 
 What was typed is kept beside the sheet under ``entry``, so that a half or wrong answer comes back as it was written;
 the rest of the sheet is exactly the structure of the offline contract.
@@ -89,6 +89,11 @@ class EntryForm(forms.Form):
             return None
         return datetime.combine(day, clock) + timedelta(days=1 if next_day else 0)
 
+    def with_changes(self, use: Mapping[str, str]) -> dict[str, str]:
+        """Return what was typed, with a proposal taken; an empty text clears its field."""
+        changed = {**self.entry(), **use}
+        return {name: text for name, text in changed.items() if text}
+
     def _require(self, name: str, message: str) -> None:
         if name not in self.errors and self.value(name) in (None, ""):
             self.add_error(name, message)
@@ -168,10 +173,9 @@ class SheetForm(EntryForm):
         found = slips_in(self.findings(), self._core(""), unit=self.unit_now, day=self.value("date"))
         return [slip for slip in found if slip.key not in (kept or {})]
 
-    def with_changes(self, use: Mapping[str, str]) -> dict[str, str]:
-        """Return what was typed, with a proposal taken; an empty text clears its field."""
-        changed = {**self.entry(), **use}
-        return {name: text for name, text in changed.items() if text}
+    def revised(self, use: Mapping[str, str]) -> SheetForm:
+        """Return the form with a proposal taken."""
+        return SheetForm(self.with_changes(use), kind=self.kind)
 
     def require_whole(self) -> None:
         """Add an error for every answer that a fill still lacks: a fill is given whole or not at all."""
@@ -234,60 +238,11 @@ class SheetForm(EntryForm):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class PatientForm(EntryForm):
-    """What the site wrote down on the scan day of a patient."""
-
-    weight_kg = WrittenNumberField(label="Weight", unit="kg", above=0, up_to=400)
-    height_cm = WrittenNumberField(label="Height", unit="cm", above=20, up_to=260)
-    injected = WrittenNumberField(label="Injected activity", unit="activity", up_to=10_000)
-    injected_time = ClockField(label="Injected at")
-    residual = WrittenNumberField(label="Left in the syringe", unit="activity", up_to=10_000, or_equal=True)
-    residual_time = ClockField(label="Left measured at")
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether nothing was written yet."""
-        return not (self.entry().keys() - {"unit", "date"})
-
-    def require_whole(self) -> None:
-        """Add an error for every time without its activity, and every activity without its time."""
-        for amount, clock, words in (
-            ("injected", "injected_time", "the injection"),
-            ("residual", "residual_time", "the residual"),
-        ):
-            if self.data.get(amount, "").strip() and self.value(amount) != 0:
-                self._require(clock, f"Enter the time of {words}.")
-                self._require("date", "Enter the day of the scan.")
-            elif self.data.get(clock, "").strip():
-                self._require(amount, f"Enter the activity of {words}.")
-
-    def sheet(self, *, time_zone: str, calibrator: str, kept: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return the patient's values, with what was typed beside them; same arguments as the phantom's sheet."""
-        height_cm = self.value("height_cm")
-        injected_at, residual_at = self.at("injected_time"), self.at("residual_time")
-        values = {
-            "weight_kg": self.value("weight_kg"),
-            "height_m": round(height_cm / 100, 4) if height_cm is not None else None,
-            "injected_mbq": self.mbq("injected"),
-            "injected_at": injected_at.isoformat() if injected_at else None,
-            "residual_mbq": self.mbq("residual"),
-            "residual_at": residual_at.isoformat() if residual_at else None,
-        }
-        sheet: dict[str, Any] = {
-            "time_zone": time_zone,
-            PATIENT: {name: value for name, value in values.items() if value is not None},
-            ENTRY: {"typed": self.entry(), "kept": dict(kept or {})},
-        }
-        if calibrator:
-            sheet["calibrator"] = calibrator
-        return sheet
-
-
 def typed_of(sheet: Mapping[str, Any]) -> dict[str, str]:
     """Return what was typed for a saved sheet; for one that came from elsewhere, what would have been typed."""
     if ENTRY in sheet:
         return dict(sheet[ENTRY].get("typed", {}))
-    typed = {"unit": "MBq"}
+    typed = {"unit": "MBq"} | _typed_of_patient(sheet.get(PATIENT, {}))
     for name in ("nuclide", "phantom_serial", "volume_uncertainty_ml", "clock_offset_s"):
         if sheet.get(name) is not None:
             typed[name] = _written(sheet[name])
@@ -302,6 +257,30 @@ def typed_of(sheet: Mapping[str, Any]) -> dict[str, str]:
                 typed[f"{what}-{name}"] = clock[:5]
                 if name == "residual_time" and day > typed["date"]:
                     typed[f"{what}-residual_next_day"] = "on"
+    return typed
+
+
+def _typed_of_patient(values: Mapping[str, Any]) -> dict[str, str]:
+    typed = {}
+    for name, key in (
+        ("weight_kg", "weight_kg"),
+        ("injected", "injected_mbq"),
+        ("residual", "residual_mbq"),
+        ("glucose", "glucose_mmol_l"),
+        ("fasting_h", "fasting_h"),
+    ):
+        if values.get(key) is not None:
+            typed[name] = _written(values[key])
+    if values.get("height_m") is not None:
+        typed["height_cm"] = _written(values["height_m"] * 100)
+    for name, key in (
+        ("injected_time", "injected_at"),
+        ("residual_time", "residual_at"),
+        ("glucose_time", "glucose_at"),
+    ):
+        if values.get(key):
+            day, _, clock = str(values[key]).partition("T")
+            typed |= {"date": day, name: clock[:5]}
     return typed
 
 

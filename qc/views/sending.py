@@ -17,8 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from corelab import access
 from corelab import selectors as registry
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
-from qc import selectors, services
-from qc.forms import FILLS_OF_KIND, EntryForm, FileForm, PatientForm, PlaceForm, SheetForm, kept_of, typed_of
+from qc import protocols, selectors, services
+from qc.forms import FILLS_OF_KIND, FileForm, PatientForm, PlaceForm, SheetForm, kept_of, typed_of
 from qc.forms.place import standard_choices
 from qc.forms.sheet import FILL_TITLES
 from qc.states import OPEN_FOR_SITE
@@ -204,10 +204,10 @@ def _go_on(request: HttpRequest, draft: Any, following: str) -> HttpResponse:
 # --- 2 the activity sheet -------------------------------------------------------------------------
 
 
-def _entry_form(draft: Any, data: Mapping[str, Any], *, shows_errors: bool = False) -> EntryForm:
+def _entry_form(draft: Any, data: Mapping[str, Any], *, shows_errors: bool = False) -> SheetForm | PatientForm:
     if draft.kind in FILLS_OF_KIND:
         return SheetForm(data, kind=draft.kind, shows_errors=shows_errors)
-    return PatientForm(data, shows_errors=shows_errors)
+    return PatientForm(data, shows_errors=shows_errors, images_began_at=selectors.scan_began_at(draft))
 
 
 @_with_draft
@@ -217,9 +217,7 @@ def submission_sheet(request: HttpRequest, draft: Any) -> HttpResponse:
     if request.method != "POST":
         return _sheet_page(request, draft, _entry_form(draft, typed_of(draft.sheet)), kept)
     form = _entry_form(draft, request.POST.dict(), shows_errors="continue" in request.POST)
-    wants_reason = ""
-    if isinstance(form, SheetForm):
-        form, wants_reason = _answer_slip(request, form, kept)
+    form, wants_reason = _answer_slip(request, form, kept)
     calibrator = str(draft.calibrator) if draft.calibrator_id else ""
     sheet = form.sheet(time_zone=draft.site.time_zone, calibrator=calibrator, kept=kept)
     services.sheet_save(submission_id=draft.pk, actor=request.user, sheet=sheet)
@@ -235,13 +233,15 @@ def submission_sheet(request: HttpRequest, draft: Any) -> HttpResponse:
     return _sheet_page(request, draft, form, kept, wants_reason=wants_reason)
 
 
-def _answer_slip(request: HttpRequest, form: SheetForm, kept: dict[str, str]) -> tuple[SheetForm, str]:
+def _answer_slip(
+    request: HttpRequest, form: SheetForm | PatientForm, kept: dict[str, str]
+) -> tuple[SheetForm | PatientForm, str]:
     """Take a proposal, or keep a value with its reason; return the form after it, and what lacks a reason."""
     slips = {str(index): slip for index, slip in enumerate(form.slips(kept))}
     index, _, proposal = request.POST.get("use", "").partition(".")
     if index in slips and proposal.isdecimal() and int(proposal) < len(slips[index].proposals):
         use = slips[index].proposals[int(proposal)].use
-        return SheetForm(form.with_changes(use), kind=form.kind), ""
+        return form.revised(use), ""
     index = request.POST.get("keep", "")
     if index in slips:
         reason = request.POST.get(f"why-{index}", "").strip()[:300]
@@ -252,7 +252,7 @@ def _answer_slip(request: HttpRequest, form: SheetForm, kept: dict[str, str]) ->
 
 
 def _sheet_page(
-    request: HttpRequest, draft: Any, form: EntryForm, kept: Mapping[str, str], *, wants_reason: str = ""
+    request: HttpRequest, draft: Any, form: SheetForm | PatientForm, kept: Mapping[str, str], *, wants_reason: str = ""
 ) -> HttpResponse:
     context = {
         **_side_context(draft, form, kept, wants_reason=wants_reason),
@@ -267,20 +267,30 @@ def _sheet_page(
 
 
 def _side_context(
-    draft: Any, form: EntryForm, kept: Mapping[str, str], *, saved_at: Any = None, wants_reason: str = ""
+    draft: Any, form: SheetForm | PatientForm, kept: Mapping[str, str], *, saved_at: Any = None, wants_reason: str = ""
 ) -> dict[str, Any]:
-    context = {"draft": draft, "saved_at": saved_at or draft.changed_at, "entry": form}
-    if not isinstance(form, SheetForm):
-        return context
-    findings = form.findings()
-    sheet = form.sheet(time_zone="", calibrator="")
-    core = {name: value for name, value in sheet.items() if name != "entry"}
-    return context | {
-        "side": sheet_side(core, form.scan_at, findings),
+    context = {
+        "draft": draft,
+        "saved_at": saved_at or draft.changed_at,
+        "entry": form,
         "slips": form.slips(kept),
         "kept": kept,
         "wants_reason": wants_reason,
     }
+    if isinstance(form, PatientForm):
+        return context | _patient_side(draft, form)
+    findings = form.findings()
+    sheet = form.sheet(time_zone="", calibrator="")
+    core = {name: value for name, value in sheet.items() if name != "entry"}
+    return context | {"side": sheet_side(core, form.scan_at, findings)}
+
+
+def _patient_side(draft: Any, form: PatientForm) -> dict[str, Any]:
+    """Return what a patient's values give, judged by the protocol that is in force on the day of the scan."""
+    day = form.images_began_at or form.at("injected_time") or form.scan_at or timezone.now()
+    found = selectors.protocol_in_force(draft.trial, day.date()) if draft.trial else None
+    protocol = protocols.parse(found.document) if found else None
+    return {"given": form.given(protocol), "protocol": found}
 
 
 def _earlier_sheet(request: HttpRequest, draft: Any) -> dict[str, Any] | None:
@@ -311,8 +321,7 @@ def submission_sheet_print(request: HttpRequest, number: int) -> HttpResponse:
     typed = {} if "blank" in request.GET else typed_of(submission.sheet)
     form = _entry_form(submission, typed)
     context = {"submission": submission, "entry": form, "is_blank_form": "blank" in request.GET}
-    if isinstance(form, SheetForm):
-        context |= _side_context(submission, form, {})
+    context |= _side_context(submission, form, {})
     return render(request, "qc/submission_sheet_print.html", context)
 
 
@@ -418,8 +427,8 @@ def submission_check(request: HttpRequest, draft: Any) -> HttpResponse:
         "entry": entry,
         "standard_title": dict(standard_choices()).get(draft.standard, draft.standard),
     }
-    if isinstance(entry, SheetForm):
-        context |= {"side": _side_context(draft, entry, kept_of(draft.sheet))["side"]}
+    side = _side_context(draft, entry, kept_of(draft.sheet))
+    context |= {name: side[name] for name in ("side", "given", "protocol") if name in side}
     return render(request, "qc/submission_check.html", context)
 
 
