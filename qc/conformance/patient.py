@@ -23,10 +23,18 @@ _RECORD = "Enter the weight from the scan day and attach the record; a physicist
 def weight_is_right(inputs: Inputs) -> Answer:
     """The headers' weight can be a patient's, and is what the site wrote down on the scan day."""
     weight_kg, plausible = inputs.facts.PatientWeight, inputs.limit("weight_kg")
-    if weight_kg is None or weight_kg <= 0:
+    if weight_kg is None:
+        return unknown(
+            "The weight is missing (0010,1030).",
+            observed="missing",
+            expected="the weight of the scan day",
+            next_step=_RECORD,
+            owner=Owner.SITE,
+        )
+    if weight_kg <= 0:
         return failed(
-            "The weight is missing or 0 (0010,1030).",
-            observed="missing" if weight_kg is None else f"{weight_kg:g} kg",
+            f"The weight is {weight_kg:g} kg, which is no weight but a placeholder (0010,1030).",
+            observed=f"{weight_kg:g} kg",
             expected="the weight of the scan day",
             next_step=_RECORD,
         )

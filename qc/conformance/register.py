@@ -151,6 +151,14 @@ def is_cleared(inputs: Inputs) -> Answer:
         )
     found = clearance_on(inputs)
     scope = f"{facts.nuclide}, {inputs.profile.name}" + (f", {inputs.trial}" if inputs.trial else "")
+    if found is None and inputs.protocol is None:
+        return unknown(
+            f"On {day} this scanner was not cleared ({_why_not(inputs)}), and there is no protocol that asks for it.",
+            observed=f"not cleared on {day}",
+            expected=f"a clearance for {scope}",
+            next_step="Publish the trial's protocol, then run the check again.",
+            owner=Owner.CORE_LAB,
+        )
     if found is None:
         return failed(
             f"On {day} this scanner was not cleared for {inputs.trial or 'this scan'} ({_why_not(inputs)}).",

@@ -218,10 +218,10 @@ def test_weight_when_the_site_wrote_another_then_one_kilogram_or_two_percent_is_
     assert found.severity == ("query" if expected is FAIL else "exclude")
 
 
-@pytest.mark.parametrize("weight_kg", [None, 0.0, 19.9, 301.0])
-def test_weight_when_it_cannot_be_then_the_scan_is_excluded(weight_kg) -> None:
+@pytest.mark.parametrize(("weight_kg", "expected"), [(None, NOT_EVALUABLE), (0.0, FAIL), (19.9, FAIL), (301.0, FAIL)])
+def test_weight_when_it_is_missing_or_cannot_be_then_the_scan_is_excluded(weight_kg, expected) -> None:
     found = finding(scans.facts(PatientWeight=weight_kg), "PAT-01")
-    assert (found.outcome, found.severity) == (FAIL, "exclude")
+    assert (found.outcome, found.severity) == (expected, "exclude")
 
 
 @pytest.mark.parametrize(
@@ -421,6 +421,8 @@ def _clearance(**changed: object) -> Inputs:
         (scans.facts(DeviceSerialNumber="99999"), NOT_EVALUABLE, "which scanner"),
         (replace(GOOD, profile=None), NOT_EVALUABLE, "which reconstruction"),
         (WITHOUT_REGISTER, NOT_EVALUABLE, "no register"),
+        (replace(GOOD, protocol=None), PASS, "cleared"),
+        (replace(GOOD, protocol=None, clearances=()), NOT_EVALUABLE, "no protocol"),
     ],
 )
 def test_clearance_when_held_against_the_scans_own_day_then_it_decides(inputs, expected, words) -> None:
