@@ -11,12 +11,15 @@ import json
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from accreditation import programmes, workflow
+from corelab.states import Move
 from phantoms import (
     background_rois,
     cylinder,
@@ -88,15 +91,38 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 # --- tables made from the program -------------------------------------------------------------
 
 
-def render_states() -> str:
+def render_moves(moves: Iterable[Move]) -> str:
     """Return the moves, those with the same event and outcome in one row."""
     sources_of: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for move in states.SUBMISSION:
+    for move in moves:
         who = ", ".join(sorted(role.replace("_", " ") for role in move.roles)) or "the system"
         needs = ("needed" if needed else "–" for needed in (move.reason, move.signature))
         sources_of[move.event, str(move.target), who, *needs].append(str(move.source))
     rows = [(event, ", ".join(found), *rest) for (event, *rest), found in sources_of.items()]
     return table(("event", "from", "to", "who", "reason", "signature"), rows)
+
+
+def render_programmes() -> str:
+    rows = []
+    for programme in map(programmes.load, programmes.available()):
+        file = yaml.safe_load((programmes.FOLDER / f"{programme.id}.yaml").read_text(encoding="utf-8"))
+        name = f"`{programme.id}`"
+        for one in programme.requirements:
+            holds = f"{one.months} months from its scan" if one.months else "for ever"
+            if one.every:
+                holds = f"to the window of the next {one.every} and {programme.windows.grace_days} days"
+            rows.append((name, one.title, holds, one.provenance))
+        begun = (
+            "its first day" if programme.counted_from == "valid_from" else f"the review of `{programme.counted_from}`"
+        )
+        ends = " or the trial's end" if programme.until_trial_ends else ""
+        holds = f"{programme.validity_months} months from {begun}{ends}"
+        rows.append((name, "*the certificate*", holds, file["validity"]["provenance"]))
+        change = (
+            "voided at once" if programme.change_does == "voids" else f"shown again in {programme.change_days} days"
+        )
+        rows.append((name, "*a declared change*", change, file["change"]["provenance"]))
+    return table(("programme", "what", "holds", "mark"), rows)
 
 
 def render_nuclides() -> str:
@@ -179,7 +205,9 @@ def render_checklists() -> str:
 
 
 MADE: dict[tuple[str, str], Callable[[], str]] = {
-    ("ARCHITECTURE.md", "states"): render_states,
+    ("ARCHITECTURE.md", "states"): lambda: render_moves(states.SUBMISSION),
+    ("ARCHITECTURE.md", "case-moves"): lambda: render_moves(workflow.CASE),
+    ("ARCHITECTURE.md", "programmes"): render_programmes,
     (METHODS_PAGE, "nuclides"): render_nuclides,
     (METHODS_PAGE, "standards"): render_standards,
     (METHODS_PAGE, "suv-codes"): render_suv_codes,
