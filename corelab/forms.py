@@ -157,11 +157,16 @@ class TrialForm(RegisterForm):
 
     class Meta:
         model = Trial
-        fields = ("code", "title", "sites", "is_active")
-        widgets: ClassVar[dict[str, Any]] = {"sites": forms.CheckboxSelectMultiple}
-        labels: ClassVar[dict[str, str]] = {"sites": "Sites that take part"}
+        fields = ("code", "title", "ends_on", "sites", "is_active")
+        field_classes: ClassVar[dict[str, Any]] = {"ends_on": DayField}
+        widgets: ClassVar[dict[str, Any]] = {
+            "ends_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+            "sites": forms.CheckboxSelectMultiple,
+        }
+        labels: ClassVar[dict[str, str]] = {"ends_on": "Last day of scanning", "sites": "Sites that take part"}
         help_texts: ClassVar[dict[str, str]] = {
-            "code": "Letters, digits and hyphens; it stands in addresses and lists."
+            "code": "Letters, digits and hyphens; it stands in addresses and lists.",
+            "ends_on": "Where it is known: no certificate for this trial lasts longer.",
         }
 
     def __init__(self, *args: Any, sites: QuerySet[Site], **kwargs: Any) -> None:

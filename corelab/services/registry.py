@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -39,7 +40,7 @@ SITE_FIELDS = ("code", "name", "city", "country", "time_zone", "is_active")
 SCANNER_FIELDS = ("manufacturer", "model", "serial", "software", "is_active")
 RECONSTRUCTION_FIELDS = ("name", "method", "kernel", "filter_fwhm_mm", "matrix", "pixel_mm", "slice_mm", "is_active")
 CALIBRATOR_FIELDS = ("manufacturer", "model", "serial", "is_active")
-TRIAL_FIELDS = ("code", "title", "is_active")
+TRIAL_FIELDS = ("code", "title", "ends_on", "is_active")
 #: What a declared change may say of a scanner.
 DECLARED_FIELDS = ("model", "serial", "software")
 DECLARERS = frozenset({Role.ADMINISTRATOR, Role.TECHNICIAN, Role.PHYSICIST, Role.SITE_USER})
@@ -64,7 +65,7 @@ def _require_declarer(actor: User, scanner: Scanner) -> None:
 
 def _values(row: models.Model) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in FIELDS[type(row)]}
-    plain = {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+    plain = {name: str(value) if isinstance(value, Decimal | date) else value for name, value in values.items()}
     if isinstance(row, Trial):
         plain["sites"] = sorted(row.sites.values_list("code", flat=True)) if row.pk else []
     return plain
@@ -246,9 +247,9 @@ def calibrator_edit(
 
 
 @transaction.atomic
-def trial_add(*, actor: User, code: str, title: str, sites: Iterable[Site] = ()) -> Trial:
+def trial_add(*, actor: User, code: str, title: str, ends_on: date | None = None, sites: Iterable[Site] = ()) -> Trial:
     """Add a trial and the sites that take part."""
-    trial = Trial(code=code, title=title)
+    trial = Trial(code=code, title=title, ends_on=ends_on)
     _require_administrator(actor)
     _add("trial.add", trial, sites=sites)
     return trial

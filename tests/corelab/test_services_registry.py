@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -93,6 +94,13 @@ def test_trial_edit_when_sites_change_then_the_codes_are_recorded(house, acting_
     event = AuditEvent.objects.get()
     assert (event.before, event.after) == ({"sites": ["site-north"]}, {"sites": ["site-south"]})
     assert list(Trial.objects.get(code="ALPHA").sites.all()) == [house.south]
+
+
+def test_trial_edit_when_its_last_day_becomes_known_then_the_day_is_recorded(house, acting_administrator):
+    services.trial_edit(actor=acting_administrator, trial=house.alpha, ends_on=date(2027, 6, 30))
+    event = AuditEvent.objects.get()
+    assert (event.before, event.after) == ({"ends_on": None}, {"ends_on": "2027-06-30"})
+    assert Trial.objects.get(code="ALPHA").ends_on == date(2027, 6, 30)
 
 
 @pytest.mark.parametrize(
