@@ -25,11 +25,7 @@ DRAWN = ((110, 168), (300, 400))
 def ours(folder: Path) -> NDArray[np.float32]:
     """Read a folder as the workers do, and make the SUV volume that they do without."""
     series = dicom_series.choose(dicom_series.read_scan(dicom_series.list_files(folder)))
-    found = suv.suv_factor(series.header)
-    image = series.load().image
-    by_slice = found.factors_by_slice or [found.factor_g_per_bq] * len(image)
-    image *= np.asarray(by_slice, np.float32)[:, None, None]
-    return image
+    return series.load_suvbw(suv.suv_factor(series.header)).image
 
 
 def by_pydicom(folder: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:

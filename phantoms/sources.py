@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -69,7 +70,8 @@ def list_files(
         by its directory before anything is unpacked, and reading a member stops at the size declared there.
     """
     if path.is_dir():
-        sources = [Source.from_path(file, file.relative_to(path).as_posix()) for file in _walk(path, max_files)]
+        prefix = len(path.joinpath("_").as_posix()) - 1
+        sources = [Source.from_path(file, file.as_posix()[prefix:]) for file in _walk(path, max_files)]
         return sorted(sources, key=lambda source: source.name)
     if not path.is_file():
         raise AnalysisRefused("INPUT-NOT-FOUND", "There is no file or folder at the path that was given.")
@@ -91,9 +93,15 @@ def _walk(folder: Path, max_files: int) -> Iterator[Path]:
 
 
 def _open_regular(path: Path) -> BinaryIO:
-    if not path.is_file():  # opening a pipe would wait for ever
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 (the caller closes it)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
         raise OSError("not a regular file")
-    return path.open("rb")
+    return file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would wait for ever
 
 
 def _is_zip(path: Path) -> bool:

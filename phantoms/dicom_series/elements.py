@@ -8,7 +8,7 @@ property test holds both to the same result.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
@@ -46,6 +46,10 @@ _CHUNK_BYTES = 16 * 1024
 _MAX_TEMPLATES = 8
 
 
+#: How something follows from a header: the function, and the keywords of the values that it takes, None where absent.
+Field = tuple[Callable[..., Any], tuple[str, ...]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Elements:
     """A header as read.
@@ -60,6 +64,8 @@ class Elements:
     has_pixels, pixel_offset, pixel_bytes
         Whether pixels follow, and the place of an uncompressed little-endian PixelData value in the file; None where
         pydicom must find and decode it.
+    kind
+        The headers that it shares most with, where it was read beside others.
     """
 
     values: Mapping[str, Any]
@@ -69,6 +75,16 @@ class Elements:
     has_pixels: bool
     pixel_offset: int | None
     pixel_bytes: int | None
+    kind: _Template | None = None
+
+    def derive(self, fields: Mapping[str, Field]) -> dict[str, Any]:
+        """Return what follows from the values, by the fields' names.
+
+        What hangs on values that all headers of this kind share is worked out once for all of them.
+        """
+        found, own = self.kind.derive(fields) if self.kind else ({}, fields)
+        value = self.values.get
+        return found | {name: function(*map(value, keywords)) for name, (function, keywords) in own.items()}
 
 
 class HeaderReader:
@@ -113,7 +129,7 @@ class HeaderReader:
             syntax = _meta_text(meta, 0x00020010)
             if syntax not in FAST_SYNTAXES:
                 return None
-            values, head, at = self._repeated(data, start, syntax) or self._walked(data, file, start, syntax)
+            values, head, at, kind = self._repeated(data, start, syntax) or self._walked(data, file, start, syntax)
         except (Unusual, _Short):
             return None
         has_pixels, pixel_offset, pixel_bytes = pixel_place(head, at, is_explicit=syntax == EXPLICIT_LITTLE)
@@ -125,19 +141,24 @@ class HeaderReader:
             has_pixels=has_pixels,
             pixel_offset=pixel_offset,
             pixel_bytes=pixel_bytes,
+            kind=kind,
         )
 
-    def _repeated(self, data: bytes, start: int, syntax: str) -> tuple[Mapping[str, Any], bytes, int] | None:
-        """Return values, the head of the pixels and its place, of a header that is like one before it."""
+    def _repeated(self, data: bytes, start: int, syntax: str) -> _Read | None:
+        """Read a header that is like one before it."""
         for k, template in enumerate(self._templates):
-            if template.syntax == syntax and (found := template.read(data, start)):
+            try:
+                found = template.read(data, start) if template.syntax == syntax else None
+            except _Short:
+                found = None
+            if found:
                 if k:
                     self._templates.insert(0, self._templates.pop(k))
                 values, at = found
-                return values, data[at : at + 12], at
+                return values, data[at : at + 12], at, template
         return None
 
-    def _walked(self, data: bytes, file: BinaryIO, start: int, syntax: str) -> tuple[Mapping[str, Any], bytes, int]:
+    def _walked(self, data: bytes, file: BinaryIO, start: int, syntax: str) -> _Read:
         is_explicit = syntax == EXPLICIT_LITTLE
         data, places = _walk_top(data, file, start, is_explicit=is_explicit)
         at = places[-1].end if places else start
@@ -149,7 +170,7 @@ class HeaderReader:
         head = data[at : at + 12]
         if head[:4] == _PIXELS_TAG:
             self._learn(_Template(header, syntax, start, at, values))
-        return values, head, at
+        return values, head, at, None
 
     def _learn(self, new: _Template) -> None:
         for template in self._templates:
@@ -245,21 +266,21 @@ class _Header:
             if tag != _ITEM or depth > _MAX_DEPTH:
                 raise Unusual
             item: dict[str, Any] = {}
+            last = 0
             item_end = end if length == _UNDEFINED else position + length
             while position < item_end:
                 if length == _UNDEFINED and _tag(data, position) == _ITEM_END:
                     position += 8
                     break
-                place = _element(data, position, self.is_explicit, depth)
+                place = _element(data, position, self.is_explicit, depth + 1)
                 attribute = ATTRIBUTES.get(place.tag)
-                if place.tag == _CHARSET:
+                if place.tag <= last or place.tag == _CHARSET:
                     raise Unusual
                 if attribute is not None:
                     value = self.value(attribute[1], place, data, depth + 1)
-                    item.pop(attribute[0], None)
                     if value is not None:
                         item[attribute[0]] = value
-                position = place.end
+                last, position = place.tag, place.end
             if length != _UNDEFINED and position != item_end:
                 raise Unusual
             items.append(item)
@@ -289,40 +310,69 @@ class _Template:
         self._divide()
 
     def _divide(self) -> None:
-        self._runs: list[tuple[bytes, tuple[str, str] | None, int]] = []
+        #: Bytes up to the length of an element that differs, the size of that length, the element, what it is.
+        self._runs: list[tuple[bytes, int, _Place, tuple[str, str] | None]] = []
+        self._own: set[str] = set()
+        self._derived: dict[int, tuple[dict[str, Any], dict[str, Field]]] = {}
         self._shared = dict(self._values)
         start = self._start
         for k in sorted(self._differing):
             place = self._header.places[k]
+            size = 2 if place.start == place.at + 8 and self._header.is_explicit else 4
             attribute = self._header.wanted.get(place.tag)
-            self._runs.append((self._data[start : place.at], attribute, place.tag))
+            self._runs.append((self._data[start : place.start - size], size, place, attribute))
             if attribute is not None:
                 self._shared.pop(attribute[0], None)
+                self._own.add(attribute[0])
             start = place.end
         self._tail = self._data[start:]
+
+    def derive(self, fields: Mapping[str, Field]) -> tuple[dict[str, Any], dict[str, Field]]:
+        """Return what follows from the shared values, and the fields that do not."""
+        if id(fields) not in self._derived:
+            own = {name: field for name, field in fields.items() if self._own.intersection(field[1])}
+            shared = {
+                name: function(*map(self._shared.get, keywords))
+                for name, (function, keywords) in fields.items()
+                if name not in own
+            }
+            self._derived[id(fields)] = shared, own
+        return self._derived[id(fields)]
 
     def read(self, data: bytes, position: int) -> tuple[Mapping[str, Any], int] | None:
         """Return the values of a header and where its pixels' element begins; None where it is of another kind."""
         values = self._shared.copy()
         header = self._header
         header.items_left = MAX_ITEMS
-        try:
-            for run, attribute, tag in self._runs:
-                if not data.startswith(run, position):
-                    return None
-                place = _element(data, position + len(run), header.is_explicit)
-                if place.tag != tag:
-                    return None
-                position = place.end
-                if attribute is not None:
-                    value = header.value(attribute[1], place, data)
-                    if value is not None:
-                        values[attribute[0]] = value
-        except _Short:
-            return None
+        for run, size, place, attribute in self._runs:
+            if not data.startswith(run, position):
+                return None
+            at = position + len(run) + size
+            length = int.from_bytes(data[at - size : at], "little")
+            if length != _UNDEFINED:
+                position = at + length
+            elif place.vr == "SQ":
+                position = _sequence_end(data, at, header.is_explicit, 0)
+            else:
+                return None
+            if position > len(data):
+                return None
+            if attribute is not None:
+                keyword, vr = attribute
+                value = (
+                    header.value(vr, _Place(place.tag, place.vr, place.at, at, position), data)
+                    if vr == "SQ"
+                    else decode(vr, data[at:position], header.charset)
+                )
+                if value is not None:
+                    values[keyword] = value
         if not data.startswith(self._tail, position):
             return None
         return values, position + len(self._tail) - len(_PIXELS_TAG)
+
+
+#: Values, the head of the pixels' element and its place, and the kind where there is one.
+_Read = tuple[Mapping[str, Any], bytes, int, _Template | None]
 
 
 # --- the walk -----------------------------------------------------------------------------------------------------
@@ -377,11 +427,11 @@ def _meta_text(meta: dict[int, bytes], tag: int) -> str:
 
 
 def _element(data: bytes, position: int, is_explicit: bool, depth: int = 0) -> _Place:
-    """Return where the element at a position lies; for PixelData, that it is there."""
+    """Return where the element at a position lies; for PixelData at the top, that it is there."""
     try:
         group, number, vr, short = _HEAD(data, position)
         tag = group << 16 | number
-        if tag == _PIXELS:
+        if tag == _PIXELS and depth == 0:  # an icon in a sequence has pixels of its own
             _UINT(data, position + 8)  # so that a long head is there
             return _Place(tag, None, position, position, position)
         name: str | None = None

@@ -6,14 +6,14 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from phantoms.dicom_series.attributes import IDENTITY
-from phantoms.dicom_series.elements import Elements, HeaderReader
+from phantoms.dicom_series.elements import Elements, Field, HeaderReader
 from phantoms.dicom_series.frames import MULTI_FRAME, frame_values
 from phantoms.dicom_series.values import integer, number, numbers, text, texts
 from phantoms.errors import AnalysisRefused
@@ -41,6 +41,8 @@ MAX_MEMBER_BYTES = 512 * 1024**2
 _DRAIN_BYTES = 1024 * 1024
 #: What reading raises where a disk or a zip gives no bytes, or wrong ones.
 _DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+
+_UIDS = ("sop_instance_uid", "sop_class_uid", "series_instance_uid", "study_instance_uid")
 
 _MODALITY_WORDS = {
     "NM": "gamma-camera images (NM)",
@@ -143,7 +145,75 @@ def read_header(file: BinaryIO | Path) -> InstanceFacts:
         return facts
     first = next(frame_values(read.values, facts.sop_class_uid))
     # What counts a series' slices counts its files elsewhere; a multi-frame file is all of them.
-    return replace(facts_of(replace(read, values=first)), number_of_slices=None)
+    return replace(facts_of(replace(read, values=first, kind=None)), number_of_slices=None)
+
+
+def _scan_at(
+    acquisition_date: Any, acquisition_time: Any, series_date: Any, series_time: Any, acquisition_datetime: Any
+) -> datetime | None:
+    clock = (text(acquisition_date), text(acquisition_time))
+    if not all(clock):
+        clock = (text(series_date), text(series_time))
+    day, moment = parse_date(clock[0]), parse_time(clock[1])
+    return datetime.combine(day, moment) if day and moment else parse_datetime(text(acquisition_datetime))
+
+
+def _has_attenuation_correction(corrected_image: Any) -> bool | None:
+    corrections = texts(corrected_image)
+    return "ATTN" in corrections if corrections else None
+
+
+def _along_normal(position: Any, orientation: Any) -> float | None:
+    x_y_z, row_column = numbers(position, 3), numbers(orientation, 6)
+    if not (x_y_z and row_column):
+        return None
+    a, b, c, d, e, f = row_column
+    return x_y_z[0] * (b * f - c * e) + x_y_z[1] * (c * d - a * f) + x_y_z[2] * (a * e - b * d)
+
+
+_FACTS: dict[str, Field] = {
+    "sop_instance_uid": (text, ("SOPInstanceUID",)),
+    "sop_class_uid": (text, ("SOPClassUID",)),
+    "series_instance_uid": (text, ("SeriesInstanceUID",)),
+    "study_instance_uid": (text, ("StudyInstanceUID",)),
+    "modality": (text, ("Modality",)),
+    "series_number": (integer, ("SeriesNumber",)),
+    "instance_number": (integer, ("InstanceNumber",)),
+    "position_mm": (_along_normal, ("ImagePositionPatient", "ImageOrientationPatient")),
+    "is_attenuation_corrected": (_has_attenuation_correction, ("CorrectedImage",)),
+    "number_of_slices": (integer, ("NumberOfSlices",)),
+    "is_lossy": (text, ("LossyImageCompression",)),
+    "patient_identity": (lambda *parts: "\x1f".join(map(text, parts)), IDENTITY),
+    "manufacturer": (text, ("Manufacturer",)),
+    "model": (text, ("ManufacturerModelName",)),
+    "device_serial_number": (text, ("DeviceSerialNumber",)),
+    "software_versions": (text, ("SoftwareVersions",)),
+    "reconstruction_method": (text, ("ReconstructionMethod",)),
+    "scan_at": (
+        _scan_at,
+        ("AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime", "AcquisitionDateTime"),
+    ),
+    "image_type": (texts, ("ImageType",)),
+}
+_PLANE: dict[str, Field] = {
+    "series_type": (texts, ("SeriesType",)),
+    "time_slices": (integer, ("NumberOfTimeSlices",)),
+    "position": (lambda value: numbers(value, 3), ("ImagePositionPatient",)),
+    "orientation": (lambda value: numbers(value, 6), ("ImageOrientationPatient",)),
+    "pixel_spacing_mm": (lambda value: numbers(value, 2), ("PixelSpacing",)),
+    "slice_thickness_mm": (
+        lambda spacing, thickness: number(spacing) or number(thickness),
+        ("SpacingBetweenSlices", "SliceThickness"),
+    ),
+    "rows": (lambda value: integer(value) or 0, ("Rows",)),
+    "columns": (lambda value: integer(value) or 0, ("Columns",)),
+    "frames": (lambda value: integer(value) or 1, ("NumberOfFrames",)),
+    "samples": (lambda value: integer(value) or 1, ("SamplesPerPixel",)),
+    "bits_allocated": (lambda value: integer(value) or 0, ("BitsAllocated",)),
+    "is_signed": (lambda value: integer(value) == 1, ("PixelRepresentation",)),
+    "slope": (number, ("RescaleSlope",)),
+    "intercept": (lambda value: number(value) or 0.0, ("RescaleIntercept",)),
+}
 
 
 def facts_of(read: Elements) -> InstanceFacts:
@@ -154,59 +224,17 @@ def facts_of(read: Elements) -> InstanceFacts:
     AnalysisRefused
         ``ING-01`` where it has no object in it, or a UID is longer than one may be.
     """
-    syntax, value = read.syntax, read.values.get
-    sop_instance_uid = text(value("SOPInstanceUID")) or read.media_instance
-    if not sop_instance_uid:
+    facts = read.derive(_FACTS)
+    facts["sop_instance_uid"] = facts["sop_instance_uid"] or read.media_instance
+    facts["sop_class_uid"] = facts["sop_class_uid"] or read.media_class
+    if not facts["sop_instance_uid"]:
         raise AnalysisRefused("ING-01", "A DICOM file without an object in it: it has no identity (0008,0018).")
-    sop_class_uid = text(value("SOPClassUID")) or read.media_class
-    series_instance_uid = text(value("SeriesInstanceUID"))
-    study_instance_uid = text(value("StudyInstanceUID"))
     # Cut to what a database column holds, two of these could look like one.
-    if max(map(len, (sop_instance_uid, sop_class_uid, series_instance_uid, study_instance_uid))) > MAX_UID_LENGTH:
+    if max(len(facts[name]) for name in _UIDS) > MAX_UID_LENGTH:
         raise AnalysisRefused("ING-01", "A DICOM file with a UID of more than 64 characters, which none may have.")
-    corrections = texts(value("CorrectedImage"))
-    lossy_word = text(value("LossyImageCompression"))
-    return InstanceFacts(
-        sop_instance_uid=sop_instance_uid,
-        sop_class_uid=sop_class_uid,
-        series_instance_uid=series_instance_uid,
-        study_instance_uid=study_instance_uid,
-        modality=text(value("Modality")),
-        series_number=integer(value("SeriesNumber")),
-        instance_number=integer(value("InstanceNumber")),
-        position_mm=_along_normal(
-            numbers(value("ImagePositionPatient"), 3), numbers(value("ImageOrientationPatient"), 6)
-        ),
-        is_attenuation_corrected="ATTN" in corrections if corrections else None,
-        number_of_slices=integer(value("NumberOfSlices")),
-        transfer_syntax_uid=syntax,
-        is_lossy=lossy_word == "01" or syntax in LOSSY_SYNTAXES or (syntax in MAYBE_LOSSY_SYNTAXES and not lossy_word),
-        patient_identity="\x1f".join(text(value(keyword)) for keyword in IDENTITY),
-        manufacturer=text(value("Manufacturer")),
-        model=text(value("ManufacturerModelName")),
-        device_serial_number=text(value("DeviceSerialNumber")),
-        software_versions=text(value("SoftwareVersions")),
-        reconstruction_method=text(value("ReconstructionMethod")),
-        scan_at=_scan_at(read.values),
-        image_type=texts(value("ImageType")),
-    )
-
-
-def _scan_at(values: Mapping[str, Any]) -> datetime | None:
-    clock = (text(values.get("AcquisitionDate")), text(values.get("AcquisitionTime")))
-    if not all(clock):
-        clock = (text(values.get("SeriesDate")), text(values.get("SeriesTime")))
-    day, moment = parse_date(clock[0]), parse_time(clock[1])
-    if day and moment:
-        return datetime.combine(day, moment)
-    return parse_datetime(text(values.get("AcquisitionDateTime")))
-
-
-def _along_normal(position: Sequence[float], orientation: Sequence[float]) -> float | None:
-    if not (position and orientation):
-        return None
-    a, b, c, d, e, f = orientation
-    return position[0] * (b * f - c * e) + position[1] * (c * d - a * f) + position[2] * (a * e - b * d)
+    syntax, lossy = read.syntax, facts["is_lossy"]
+    facts["is_lossy"] = lossy == "01" or syntax in LOSSY_SYNTAXES or (syntax in MAYBE_LOSSY_SYNTAXES and not lossy)
+    return InstanceFacts(transfer_syntax_uid=syntax, **facts)
 
 
 def read_instances(source: Source, reader: HeaderReader) -> list[Instance]:
@@ -244,35 +272,24 @@ def instances_of(read: Elements, source: Source, file_bytes: int) -> list[Instan
     _check_kind(facts)
     if facts.sop_class_uid not in MULTI_FRAME:
         return [_instance(read, facts, source, file_bytes, 0)]
-    frames = (replace(read, values=values) for values in frame_values(read.values, facts.sop_class_uid))
+    frames = (replace(read, values=values, kind=None) for values in frame_values(read.values, facts.sop_class_uid))
     return [_instance(frame, facts_of(frame), source, file_bytes, k) for k, frame in enumerate(frames)]
 
 
 def _instance(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int, frame: int) -> Instance:
-    value = read.values.get
+    header = dict(read.values)
+    for keyword in IDENTITY:
+        header.pop(keyword, None)
     return Instance(
         source=source,
         facts=facts,
-        header={keyword: one for keyword, one in read.values.items() if keyword not in IDENTITY},
-        series_type=texts(value("SeriesType")),
-        time_slices=integer(value("NumberOfTimeSlices")),
-        position=numbers(value("ImagePositionPatient"), 3),
-        orientation=numbers(value("ImageOrientationPatient"), 6),
-        pixel_spacing_mm=numbers(value("PixelSpacing"), 2),
-        slice_thickness_mm=number(value("SpacingBetweenSlices")) or number(value("SliceThickness")),
-        rows=integer(value("Rows")) or 0,
-        columns=integer(value("Columns")) or 0,
+        header=header,
         frame=frame,
-        frames=integer(value("NumberOfFrames")) or 1,
-        samples=integer(value("SamplesPerPixel")) or 1,
-        bits_allocated=integer(value("BitsAllocated")) or 0,
-        is_signed=integer(value("PixelRepresentation")) == 1,
-        slope=number(value("RescaleSlope")),
-        intercept=number(value("RescaleIntercept")) or 0.0,
         has_pixels=read.has_pixels,
         file_bytes=file_bytes,
         pixel_offset=read.pixel_offset,
         pixel_bytes=read.pixel_bytes,
+        **read.derive(_PLANE),
     )
 
 

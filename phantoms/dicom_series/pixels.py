@@ -84,8 +84,19 @@ def check_pixels(instances: Sequence[Instance]) -> None:
             )
 
 
-def read_planes(instances: Sequence[Instance], image: NDArray[np.float32]) -> None:
+def read_planes(
+    instances: Sequence[Instance], image: NDArray[np.float32], factors: Sequence[float] | None = None
+) -> None:
     """Read the rescaled values of slices into ``image[z, y, x]``; each file is opened once and read forwards.
+
+    Parameters
+    ----------
+    instances : sequence of Instance
+        One for each plane, checked by `check_pixels`.
+    image : ndarray of float32, shape (z, y, x)
+        Is written.
+    factors : sequence of float, optional
+        What the values of each plane are multiplied by besides.
 
     Raises
     ------
@@ -97,30 +108,30 @@ def read_planes(instances: Sequence[Instance], image: NDArray[np.float32]) -> No
     for z, instance in enumerate(instances):
         by_source.setdefault(id(instance.source), []).append(z)
     buffer = bytearray(max(map(_plane_bytes, instances)))
-    for planes in by_source.values():
-        planes.sort(key=lambda z: instances[z].frame)
-        of_file = [instances[z] for z in planes]
-        is_plain = of_file[0].pixel_offset is not None
-        stored = _stored_fast(of_file, buffer) if is_plain else _stored_by_pydicom(of_file)
-        for z, instance, one in zip(planes, of_file, stored, strict=True):
-            if one.shape != image[z].shape:
-                raise _undecodable(instance)
-            _rescale(one, instance, image[z])
+    with np.errstate(over="ignore", invalid="ignore"):  # judged by _rescale
+        for planes in by_source.values():
+            planes.sort(key=lambda z: instances[z].frame)
+            of_file = [instances[z] for z in planes]
+            is_plain = of_file[0].pixel_offset is not None
+            stored = _stored_fast(of_file, buffer) if is_plain else _stored_by_pydicom(of_file)
+            for z, instance, one in zip(planes, of_file, stored, strict=True):
+                if one.shape != image[z].shape:
+                    raise _undecodable(instance)
+                _rescale(one, instance, 1.0 if factors is None else factors[z], image[z])
 
 
 def _plane_bytes(instance: Instance) -> int:
     return instance.rows * instance.columns * instance.bits_allocated // 8
 
 
-def _rescale(stored: NDArray[Any], instance: Instance, plane: NDArray[np.float32]) -> None:
-    slope, intercept = instance.slope or 0.0, instance.intercept
-    with np.errstate(over="ignore", invalid="ignore"):  # judged below
-        np.multiply(stored, np.float32(slope), out=plane, casting="unsafe")
-        if intercept:
-            plane += np.float32(intercept)
+def _rescale(stored: NDArray[Any], instance: Instance, factor: float, plane: NDArray[np.float32]) -> None:
+    slope, intercept = (instance.slope or 0.0) * factor, instance.intercept * factor
+    np.multiply(stored, np.float32(slope), out=plane, casting="unsafe")
+    if intercept:
+        plane += np.float32(intercept)
     # The values are looked at only where the largest number that could be stored would not do.
     largest = 2.0**instance.bits_allocated * abs(slope) + abs(intercept)
-    if largest > _LARGEST_FLOAT32 and not np.isfinite(plane).all():
+    if not largest <= _LARGEST_FLOAT32 and not np.isfinite(plane).all():
         raise AnalysisRefused(
             "SERIES-PIXELS",
             "The rescale slope or intercept of a slice makes values beyond all numbers (0028,1053) (0028,1052).",

@@ -17,7 +17,7 @@ from phantoms.dicom_series.pixels import check_pixels, read_planes
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
-from phantoms.suv.header import SeriesHeader
+from phantoms.suv import SeriesHeader, SuvResult
 from phantoms.volume import PetVolume
 
 UNIT_OF_UNITS = {"BQML": "Bq/mL", "GML": "g/mL"}
@@ -154,11 +154,27 @@ class Series:
         AnalysisRefused
             ``SERIES-…`` or ``ING-10``, ``ING-13`` where the files do not make one even, complete, unaltered stack.
         """
+        return self._load(None, UNIT_OF_UNITS.get(self.units, self.units) if self.units else "1")
+
+    def load_suvbw(self, suv: SuvResult) -> PetVolume:
+        """Read the pixels as SUVbw, g/mL, in the same pass; `suv` is what `suv_factor` made of `header`.
+
+        Raises
+        ------
+        AnalysisRefused
+            As `load`, and the refusal of the SUV.
+        """
+        if suv.refused is not None:
+            raise suv.refused
+        factors = suv.factors_by_slice or [suv.factor_g_per_bq or 0.0] * self.slices
+        return self._load(factors, "g/mL")
+
+    def _load(self, factors: Sequence[float] | None, unit: str) -> PetVolume:
         affine = affine_lps_mm(self.instances)
         check_pixels(self.instances)
         image = np.empty(self.shape_zyx, np.float32)
-        read_planes(self.instances, image)
-        return PetVolume(image, affine, UNIT_OF_UNITS.get(self.units, self.units) if self.units else "1")
+        read_planes(self.instances, image, factors)
+        return PetVolume(image, affine, unit)
 
 
 @dataclass(frozen=True)

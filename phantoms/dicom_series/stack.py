@@ -35,23 +35,22 @@ def stack_order(instance: Instance) -> tuple[float, int, int]:
 def affine_lps_mm(instances: Sequence[Instance]) -> NDArray[np.float64]:
     """Map index ``(x, y, z, 1)`` to patient millimetres, or raise AnalysisRefused where there is no even stack."""
     first = instances[0]
-    for instance in instances:
-        if not (instance.position and instance.orientation and len(instance.pixel_spacing_mm) == 2):
-            raise AnalysisRefused(
-                "SERIES-GEOMETRY",
-                "The position, orientation or pixel size of a slice is missing (0020,0032) (0020,0037) (0028,0030).",
-                "(0020,0032)",
-                "Export the original transaxial PET series again.",
-            )
-        if (instance.rows, instance.columns) != (first.rows, first.columns) or not np.allclose(
-            instance.pixel_spacing_mm, first.pixel_spacing_mm, rtol=1e-4
-        ):
-            raise AnalysisRefused(
-                "SERIES-GEOMETRY",
-                "The slices of this series differ in matrix or pixel size (0028,0010) (0028,0030).",
-                "(0028,0030)",
-                "Send the original transaxial PET series, alone.",
-            )
+    if not all(one.position and one.orientation and one.pixel_spacing_mm for one in instances):
+        raise AnalysisRefused(
+            "SERIES-GEOMETRY",
+            "The position, orientation or pixel size of a slice is missing (0020,0032) (0020,0037) (0028,0030).",
+            "(0020,0032)",
+            "Export the original transaxial PET series again.",
+        )
+    is_one_matrix = len({(one.rows, one.columns) for one in instances}) == 1
+    spacings = np.array([one.pixel_spacing_mm for one in instances])
+    if not is_one_matrix or not np.allclose(spacings, spacings[0], rtol=1e-4):
+        raise AnalysisRefused(
+            "SERIES-GEOMETRY",
+            "The slices of this series differ in matrix or pixel size (0028,0010) (0028,0030).",
+            "(0028,0030)",
+            "Send the original transaxial PET series, alone.",
+        )
     orientations = np.array([instance.orientation for instance in instances])
     if np.abs(orientations - orientations[0]).max() > 1e-3:
         raise AnalysisRefused(

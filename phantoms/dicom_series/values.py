@@ -23,9 +23,9 @@ _CHARSETS: dict[str | None, str] = {
     **dict.fromkeys((f"ISO_IR {number}" for number in (101, 109, 110, 126, 127, 138, 144, 148)), "ascii"),
 }
 _NUMBERS = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "UL": "I", "US": "H"}
+_SIZES = {vr: struct.calcsize(code) for vr, code in _NUMBERS.items()}
 _ONE_TEXT = frozenset({"LT", "ST", "UT"})
 _IN_CHARSET = frozenset({"LO", "LT", "PN", "SH", "ST", "UT"})
-_ESCAPE = b"\x1b"
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 
@@ -46,28 +46,33 @@ def decode(vr: str, raw: bytes, charset: str | None) -> Any:
     if not raw:
         return None
     if vr in _NUMBERS:
-        count, rest = divmod(len(raw), struct.calcsize(_NUMBERS[vr]))
+        count, rest = divmod(len(raw), _SIZES[vr])
         if rest:
             raise Unusual
         numbers = struct.unpack(f"<{count}{_NUMBERS[vr]}", raw)
         return numbers[0] if count == 1 else numbers
+    is_plain = raw.isascii()
+    if not is_plain and vr not in _IN_CHARSET:
+        raise Unusual
     try:
-        text = raw.decode("ascii" if vr not in _IN_CHARSET or raw.isascii() else _CHARSETS[charset])
+        text = raw.decode("ascii" if is_plain else _CHARSETS[charset])
     except UnicodeDecodeError:
         raise Unusual from None
-    if vr in _IN_CHARSET and (_ESCAPE in raw or (vr == "PN" and "=" in text and not raw.isascii() and charset is None)):
-        raise Unusual
     if vr == "DS":
-        return _several([float(part) for part in _checked(_DECIMAL, text)])
+        return _several([float(part) for part in _parts(_DECIMAL, text)])
     if vr == "IS":
-        return _several([int(part) for part in _checked(_INTEGER, text)])
+        return _several([int(part) for part in _parts(_INTEGER, text)])
+    if vr in _IN_CHARSET and "\x1b" in text:  # begins another character set
+        raise Unusual
     return plain_text(text) if vr in _ONE_TEXT else _several([plain_text(part) or "" for part in text.split("\\")])
 
 
-def _checked(pattern: re.Pattern[str], text: str) -> list[str]:
-    parts = [part.strip(" ") for part in text.rstrip(" \0").split("\\")]
-    if parts == [""]:
+def _parts(pattern: re.Pattern[str], text: str) -> list[str]:
+    """Return the numbers of a text that all are written as the pattern says."""
+    text = text.rstrip(" \0")
+    if not text:
         return []
+    parts = [part.strip(" ") for part in text.split("\\")]
     if not all(map(pattern.fullmatch, parts)):
         raise Unusual
     return parts

@@ -770,6 +770,29 @@ def test_walk_when_the_file_is_cut_anywhere_then_it_equals_pydicom_or_leaves_it(
             assert found in {"left to pydicom", by_pydicom(raw[:end])}
 
 
+@pytest.mark.parametrize("is_undefined", [True, False])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=str)
+def test_walk_when_an_icon_has_pixels_of_its_own_then_it_goes_on_to_those_of_the_image(
+    tmp_path: Path, syntax: str, is_undefined: bool
+) -> None:
+    path = written(tmp_path)[0]
+    icon = Dataset()
+    icon.Rows = icon.Columns = 4
+    icon.BitsAllocated = 8
+    icon.PixelData = bytes(16)
+    icon.is_undefined_length_sequence_item = is_undefined
+
+    def change(dataset) -> None:
+        dataset.IconImageSequence = [icon]
+        dataset["IconImageSequence"].is_undefined_length = is_undefined
+
+    edit(path, change)
+    as_syntax([path], syntax)
+    raw = path.read_bytes()
+    assert by_walk(raw) == by_pydicom(raw)
+    assert series_of(tmp_path).load().image.shape == (6, 5, 4)
+
+
 MUTATIONS = st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 255)), min_size=1, max_size=4)
 
 
