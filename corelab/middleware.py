@@ -136,7 +136,7 @@ class ContentSecurityPolicyMiddleware:
         return response
 
 
-#: A sign-in ends after so long without a press: sites, and those who work in the lab all day.
+#: A sign-in ends after so long without use: sites, and those who work in the lab all day.
 IDLE_S = 30 * 60
 IDLE_STAFF_S = 60 * 60
 #: The session is written at most this often, not at every press.
