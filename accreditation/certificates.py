@@ -16,6 +16,8 @@ from qc.reports import TEMPLATE as REPORT
 from qc.reports.blocks import moment_words
 
 TEMPLATE = Path(__file__).with_name("typst") / "certificate.typ"
+#: Conditions of more characters are set smaller, and the page closer.
+FULL_FROM = 240
 MARK = Path(settings.BASE_DIR) / "corelab" / "static" / "corelab" / "mark.svg"
 
 
@@ -52,10 +54,11 @@ def build_context(certificate: Certificate) -> dict[str, Any]:
             ["Reconstruction", scope["reconstruction"]],
             ["Its settings", scope["fingerprint"] or "not registered"],
             ["Standard", f"{scope['standard_title']} – {scope['edition']}"],
-            ["Holds for", _trial_words(scope)],
+            ["Trial", _trial_words(scope)],
             ["Programme", f"{scope['programme_title']} ({scope['programme']})"],
         ],
         "conditions": certificate.conditions or "None.",
+        "is_full": len(certificate.conditions) > FULL_FROM,
         "signatures": [_signature(one, zone) for one in (proposal, approval) if one is not None],
         "address": check_address(certificate.number),
         "qr_alt": f"QR code of the address {check_address(certificate.number)}",
@@ -76,16 +79,16 @@ def render_pdf(context: dict[str, Any], certificate: Certificate) -> bytes:
 
 
 def qr_svg(address: str) -> bytes:
-    """Return the QR code of an address as SVG: error correction M, four modules of quiet ground."""
+    """Return the QR code of an address as SVG, error correction M; the white page around it is its quiet ground."""
     made = io.BytesIO()
-    segno.make_qr(address, error="m").save(made, kind="svg", xmldecl=False, border=4, dark="#16202B", light="#FFFFFF")
+    segno.make_qr(address, error="m").save(made, kind="svg", xmldecl=False, border=0, dark="#16202B", light="#FFFFFF")
     return made.getvalue()
 
 
 def _trial_words(scope: dict[str, str]) -> str:
     if not scope["trial"]:
-        return "every trial that asks for this standard (general)"
-    return f"trial {scope['trial']} – {scope['trial_title']}"
+        return "general: every trial that asks for this standard"
+    return f"{scope['trial']} – {scope['trial_title']}"
 
 
 def _signature(decision: Decision, zone: str) -> dict[str, str]:

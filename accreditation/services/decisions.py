@@ -23,17 +23,27 @@ from corelab.models import Clearance, Role, User
 from corelab.models.signatures import Meaning
 from qc import analysis
 
+#: Characters that fit the page whatever the letters.
+CONDITIONS_MAX = 600
+
 audit.catalogue({"decision.sign": "A person signed a decision about a case."})
 
 
 @transaction.atomic
 def case_propose(*, case_id: UUID, actor: User, password: str, shown_digest: str, conditions: str = "") -> Decision:
-    """Propose to accredit, by a signature."""
+    """Propose to accredit, by a signature.
+
+    Raises
+    ------
+    Refused
+        A requirement is missing, the person is of the site, or ``CONDITIONS-LONG``.
+    """
     shown = _read(case_id, actor, "propose", shown_digest)
     case = shown.case
     statement = f"I have reviewed the evidence of {case} and recommend accreditation."
+    conditions = _conditions(conditions)
     move(case, "propose", actor=actor, standing=shown.standing)
-    return _sign(shown, password, statement, {"conditions": conditions.strip()})
+    return _sign(shown, password, statement, {"conditions": conditions})
 
 
 @transaction.atomic
@@ -135,22 +145,24 @@ def case_approve(
     Raises
     ------
     Refused
-        ``VALID-DAYS``: the days are in no order, begin in the past, or last longer than the programme gives.
+        ``VALID-DAYS``: the days are in no order, begin in the past, or last longer than the programme gives;
+        ``CONDITIONS-LONG``; a requirement is missing, or the person had another part in the case.
     """
     shown = _read(case_id, actor, "approve", shown_digest)
     case = shown.case
     _check_has_it(case, actor)
     _check_days(case, valid_from, valid_until, shown.today)
+    conditions = _conditions(conditions)
     statement = f"I approve the accreditation of {case} from {day_words(valid_from)} to {day_words(valid_until)}."
     signed = {
         "valid_from": valid_from.isoformat(),
         "valid_until": valid_until.isoformat(),
-        "conditions": conditions.strip(),
+        "conditions": conditions,
     }
     move(case, "approve", actor=actor, standing=shown.standing, valid_from=valid_from, valid_until=valid_until)
     decision = _sign(shown, password, statement, signed)
     certificate = certificate_issue(
-        case, decision, valid_from=valid_from, valid_until=valid_until, conditions=conditions.strip()
+        case, decision, valid_from=valid_from, valid_until=valid_until, conditions=conditions
     )
     move(case, "issue", actor=None, evidence={"certificate": certificate.number}, approver=None, action_text="")
     return decision
@@ -224,6 +236,17 @@ def _check_days(case: Case, valid_from: date, valid_until: date, today: date) ->
     longest = longest_validity(programmes.load(case.programme), facts, valid_from, today)
     if valid_until > longest:
         raise Refused(f"The programme lets it hold to {day_words(longest)} at most.", code="VALID-DAYS")
+
+
+def _conditions(text: str) -> str:
+    """Return conditions as one paragraph that fits the certificate's one page."""
+    words = " ".join(text.split())
+    if len(words) > CONDITIONS_MAX:
+        raise Refused(
+            f"Conditions stand on a certificate of one page: {CONDITIONS_MAX} characters at most.",
+            code="CONDITIONS-LONG",
+        )
+    return words
 
 
 #: In which role each decision is signed, and what the signature means.

@@ -11,6 +11,7 @@ import pytest
 from accreditation import services
 from accreditation.certificates import build_context, check_address, qr_svg, render_pdf
 from corelab import storage
+from corelab.errors import Refused
 from tests.accreditation.scenes import UK, Scene, certificate_of, fresh
 from tests.qc.kit import call, work
 
@@ -78,9 +79,22 @@ def test_pdf_when_it_is_opened_then_every_word_of_it_is_there_on_one_page(certif
 def test_pdf_when_everything_is_long_then_it_is_still_one_page(clock, tmp_path):
     scene = Scene(name="The hospital with the longest name that a register of eighty letters can take, and")
     case = scene.taken()
-    scene.approve(case, conditions="A condition that goes on for some while. " * 12)
+    scene.approve(case, conditions="WIDE WORDS\n" * 54)
     certificate = certificate_of(case)
     assert "longest name" in text_of(render_pdf(build_context(certificate), certificate), tmp_path)
+
+
+def test_conditions_when_they_would_not_fit_the_page_then_they_are_refused_before_anything_is_signed(clock):
+    scene = Scene()
+    case = scene.reviewing()
+    with pytest.raises(Refused) as refused:
+        scene.propose(case, conditions="x" * 601)
+    assert refused.value.code == "CONDITIONS-LONG"
+    scene.propose(case)
+    call(services.case_take_second, actor=scene.approver, case_id=case.pk)
+    with pytest.raises(Refused):
+        scene.approve(fresh(case), conditions="x" * 601)
+    assert fresh(case).state == "SECOND_REVIEW"
 
 
 def test_pdf_when_it_is_made_again_then_the_bytes_are_the_same_and_it_is_tagged(certificate):
@@ -132,8 +146,8 @@ def test_qr_when_it_is_drawn_then_it_is_svg_without_any_script_and_the_same_each
     assert drawn == qr_svg("https://petlab.example.org/check/PET-2026-1001/")
 
 
-def test_qr_when_it_is_printed_then_it_has_its_quiet_ground():
+def test_qr_when_it_is_printed_then_its_modules_can_be_told_apart():
     drawn = qr_svg("https://petlab.example.org/check/PET-2026-1001/").decode()
-    size = int(re.search(r'width="(\d+)"', drawn)[1])
-    assert (size - 8) % 4 == 1, "a symbol of 4·version + 17 modules with four quiet ones on each side"
-    assert 'fill="#FFFFFF"' in drawn or 'fill="#fff"' in drawn
+    modules = int(re.search(r'width="(\d+)"', drawn)[1])
+    assert (modules - 17) % 4 == 0, "a symbol has 17 modules and four for each version"
+    assert 25 / modules > 0.5, "mm, each"
