@@ -41,10 +41,11 @@ from phantoms.dicom_series import list_files, pixels, stack
 from phantoms.results import Owner
 from phantoms.suv import reference, timing
 from phantoms.suv.catalogue import CATALOGUE
-from qc import analysis, checklists, states, wording
+from qc import analysis, checklists, conformance, protocols, states, wording
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS_PAGE = "phantoms/README.md"
+RULES_PAGE = "docs/conformance.md"
 USER_PAGES = ("site", "core-lab", "trial-manager", "administrator")
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -204,7 +205,38 @@ def render_checklists() -> str:
     return table(("method", "looked for"), rows)
 
 
+def render_rules() -> str:
+    """Return every rule with what it claims, does and needs."""
+    kinds = {conformance.PATIENT: "patients", conformance.ALL_KINDS: "all"}
+    rows = [
+        (
+            f"`{one.id}`",
+            one.title,
+            wording.SEVERITY_WORDS[one.severity].lower(),
+            kinds[one.applies_to],
+            ", ".join(f"`{needed}`" for needed in one.needs) or "–",
+            one.attributes or "–",
+            one.source,
+        )
+        for _, one in sorted(conformance.RULES.items())
+    ]
+    return table(("id", "claim", "at worst", "asked of", "needs", "attributes", "source"), rows)
+
+
+def render_lymphoma() -> str:
+    """Return the limits of the template with where each comes from."""
+    limits = protocols.parse(protocols.TEMPLATES["lymphoma"]).limits
+    rows = [
+        (f"`{name}`", what, one.words or "–", one.best or "–", one.provenance, one.source)
+        for name, (what, _) in protocols.LIMITS.items()
+        if (one := limits.get(name)) is not None
+    ]
+    return table(("limit", "of", "accepted", "without a warning", "mark", "source"), rows)
+
+
 MADE: dict[tuple[str, str], Callable[[], str]] = {
+    (RULES_PAGE, "rules"): render_rules,
+    (RULES_PAGE, "lymphoma"): render_lymphoma,
     ("ARCHITECTURE.md", "states"): lambda: render_moves(states.SUBMISSION),
     ("ARCHITECTURE.md", "case-moves"): lambda: render_moves(workflow.CASE),
     ("ARCHITECTURE.md", "programmes"): render_programmes,

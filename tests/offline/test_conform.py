@@ -16,6 +16,7 @@ import pytest
 from phantoms import dicom_series, digital
 from qc import analysis, protocols
 from tests.offline.conftest import ROOT
+from tests.test_docs import RULES_PAGE, codes_in, rows_of
 
 DOCUMENT = protocols.template("lymphoma")
 #: The crops of a public GE collection that have an injection date on the day after the scan.
@@ -103,6 +104,23 @@ def test_conform_when_the_injection_is_dated_after_the_scan_then_it_is_questione
         assert dates["outcome"] == "PASS"
     assert findings["ING-11"]["outcome"] == "WARN"  # cropped, so not the scanner's own
     assert findings["ACQ-03"]["outcome"] == "FAIL"
+
+
+def test_page_when_it_explains_the_whole_body_then_its_outcomes_are_the_commands(shared_data):
+    found = judged(shared_data / "patient_ge" / "STS_001_bqml")
+    written = {codes_in(rule)[0]: outcome for rule, outcome, _ in rows_of(RULES_PAGE, "whole-body")}
+    assert written == {id_: one["outcome"] for id_, one in found.items() if one["outcome"] != "PASS"}
+
+
+def test_page_when_it_lists_the_crops_then_dates_and_outcomes_are_the_commands(shared_data):
+    rows = []
+    for name in ("STS_001", *CROPS):
+        folder = "patient_ge/STS_001_gml" if name == "STS_001" else f"patient_gml/{name}"
+        found = judged(shared_data / folder)
+        injection, scan = found["AD-01"]["observed"].removeprefix("injection ").split(", scan ")
+        minutes = float(found["TIM-01"]["observed"].removesuffix(" min"))
+        rows.append([name, scan, injection, found["AD-01"]["outcome"], f"{minutes:g}", found["TIM-01"]["outcome"]])
+    assert rows_of(RULES_PAGE, "crops") == rows
 
 
 def test_conform_when_there_is_no_injection_date_then_it_is_not_silently_used(shared_data):
