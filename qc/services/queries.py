@@ -19,7 +19,6 @@ from qc import selectors
 from qc.conformance import RULES
 from qc.deadlines import query_due_on
 from qc.models import Query, QueryMessage, Run, Submission
-from qc.models.submissions import Kind
 from qc.services.moves import move
 from qc.states import QUERY, QueryState
 from qc.wording import subject_of
@@ -41,16 +40,13 @@ MOST_TITLE, MOST_TEXT = 160, 4_000
 # --- what rules draft ------------------------------------------------------------------------
 
 
-def findings_for_site(submission: Submission, run: Run) -> list[dict[str, Any]]:
+def findings_for_site(submission: Submission) -> list[dict[str, Any]]:
     """Return what the site is to answer, the gravest first: its own findings that exclude the scan or need an answer.
 
     Of a phantom only how it arrived and whether it can be measured: what was measured is said after the review.
     """
-    found = [*submission.check_findings, *selectors.repairable_findings(submission)]
-    if submission.kind == Kind.PATIENT:
-        found += run.result.get("findings", [])
     mine: dict[str, dict[str, Any]] = {}
-    for one in found:
+    for one in selectors.repairable_findings(submission):
         is_open = one["outcome"] in (Outcome.FAIL, Outcome.WARN, Outcome.NOT_EVALUABLE)
         if is_open and one.get("owner") == Owner.SITE.value and one["severity"] in ("exclude", "query"):
             mine.setdefault(one["id"], one)
@@ -66,7 +62,12 @@ def drafted_title(findings: Sequence[Mapping[str, Any]]) -> str:
 
 def drafted_text(findings: Sequence[Mapping[str, Any]]) -> str:
     """Return the question in the words of the rules: what was seen, then what the site is to do."""
-    parts = [" ".join(filter(None, (one["message"], one["next_step"]))) for one in findings]
+    parts, steps = [], set()
+    for one in findings:
+        # One step can mend several things; it is said once.
+        step = "" if one["next_step"] in steps else one["next_step"]
+        steps.add(step)
+        parts.append(" ".join(filter(None, (one["message"], step))))
     if len(parts) == 1:
         return parts[0][:MOST_TEXT]
     return "\n\n".join(f"{number}. {part}" for number, part in enumerate(parts, start=1))[:MOST_TEXT]
@@ -85,7 +86,7 @@ def run_follow(run: Run, submission: Submission) -> None:
     """
     if submission.is_dry_run or submission.current_run_id != run.pk:
         return
-    findings = findings_for_site(submission, run)
+    findings = findings_for_site(submission)
     asked_about: set[str] = set()
     if submission.answers is not None:
         asked_about = {one["id"] for one in submission.answers.findings}

@@ -129,9 +129,15 @@ def _citation(key: str) -> str:
     return f"{standard.title}. {standard.edition}. {standard.citation}"
 
 
-def sort_findings(*sources: Iterable[Mapping[str, Any]]) -> SortedFindings:
-    """Sort findings by who acts next, the worst first; what passed is only counted."""
-    unique = {(one["id"], one["message"]): one for source in sources for one in source}
+def sort_findings(of_run: Iterable[Mapping[str, Any]], of_arrival: Iterable[Mapping[str, Any]] = ()) -> SortedFindings:
+    """Sort findings by who acts next, the worst first; what passed is only counted.
+
+    What a rule says in the run is the last word on what the arrival said.
+    """
+    of_run = list(of_run)
+    said = {one["id"] for one in of_run if one["outcome"] in OPEN_OUTCOMES}
+    before = [one for one in of_arrival if one["id"] not in said]
+    unique = {(one["id"], one["message"]): one for one in (*before, *of_run)}
     rest = [one for one in unique.values() if one["outcome"] not in {Outcome.PASS, Outcome.REPORT_ONLY}]
     rest.sort(key=lambda one: _rank(one["outcome"]))
     groups = [

@@ -105,7 +105,7 @@ def _review_page(
         "checklist": selectors.checklist_of(run),
         "pictures": [*first, *others],
         "sentence": sentence_of(submission.headline),
-        "found": results.sort_findings(submission.check_findings, run.result.get("findings", [])),
+        "found": results.sort_findings(run.result.get("findings", []), submission.check_findings),
         "table": results.numbers(run.result, submission.standard),
         "suv_blocks": suv_blocks(run.result, report_meta(report)) if report is not None else [],
     }

@@ -225,7 +225,7 @@ def _staff_context(request: HttpRequest, submission: Any) -> dict[str, Any]:
     run = next((one for one in runs if one.pk == submission.current_run_id), None)
     is_staff = access.sees_everything(request.user)
     context = _common_context(request, submission, run)
-    found = results.sort_findings(submission.check_findings, context["result"].get("findings", []))
+    found = results.sort_findings(context["result"].get("findings", []), submission.check_findings)
     verdict, is_proposed = shown_verdict(submission, sees_proposed=is_staff)
     return context | {
         "is_staff": is_staff,

@@ -450,3 +450,25 @@ def test_question_when_its_scan_is_withdrawn_then_it_stays_readable_and_says_so(
     assert asked.state == "OPEN"
     assert asked.messages.get().text == f"{asked.submission} was withdrawn by the site."
     assert selectors.query_for(sender, asked.number) == asked
+
+
+# --- what rules ask, and what the arrival and the SUV say of the same ------------------------------
+
+
+def test_draft_when_a_rule_says_what_the_suv_says_then_it_is_asked_once_with_one_step(patient, seen, measured):
+    step = "Enter the weight from the scan day."
+    without = finding("SUV-01", "NOT_EVALUABLE", severity="exclude", message="SUV was not worked out.")
+    weight = finding("PAT-01", "NOT_EVALUABLE", severity="exclude", message="The weight is missing.")
+    seen(weight | {"next_step": step}, without | {"next_step": step})
+    refused = {"code": "SUV-NO-WEIGHT", "detail": "The weight is missing.", "attribute": None, "next_step": step}
+    measured.result |= {"suv": measured.result["suv"] | {"refused": refused}}
+    analyse(send(patient))
+    query = Query.objects.get()
+    assert [one["id"] for one in query.findings] == ["PAT-01", "SUV-01"]
+    assert query.text.count(step) == 1
+
+
+def test_repairable_when_rules_ask_something_of_the_site_then_it_is_seen_before_the_review(patient, seen, measured):
+    seen(finding("TIM-01", severity="exclude"), finding("REC-07", owner="core_lab"), finding("ING-07", severity="info"))
+    analyse(send(patient))
+    assert [one["id"] for one in selectors.repairable_findings(patient)] == ["TIM-01"]
