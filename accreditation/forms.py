@@ -127,7 +127,7 @@ class DecisionForm(forms.Form):
     conditions = forms.CharField(
         label="Conditions",
         required=False,
-        max_length=2_000,
+        max_length=600,
         help_text="They stand in the certificate.",
         widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}),
     )

@@ -21,6 +21,7 @@ from accreditation.workflow import CaseState as C
 from corelab import access, panels
 from corelab import selectors as registry
 from corelab.panels import Panel, SearchGroup, SearchHit, Task, WorkPage, WorkQuery, WorkRow
+from phantoms import standards
 from qc.deadlines import add_working_days
 
 KIND = "case"
@@ -145,7 +146,7 @@ def _work_row(case: Any, view: str, user: Any) -> WorkRow:
     return WorkRow(
         number=str(case),
         url=f"{detail_url(case)}?from={view}",
-        what=f"case {case.scanner}, {case.reconstruction}",
+        what=f"Case {standards.load(case.standard).title}, {case.scanner}, {case.reconstruction}",
         site=str(case.scanner.site),
         trial=str(case.trial or ""),
         due_on=due_on_of(case),
@@ -250,7 +251,13 @@ def of_home(request: HttpRequest) -> Iterator[Panel]:
     mine = registry.scanners_visible_to(request.user).filter(site__in=access.site_ids_of(request.user), is_active=True)
     groups = scanning.scans_for(request.user, mine)
     if groups:
-        context = {"title": "May we scan", "groups": groups, "next": _next_date(request), "starts": True}
+        context = {
+            "title": "May we scan",
+            "groups": groups,
+            "next": _next_date(request),
+            "starts": True,
+            "names_scanner": True,
+        }
         yield Panel(template="accreditation/_panel_may_scan.html", context=context, order=10)
 
 
@@ -272,7 +279,7 @@ def of_scanner(request: HttpRequest, scanner: Any) -> Iterator[Panel]:
     """Yield for what a scanner may be used, and its cases."""
     groups = scanning.scans_for(request.user, [scanner])
     is_own = scanner.site_id in access.site_ids_of(request.user)
-    context = {"title": "May it scan", "groups": groups, "next": None, "starts": is_own}
+    context = {"title": "May it scan", "groups": groups, "next": None, "starts": is_own, "names_scanner": False}
     yield Panel(template="accreditation/_panel_may_scan.html", context=context, order=10)
     cases = selectors.cases_visible_to(request.user).filter(scanner=scanner)
     listed = list(cases[: PANEL_ROWS + 1])
@@ -283,7 +290,7 @@ def of_scanner(request: HttpRequest, scanner: Any) -> Iterator[Panel]:
             "total": len(listed) if len(listed) <= PANEL_ROWS else cases.count(),
             "all_url": f"{reverse('accreditation:case-list')}?scanner={scanner.pk}",
         },
-        order=20,
+        order=40,
     )
 
 

@@ -558,8 +558,14 @@ def certificate_state(number: str, day: date | None = None) -> CertificateState 
         replaced_by=row.replaced_by.number if row.replaced_by else "",
         digest=row.decision.signature.digest,
         pdf_sha256=row.stored.sha256 if row.stored else "",
-        scope={name: row.scope.get(name, "") for name in _PUBLIC} | {"serial_ending": row.scope.get("serial", "")[-3:]},
+        scope={name: row.scope.get(name, "") for name in _PUBLIC}
+        | {"serial_ending": _ending(row.scope.get("serial", ""))},
     )
+
+
+def _ending(serial: str) -> str:
+    """Return the end of a serial number: three characters at most, and never more than half of it."""
+    return serial[len(serial) - min(3, len(serial) // 2) :]
 
 
 def _word(row: Any, day: date) -> tuple[CertificateWord, date | None]:

@@ -52,7 +52,7 @@ _FOR_LAB: Mapping[C, Status] = {
     C.RECEIPT_CHECK: Status("waiting-lab", "Receipt check", "Check the receipt"),
     C.INCOMPLETE: Status("waiting-site", "Incomplete", "The site completes it."),
     C.ANALYSIS_RUNNING: Status("waiting-site", "Collecting evidence", "The site sends what is missing."),
-    C.PHYSICIST_REVIEW: Status("waiting-lab", "Waits for a physicist", "Propose"),
+    C.PHYSICIST_REVIEW: Status("waiting-lab", "Waits for a physicist", "Decide"),
     C.CORRECTIVE_ACTION_REQUIRED: Status("waiting-site", "Corrective action", "The site acts and sends again."),
     C.PASS_RECOMMENDED: Status("waiting-lab", "Proposed", "Take for the second signature"),
     C.SECOND_REVIEW: Status("waiting-lab", "Second signature", "2nd signature"),

@@ -165,6 +165,10 @@ class SearchGroup:
     all_url: str = ""
 
 
+#: On a scanner's page panels with a smaller order stand before what the register says.
+AFTER_THE_REGISTER = 30
+
+
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """A part of a page: a template with its context; the template brings its own ``<section class="panel">``."""

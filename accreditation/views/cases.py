@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from accreditation import programmes, selectors, services
 from accreditation.forms import DECISIONS, CaseForm
-from accreditation.requirements import LACKING, Requirement, RequirementState
+from accreditation.requirements import Requirement, RequirementState, lacking
 from accreditation.sending import SEND_WORDS, kinds_of, send_url
 from accreditation.status import case_clearance, certificate_words, status_for_lab, status_for_site, steps_of
 from accreditation.views.moves import actions_of, get_or_post
@@ -190,7 +190,7 @@ def case_detail(request: HttpRequest, number: int) -> HttpResponse:
         "attempt_words": attempt_words(case),
         "open_rows": [row for row in rows if row["state"] != RequirementState.MET],
         "met_rows": [row for row in rows if row["state"] == RequirementState.MET],
-        "requirements_title": requirements_title(rows),
+        "requirements_title": requirements_title(found),
         "actions": actions,
         "says": says(case, actions, status.next, is_site=is_site),
         "decisions": [_decision(one) for one in selectors.decisions_of(case)],
@@ -266,12 +266,12 @@ def _requirement(case: Any, one: Requirement, kind: str, today: date, may_send: 
 
 def _piece(piece: Any) -> dict[str, str]:
     url = reverse("qc:submission-detail", args=[piece.submission.removeprefix("S-")])
-    return {"words": f"{piece.submission} {piece.run}".strip(), "url": url}
+    return {"submission": piece.submission, "run": piece.run, "url": url}
 
 
-def requirements_title(rows: list[dict[str, Any]]) -> str:
-    """Say how much is missing."""
-    missing = sum(row["state"] in LACKING for row in rows)
+def requirements_title(found: Iterable[Requirement]) -> str:
+    """Say how much is missing, the approval itself not counted."""
+    missing = len(lacking(found))
     return "Requirements" if not missing else f"Requirements: {missing} missing"
 
 

@@ -48,7 +48,7 @@ def _facts(scope: dict[str, str]) -> list[tuple[str, str]]:
             "Reconstruction",
             f"{scope['reconstruction']}: {scope['fingerprint']}" if scope["fingerprint"] else scope["reconstruction"],
         ),
-        ("Standard", f"{scope['standard_title']}, edition {scope['edition']}"),
+        ("Standard", f"{scope['standard_title']} ({scope['edition']})"),
         ("Trial", scope["trial"] or "general"),
         ("Programme", scope["programme_title"]),
     ]

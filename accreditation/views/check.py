@@ -48,6 +48,7 @@ def certificate_check(request: HttpRequest, number: str) -> HttpResponse:
         "question": "Check another one",
         "answer": answer_of(state) if state else None,
         "facts": _facts(state) if state else [],
+        "digest": state.digest if state else "",
         "replaced_by": state.replaced_by if state else "",
     }
     return render(request, "accreditation/certificate_check.html", context, status=200 if state else 404)
@@ -56,16 +57,16 @@ def certificate_check(request: HttpRequest, number: str) -> HttpResponse:
 def _facts(state: Any) -> list[tuple[str, str]]:
     scope = state.scope
     place = ", ".join(part for part in (scope["site"], scope["city"], scope["country"]) if part)
+    ending = f", serial ending {scope['serial_ending']}" if scope["serial_ending"] else ""
     return [
         ("Site", place),
-        ("Scanner", f"{scope['manufacturer']} {scope['model']}, serial ending {scope['serial_ending']}"),
+        ("Scanner", f"{scope['manufacturer']} {scope['model']}{ending}"),
         ("Tracer", scope["tracer"]),
-        ("Standard", f"{scope['standard_title']}, edition {scope['edition']}"),
+        ("Standard", f"{scope['standard_title']} ({scope['edition']})"),
         ("Trial", scope["trial"] or "general"),
         ("Given from", day(state.valid_from)),
         ("To", day(state.valid_until)),
         ("Issued by", settings.SITE_NAME),
-        ("Digest of what was signed", state.digest),
     ]
 
 

@@ -119,7 +119,7 @@ def _decide_page(request: HttpRequest, desk: _Desk, form: DecisionForm, *, statu
         "form": form,
         "offs": desk.offs,
         "rows": rows,
-        "requirements_title": requirements_title(rows),
+        "requirements_title": requirements_title(desk.found),
         "proposal": _proposal(desk.case) if "approve" in desk.offered else None,
         **names_of(desk.case),
     }

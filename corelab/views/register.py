@@ -159,6 +159,7 @@ def site_edit(request: HttpRequest, code: str) -> HttpResponse:
 def scanner_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a scanner and its reconstructions, and what packages above have to say about it."""
     scanner = selectors.scanner_for(request.user, pk)
+    found = panels.panels("scanner", request, scanner)
     return render(
         request,
         "corelab/scanner_detail.html",
@@ -166,7 +167,9 @@ def scanner_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "scanner": scanner,
             "crumbs": _site_crumbs(scanner.site),
             "reconstructions": selectors.reconstructions_visible_to(request.user).filter(scanner=scanner),
-            "panels": panels.panels("scanner", request, scanner),
+            # What it may be used for comes before how it reconstructs.
+            "first_panels": [panel for panel in found if panel.order < panels.AFTER_THE_REGISTER],
+            "panels": [panel for panel in found if panel.order >= panels.AFTER_THE_REGISTER],
             "may_edit": access.is_administrator(request.user),
             "may_audit": selectors.sees_audit(request.user),
         },

@@ -48,7 +48,7 @@ def queries_of(act) -> int:
 @pytest.mark.parametrize(
     ("road", "needed", "next_step"),
     [
-        ("reviewing", {"proposer", "physicist"}, "Propose"),
+        ("reviewing", {"proposer", "physicist"}, "Decide"),
         ("proposed", {"approver"}, "Take for the second signature"),
         ("taken", {"approver"}, "2nd signature"),
         ("collecting", set(), ""),

@@ -112,6 +112,14 @@ def test_check_when_read_then_no_person_and_of_the_serial_only_the_end(scene, ce
         assert person.email not in page
 
 
+@pytest.mark.parametrize(("serial", "shown"), [("60421987", "987"), ("4711", "11"), ("12", "2"), ("1", "")])
+def test_check_when_a_serial_is_short_then_at_most_half_of_it_is_shown(certificate, serial, shown):
+    Certificate.objects.filter(pk=certificate.pk).update(scope=certificate.scope | {"serial": serial})
+    page = checked(certificate.number)
+    assert (f"serial ending {shown}<" if shown else "Phantom 1<") in page
+    assert ("serial ending" in page) == bool(shown)
+
+
 def test_check_when_no_certificate_has_the_number_then_says_what_to_look_at(scene):
     page = checked("PET-2O26-0001", 404)
     assert "No certificate has this number" in page
