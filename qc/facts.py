@@ -7,16 +7,17 @@ of several attributes has a name of its own. None, or an empty tuple, is what th
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from phantoms.nuclides import by_half_life, nuclide_name
 from phantoms.suv.header import Injection, SeriesHeader, parse_datetime, parse_time
-from phantoms.suv.reference import read_clock
+from phantoms.suv.reference import DAY_S, read_clock, shifted
 
 if TYPE_CHECKING:
     from phantoms.dicom_series import Instance, Scan, Series
@@ -71,14 +72,17 @@ class Syringe:
     residual_mbq: float = 0.0
     residual_at: datetime | None = None
 
-    def net_mbq(self, injected_at: datetime, half_life_s: float) -> float:
-        """Return what was injected, decayed to the injection, MBq.
+    def net_mbq(self, injected_at: datetime, half_life_s: float) -> float | None:
+        """Return what was injected, decayed to the injection, MBq; None where the times are not of one day.
 
         ``A(t_inj) = A_pre · 2^(−(t_inj − t_pre)/T½) − A_post · 2^((t_post − t_inj)/T½)``
         """
         waited_s = (injected_at - self.assayed_at).total_seconds()
         left_s = ((self.residual_at or injected_at) - injected_at).total_seconds()
-        return self.assayed_mbq * 2.0 ** (-waited_s / half_life_s) - self.residual_mbq * 2.0 ** (left_s / half_life_s)
+        if max(abs(waited_s), abs(left_s)) > DAY_S:
+            return None
+        decay, growth = math.exp2(-waited_s / half_life_s), math.exp2(left_s / half_life_s)
+        return self.assayed_mbq * decay - self.residual_mbq * growth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,15 +277,15 @@ def _says_volume(first: Instance) -> bool:
 def _times(said: SeriesHeader) -> dict[str, Any]:
     clock = read_clock(said)
     starts = [at for at in clock.acquired if at is not None]
-    frames = [one.ActualFrameDuration for one in said.slices if one.ActualFrameDuration]
+    frames = [ms for one in said.slices if (ms := one.ActualFrameDuration) is not None and ms > 0]
     last_end = None
     if starts and frames:
-        last_start = max(starts)
+        after_ms = max(frames)
         offsets_ms = [one.FrameReferenceTime for one in said.slices if one.FrameReferenceTime is not None]
         if len(set(starts)) == 1 and offsets_ms:
             # Some exports repeat one acquisition time while FrameReferenceTime grows from bed to bed.
-            last_start += timedelta(milliseconds=max(offsets_ms) - min(offsets_ms))
-        last_end = last_start + timedelta(milliseconds=max(frames))
+            after_ms += max(offsets_ms) - min(offsets_ms)
+        last_end = shifted(max(starts), after_ms / 1000)
     return {
         "series_at": clock.series,
         "first_frame_at": clock.earliest,
@@ -291,6 +295,7 @@ def _times(said: SeriesHeader) -> dict[str, Any]:
 
 
 _ALIGNED = 1e-3  # direction cosines written with few digits differ by less
+_FARTHEST_MM = 1e5  # a slice that lies farther off lies nowhere
 
 
 def _heights(instances: Sequence[Instance]) -> dict[str, Any]:
@@ -304,7 +309,7 @@ def _heights(instances: Sequence[Instance]) -> dict[str, Any]:
             for orientation in set(orientations)
             for given, wanted in zip(orientation, axial, strict=True)
         )
-    known = [height for height in heights if height is not None]
+    known = [height for height in heights if height is not None and abs(height) <= _FARTHEST_MM]
     return {"positions_mm": tuple(sorted(known)) if len(known) == len(heights) else (), "is_axial": is_axial}
 
 
@@ -338,9 +343,10 @@ def _text(header: Mapping[str, Any], keyword: str) -> str:
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 # --- the reconstruction ---------------------------------------------------------------------------------------------

@@ -237,11 +237,13 @@ def parse_registry(document: Any) -> tuple[Registered, ...]:
 
 def _scanner(row: Mapping[str, Any]) -> Registered:
     profiles = tuple(Profile(**profile) for profile in row["reconstructions"])
-    clearances = tuple(
-        ClearanceSpan(**{key: _day(value) if key.endswith("_on") else value for key, value in clearance.items()})
-        for clearance in row["clearances"]
-    )
+    clearances = tuple(map(_clearance, row["clearances"]))
     return Registered(**dict(row) | {"reconstructions": profiles, "clearances": clearances})
+
+
+def _clearance(row: Mapping[str, Any]) -> ClearanceSpan:
+    read: dict[str, Any] = {key: _day(value) if key.endswith("_on") else value for key, value in row.items()}
+    return ClearanceSpan(**read)
 
 
 def _day(text: str | None) -> date | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from phantoms.nuclides import NUCLIDES
+from phantoms.suv.reference import DAY_S, shifted
 from qc.conformance.engine import Inputs
 from qc.facts import Syringe
 from qc.protocols import ScanDayValues
@@ -50,7 +51,7 @@ def site_injection_at(inputs: Inputs) -> datetime | None:
     if written is None or scan_at is None:
         return None
     at = datetime.combine(scan_at.date(), written.time())
-    return at if at <= scan_at else at - timedelta(days=1)
+    return at if at <= scan_at else shifted(at, -DAY_S)
 
 
 def half_life_s(inputs: Inputs) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from qc.conformance import quantities
@@ -75,4 +76,4 @@ def _drifts(inputs: Inputs) -> list[dict[str, str]]:
 
 
 def _rounded(value: float | None, places: int) -> float | None:
-    return None if value is None else round(value, places)
+    return None if value is None or not math.isfinite(value) else round(value, places)

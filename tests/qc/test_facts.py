@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pydicom
 import pytest
 
 from phantoms import dicom_series, digital
-from qc import facts
+from qc import analysis, facts, protocols
 from qc.facts import Reconstruction, facts_of, fingerprint_of, read_reconstruction
 from tests.qc.conformance.scans import FACTS
 
@@ -193,3 +194,50 @@ def test_facts_when_nothing_was_chosen_then_only_the_files_are_counted(tmp_path)
     (folder / "notes.txt").write_text("not an image")
     found = read(folder)
     assert (found.files, found.unreadable_files, found.series, found.slices) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"FrameReferenceTime": "1E300"},
+        {"ActualFrameDuration": "-5"},
+        {"ActualFrameDuration": "2147483647", "FrameReferenceTime": "9E15"},
+        {"ImagePositionPatient": ["0", "0", "1E300"]},
+        {"PixelSpacing": ["1E100", "1E100"]},
+        {"PatientWeight": "1E-300"},
+        {"SeriesDate": "00010101", "AcquisitionDate": "00010101"},
+        {"SeriesDate": "99991231", "AcquisitionDate": "99991231"},
+        {"NumberOfSlices": 65535, "NumberOfTimeSlices": 65535},
+        {"ReconstructionMethod": "999999999999i9s"},
+        {"ConvolutionKernel": "GAUSS99999999999"},
+    ],
+    ids=lambda changed: " ".join(f"{name}={value}" for name, value in changed.items()),
+)
+def test_rules_when_a_header_holds_what_cannot_be_then_they_answer_all_the_same(copy, changed) -> None:
+    for number, file in enumerate(sorted(copy.iterdir())):
+        dataset = pydicom.dcmread(file)
+        for keyword, value in changed.items():
+            if keyword != "ImagePositionPatient" or number == 0:
+                setattr(dataset, keyword, value)
+        dataset.save_as(file)
+    asked = {
+        "protocol": {"version": 1, "document": protocols.TEMPLATES["lymphoma"]},
+        "registry": {"scanners": []},
+        "values": {"injected_mbq": 1e308, "injected_at": "9999-12-31T23:59", "residual_mbq": 1e308, "weight_kg": 1e-308}
+        | {"residual_at": "0001-01-01T00:00"},
+        "date_offset_days": -(10**9),
+    }
+    request = analysis.Request(method="patient", conformance=asked)
+    result = analysis.conform_files(dicom_series.list_files(copy), request).json
+    assert {one["id"] for one in result["findings"]} >= {"TIM-01", "ING-06", "SUV-01"}
+    json.dumps(result, allow_nan=False)
+
+
+def test_syringe_when_a_value_is_no_number_then_it_is_not_there(copy) -> None:
+    for file in copy.iterdir():
+        dataset = pydicom.dcmread(file)
+        block = dataset.private_block(0x0009, "GEMS_PETD_01", create=True)
+        block.add_new(0x38, "FL", float("nan"))
+        block.add_new(0x39, "DT", "20260302092500.00")
+        dataset.save_as(file)
+    assert read(copy).syringe is None
