@@ -186,6 +186,11 @@ def parse(programme_id: str, document: Mapping[str, Any]) -> Programme:
         (made.counted_from not in {"valid_from", *(one.id for one in made.requirements)}, "counts from nothing known"),
         (len({one.id for one in made.requirements}) < len(made.requirements), "has a requirement twice"),
         (any(one.kind not in KINDS for one in made.requirements), "asks for a kind that nothing is"),
+        (
+            any(bool(one.accepts) == (one.kind == "transfer") for one in made.requirements),
+            "accepts nothing",
+        ),
+        (any(one.accepts - {"PASS", "WARN"} for one in made.requirements), "accepts what no physicist passed"),
         (any(one.every and made.windows is None for one in made.requirements), "waits for windows and has none"),
     ):
         if is_wrong:

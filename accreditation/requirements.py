@@ -239,10 +239,11 @@ def _signed(programme: Programme, need: Needed, facts: Facts, today: date) -> Re
     waiting = [one for one in facts.in_hand if one.kind == need.kind]
     change = max(facts.changes, key=lambda one: one.seen_on, default=None)
     decisive = _decisive(need, _counting(need, facts, today))
-    if decisive is None:
+    if change is not None and (decisive is None or not _is_judged(need, decisive)):
         earlier = _decisive(need, _counting(need, facts, today, in_spite_of_change=True))
-        if change is not None and earlier is not None and earlier.verdict in need.accepts:
+        if earlier is not None and earlier.verdict in need.accepts:
             return _changed(programme, need, facts, change, earlier, waiting, today)
+    if decisive is None:
         return _absent(need, facts, waiting)
     if decisive.verdict not in need.accepts:
         return _not_passed(need, decisive, waiting)
@@ -266,8 +267,12 @@ def _counting(need: Needed, facts: Facts, today: date, *, in_spite_of_change: bo
 
 def _decisive(need: Needed, runs: list[Piece]) -> Piece | None:
     """Return the run that decides: one that could not be judged says nothing against an earlier one that could."""
-    judged = [one for one in runs if one.verdict in need.accepts or one.verdict == _FAIL]
+    judged = [one for one in runs if _is_judged(need, one)]
     return next(iter(judged), next(iter(runs), None))
+
+
+def _is_judged(need: Needed, piece: Piece) -> bool:
+    return piece.verdict in need.accepts or piece.verdict == _FAIL
 
 
 def _absent(need: Needed, facts: Facts, waiting: list[InHand]) -> Requirement:
@@ -299,43 +304,65 @@ def _changed(
     waiting: list[InHand],
     today: date,
 ) -> Requirement:
-    """Say how a requirement stands whose evidence is older than a change of the scanner."""
-    by = change.seen_on + timedelta(days=programme.change_days)
+    """Say how a requirement stands whose evidence is older than a change of the scanner.
+
+    Days are given only to what is certified, and only while it would stand without the change.
+    """
     whom = "core_lab" if waiting else "site"
-    if facts.certificate and programme.change_does == "new_evidence" and today <= by:
-        words = f"{change.words}. Scan it again and send it by {day_words(by)}."
-        return _made(need, R.ENDING, words, whom, evidence=(earlier,), valid_to=by, due_on=by, scan_from=change.seen_on)
-    if waiting:
+    if facts.certificate and programme.change_does == "new_evidence":
+        before = _passed(programme, need, earlier, waiting, today)
+        if before.state in LACKING:
+            return before
+        by = change.seen_on + timedelta(days=programme.change_days)
+        by = by if before.valid_to is None else min(by, before.valid_to)
+        if today <= by:
+            words = f"{change.words}. Scan it again and send it by {day_words(by)}."
+            days = {"valid_to": by, "scan_from": change.seen_on, "due_on": by}
+            return _made(need, R.ENDING, words, whom, evidence=(earlier,), **days)
+        if any(one.sent_on <= by for one in waiting):
+            words = f"{change.words}. {waiting[0].submission} is being measured and reviewed."
+            return _made(need, R.WAITING, words, whom)
+    if waiting and not facts.certificate:
         words = f"{change.words}. {waiting[0].submission} is being measured and reviewed."
-        in_time = facts.certificate and programme.change_does == "new_evidence" and waiting[0].sent_on <= by
-        return _made(need, R.WAITING if in_time or not facts.certificate else R.NOT_MET, words, whom)
+        return _made(need, R.WAITING, words, whom)
     return _made(need, R.NOT_MET, f"{change.words}. Scan it again: what was shown before holds no more.", whom)
 
 
 def _passed(programme: Programme, need: Needed, decisive: Piece, waiting: list[InHand], today: date) -> Requirement:
     """Say how a requirement stands whose newest run passed: until when, and what comes next."""
-    verdict = _VERDICT_WORDS[decisive.verdict]
-    said = f"{verdict}, scanned {day_words(decisive.scanned_on)}."
+    said = f"{_VERDICT_WORDS[decisive.verdict]}, scanned {day_words(decisive.scanned_on)}."
     scan_from, due_on, until = _next(programme, need, decisive)
-    days = {"evidence": (decisive,), "valid_to": until, "scan_from": scan_from, "due_on": due_on}
-    if until is None or due_on is None or scan_from is None or today < scan_from:
-        ahead = f" Next: by {day_words(due_on)}." if due_on else ""
-        return _made(need, R.MET, said + ahead, **days)
-    newer = [one for one in waiting if one.sent_on >= scan_from]
-    if newer:
-        words = f"{said} The next, {newer[0].submission}, is being measured and reviewed."
+
+    def stands(state: RequirementState, words: str, with_whom: str = "") -> Requirement:
+        return _made(
+            need,
+            state,
+            f"{said}{words}",
+            with_whom,
+            evidence=(decisive,),
+            valid_to=until,
+            scan_from=scan_from,
+            due_on=due_on,
+        )
+
+    if until is None or due_on is None or scan_from is None:
+        return stands(R.MET, "")
+    due = day_words(due_on)
+    if today < scan_from:
+        return stands(R.MET, f" Next: by {due}.")
+    if newer := [one for one in waiting if one.sent_on >= scan_from]:
+        words = f" The next, {newer[0].submission}, is being measured and reviewed."
         if today <= until:
-            return _made(need, R.ENDING, words, "core_lab", **days)
+            return stands(R.ENDING, words, "core_lab")
         # What came in time suspends nobody because a review takes long.
         in_time = any(one.sent_on <= until for one in newer)
-        return _made(need, R.WAITING if in_time else R.NOT_MET, words, "core_lab", **days)
+        return stands(R.WAITING if in_time else R.NOT_MET, words, "core_lab")
     if today <= due_on:
-        words = f"{said} The next may be scanned now; send it by {day_words(due_on)}."
-        return _made(need, R.ENDING, words, "site", **days)
+        return stands(R.ENDING, f" The next may be scanned now; send it by {due}.", "site")
     if today <= until:
-        words = f"{said} The next was due by {day_words(due_on)}; without it nothing holds after {day_words(until)}."
-        return _made(need, R.ENDING, words, "site", **days)
-    return _made(need, R.NOT_MET, f"{said} The next was due by {day_words(due_on)} and has not come.", "site", **days)
+        words = f" The next was due by {due}; without it nothing holds after {day_words(until)}."
+        return stands(R.ENDING, words, "site")
+    return stands(R.NOT_MET, f" The next was due by {due} and has not come.", "site")
 
 
 def _next(programme: Programme, need: Needed, decisive: Piece) -> tuple[date | None, date | None, date | None]:
@@ -350,5 +377,25 @@ def _next(programme: Programme, need: Needed, decisive: Piece) -> tuple[date | N
     return None, None, None
 
 
-def _made(need: Needed, state: RequirementState, reason: str, with_whom: str = "", **days: object) -> Requirement:
-    return Requirement(id=need.id, title=need.title, state=state, reason=reason, with_whom=with_whom, **days)  # type: ignore[arg-type]
+def _made(
+    need: Needed,
+    state: RequirementState,
+    reason: str,
+    with_whom: str,
+    *,
+    valid_to: date | None = None,
+    evidence: tuple[Piece, ...] = (),
+    scan_from: date | None = None,
+    due_on: date | None = None,
+) -> Requirement:
+    return Requirement(
+        id=need.id,
+        title=need.title,
+        state=state,
+        reason=reason,
+        with_whom=with_whom,
+        valid_to=valid_to,
+        evidence=evidence,
+        scan_from=scan_from,
+        due_on=due_on,
+    )

@@ -269,6 +269,29 @@ def test_change_when_the_new_phantom_failed_then_the_days_do_not_help():
     assert stands(EARL, Facts(runs=runs, changes=(CHANGE,), certificate="PET-2026-1001"), TODAY).state == NOT_MET
 
 
+def test_change_when_the_window_ends_before_the_days_do_then_the_window_decides():
+    late = replace(CHANGE, seen_on=date(2026, 5, 20))
+    facts = Facts(runs=(piece("cylinder", date(2026, 3, 2)),), changes=(late,), certificate="PET-2026-1001")
+    assert stands(EARL, facts, date(2026, 5, 30)).due_on == date(2026, 5, 30)
+    assert stands(EARL, facts, date(2026, 5, 31)).state == NOT_MET
+
+
+def test_change_when_the_new_phantom_could_not_be_judged_then_the_days_still_count():
+    runs = (piece("cylinder", date(2026, 3, 2)), piece("cylinder", date(2026, 3, 5), "NOT_EVALUABLE", number=2))
+    facts = Facts(runs=runs, changes=(CHANGE,), certificate="PET-2026-1001")
+    assert stands(EARL, facts, TODAY).state == ENDING
+    assert stands(UK, facts, TODAY).state == NOT_MET
+
+
+def test_change_when_the_new_phantom_came_in_time_then_nobody_is_suspended_while_it_is_reviewed():
+    sent = InHand(kind="cylinder", submission="S-9", sent_on=date(2026, 4, 2))
+    facts = Facts(
+        runs=(piece("cylinder", date(2026, 3, 2)),), changes=(CHANGE,), in_hand=(sent,), certificate="PET-2026-1001"
+    )
+    assert stands(EARL, facts, date(2026, 4, 10)).state == WAITING
+    assert stands(UK, facts, date(2026, 4, 10)).state == NOT_MET
+
+
 # --- the next accreditation -------------------------------------------------------------------
 
 
