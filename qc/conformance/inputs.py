@@ -49,7 +49,8 @@ def inputs_of(facts: SubmissionFacts, suv: SuvResult | None, kind: str, asked: M
         clearances=registered.clearances if registered else None,
         scanned_on=scanned_on(facts, asked.get("date_offset_days")),
         trial=scope.get("trial") or (protocol.trial if protocol else None),
-        standard=scope.get("standard") or (protocol.standard if protocol else None),
+        # Which standard a scanner must be cleared under is the trial's to say; one that says none takes any.
+        standard=protocol.standard if protocol else scope.get("standard"),
     )
 
 

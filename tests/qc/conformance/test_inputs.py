@@ -36,7 +36,7 @@ def inputs(facts=FACTS, *, scanners=(SCANNER, OTHER), **asked):
 def test_inputs_when_everything_is_given_then_scanner_and_reconstruction_are_found() -> None:
     found = inputs(scope={"trial": "TRIAL-1", "standard": "earl2_18f", "reconstruction": "PSF+TOF 2 mm"})
     assert (found.registered.serial, found.profile.name) == ("60421", "PSF+TOF 2 mm")
-    assert (found.trial, found.standard, found.scanned_on) == ("TRIAL-1", "earl2_18f", scans.SCANNED_ON)
+    assert (found.trial, found.scanned_on) == ("TRIAL-1", scans.SCANNED_ON)
 
 
 def test_inputs_when_nothing_is_given_then_nothing_is_known() -> None:
@@ -47,6 +47,18 @@ def test_inputs_when_nothing_is_given_then_nothing_is_known() -> None:
 def test_trial_when_only_the_protocol_names_it_then_it_is_taken() -> None:
     found = inputs(protocol={"version": None, "document": DOCUMENT | {"trial": "T-9", "standard": "earl1_18f"}})
     assert (found.trial, found.standard) == ("T-9", "earl1_18f")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        ({"version": 1, "document": DOCUMENT | {"standard": "earl2_18f"}}, "earl2_18f"),
+        ({"version": 1, "document": DOCUMENT}, None),  # any will do
+        (None, "earl1_18f"),
+    ],
+)
+def test_standard_when_the_protocol_speaks_then_a_submissions_own_does_not_count(protocol, expected) -> None:
+    assert inputs(protocol=protocol, scope={"standard": "earl1_18f"}).standard == expected
 
 
 @pytest.mark.parametrize(
