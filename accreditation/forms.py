@@ -176,9 +176,12 @@ class DecisionForm(forms.Form):
         return [(radio, DECISIONS[str(radio.data["value"])][1]) for radio in self["decision"]]
 
     def asks_for(self) -> list[tuple[Any, str]]:
-        """Return the fields of the offered decisions, each with the decisions that ask for it."""
+        """Return the fields of the offered decisions, each with the decisions that ask for it; for the page alone."""
         wanted = {key: DECISIONS[key][2] for key in self.offered}
         names = dict.fromkeys(name for fields in wanted.values() for name in fields if name in self.fields)
+        for name in names:
+            # Which decision is chosen says whether a field must be filled; where it is asked for it is not optional.
+            self.fields[name].required = name in self._MISSING
         return [(self[name], " ".join(key for key, fields in wanted.items() if name in fields)) for name in names]
 
     def clean(self) -> dict[str, Any]:
