@@ -77,7 +77,7 @@ class SortedFindings:
 
     groups: Sequence[OwnedFindings] = field(default_factory=list)
     nobody: Sequence[Mapping[str, Any]] = field(default_factory=list)
-    passed: int = 0
+    passed: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
 def tabs(result: Mapping[str, Any], deciding: str, chosen: str) -> list[Against]:
@@ -130,7 +130,7 @@ def _citation(key: str) -> str:
 
 
 def sort_findings(of_run: Iterable[Mapping[str, Any]], of_arrival: Iterable[Mapping[str, Any]] = ()) -> SortedFindings:
-    """Sort findings by who acts next, the worst first; what passed is only counted.
+    """Sort findings by who acts next, the worst first; what passed is folded away.
 
     What a rule says in the run is the last word on what the arrival said.
     """
@@ -147,7 +147,13 @@ def sort_findings(of_run: Iterable[Mapping[str, Any]], of_arrival: Iterable[Mapp
     ]
     owned = {owner for owner, _ in OWNERS}
     nobody = [one for one in rest if one.get("owner") not in owned]
-    return SortedFindings(groups, nobody, len(unique) - len(rest))
+    passed = [one for one in unique.values() if one["outcome"] in {Outcome.PASS, Outcome.REPORT_ONLY}]
+    return SortedFindings(groups, nobody, passed)
+
+
+def worst_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return findings with the gravest outcome first, else in their order."""
+    return sorted(findings, key=lambda one: _rank(one["outcome"]))
 
 
 def _rank(outcome: str) -> int:

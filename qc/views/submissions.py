@@ -250,7 +250,7 @@ def _site_context(request: HttpRequest, submission: Any) -> dict[str, Any]:
     context = _common_context(request, submission, run)
     findings = context["result"].get("findings", [])
     verdict, is_proposed = shown_verdict(submission, sees_proposed=False)
-    repairable = selectors.repairable_findings(submission)
+    repairable = results.worst_first(selectors.repairable_findings(submission))
     return context | {
         "verdict": verdict,
         "is_proposed": is_proposed,
