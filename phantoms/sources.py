@@ -16,6 +16,7 @@ from phantoms.errors import AnalysisRefused
 MAX_ZIP_RATIO = 50
 MAX_ZIP_BYTES = 8 * 1024**3
 MAX_FILES = 50_000
+MAX_DICTIONARY_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -142,4 +143,21 @@ def _members(path: Path, max_ratio: int, max_bytes: int, max_files: int) -> list
 
 
 def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    if member.compress_type == zipfile.ZIP_LZMA:
+        _check_dictionary(archive, member)
     return cast("BinaryIO", archive.open(member))
+
+
+def _check_dictionary(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Refuse an LZMA member before its dictionary is made, which may be declared as 4 GB.
+
+    A zip writes version and length before the properties, of which the last four bytes are the dictionary's size.
+    Source: APPNOTE.TXT 6.3.10, 5.8.8.
+    """
+    with Path(archive.filename or "").open("rb") as packed:
+        packed.seek(member.header_offset + 26)
+        lengths = packed.read(4)
+        packed.seek(int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little"), os.SEEK_CUR)
+        head = packed.read(9)
+    if len(head) < 9 or int.from_bytes(head[5:], "little") > MAX_DICTIONARY_BYTES:
+        raise zipfile.BadZipFile("an LZMA dictionary larger than any that is made for images")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
 from phantoms.dicom_series.attributes import ATTRIBUTES, find_attributes
@@ -19,6 +19,7 @@ from phantoms.errors import AnalysisRefused
 IMPLICIT_LITTLE, EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 FAST_SYNTAXES = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE})
 PREFIX = b"DICM"
+_HEAD_START, _HEAD_LENGTH = 128 + len(PREFIX), b"\x02\x00\x00\x00UL\x04\x00"
 
 #: What is read of a file to get past its header, and what a deflated file may unpack to, header and pixels. A PET
 #: header has some 10 kB, with vendors' blocks 1 MB; a plane of the largest matrix that is measured has 16 MB.
@@ -93,6 +94,7 @@ class HeaderReader:
     def __init__(self) -> None:
         self._templates: list[_Template] = []
         self._first_bytes = _CHUNK_BYTES
+        self._last_head: _FileHead | None = None
 
     def read(self, file: BinaryIO) -> Elements:
         """Read the header of a DICOM file that stands at its start; it is left open, at some position.
@@ -125,8 +127,10 @@ class HeaderReader:
             Stands behind it.
         """
         try:
-            meta, start = _walk_meta(data)
-            syntax = _meta_text(meta, 0x00020010)
+            meta = self._last_head and self._last_head.again(data)
+            if meta is None:
+                meta = self._last_head = _FileHead.walk(data)
+            syntax, start = meta.syntax, meta.end
             if syntax not in FAST_SYNTAXES:
                 return None
             values, head, at, kind = self._repeated(data, start, syntax) or self._walked(data, file, start, syntax)
@@ -136,8 +140,8 @@ class HeaderReader:
         return Elements(
             values=values,
             syntax=syntax,
-            media_class=_meta_text(meta, 0x00020002),
-            media_instance=_meta_text(meta, 0x00020003),
+            media_class=meta.media_class,
+            media_instance=meta.media_instance,
             has_pixels=has_pixels,
             pixel_offset=pixel_offset,
             pixel_bytes=pixel_bytes,
@@ -200,6 +204,62 @@ def pixel_place(head: bytes, start: int, *, is_explicit: bool) -> tuple[bool, in
     if length == _UNDEFINED or (is_explicit and head[4:6] not in {b"OW", b"OB"}):
         return True, None, None
     return True, start + size, length
+
+
+@dataclass(frozen=True)
+class _FileHead:
+    """A file's own head, group 0002, up to the byte `end`; `before` and `after` surround the instance's UID in it."""
+
+    syntax: str
+    media_class: str
+    media_instance: str
+    end: int
+    before: bytes
+    after: bytes
+
+    @classmethod
+    def walk(cls, data: bytes) -> _FileHead:
+        """Read the head at the start of a file."""
+        places: dict[int, _Place] = {}
+        end = _HEAD_START
+        while data[end : end + 2] == b"\x02\x00":
+            place = _element(data, end, True)
+            places[place.tag] = place
+            end = place.end
+        # pydicom goes by the declared length of the head, so a head that differs from it is left to pydicom.
+        length = places.get(0x00020000)
+        if length and (length.end != _HEAD_START + 12 or _UINT(data, length.start)[0] != end - length.end):
+            raise Unusual
+
+        def text(tag: int) -> str:
+            return _head_text(data[places[tag].start : places[tag].end]) if tag in places else ""
+
+        uid = places.get(0x00020003)
+        return cls(
+            syntax=text(0x00020010),
+            media_class=text(0x00020002),
+            media_instance=text(0x00020003),
+            end=end,
+            before=data[_HEAD_START + 12 : uid.start - 2] if uid and length else b"",
+            after=data[uid.end : end] if uid and length else b"",
+        )
+
+    def again(self, data: bytes) -> _FileHead | None:
+        """Read the head of another file, where nothing but the instance's UID differs."""
+        start = _HEAD_START + 12
+        if not self.before or not data.startswith(_HEAD_LENGTH, _HEAD_START):
+            return None
+        end = start + int.from_bytes(data[start - 4 : start], "little")
+        uid_start, uid_end = start + len(self.before) + 2, end - len(self.after)
+        if not (data.startswith(self.before, start) and data.startswith(self.after, uid_end)):
+            return None
+        if int.from_bytes(data[uid_start - 2 : uid_start], "little") != uid_end - uid_start:
+            return None
+        return replace(self, media_instance=_head_text(data[uid_start:uid_end]), end=end)
+
+
+def _head_text(raw: bytes) -> str:
+    return raw.decode("ascii", "replace").replace("\0", "").strip(" ")
 
 
 # --- what repeats -------------------------------------------------------------------------------------------------
@@ -405,25 +465,6 @@ def _walk_top(data: bytes, file: BinaryIO, position: int, *, is_explicit: bool) 
             return data, places
         places.append(place)
         last, position = place.tag, place.end
-
-
-def _walk_meta(data: bytes) -> tuple[dict[int, bytes], int]:
-    """Return the elements of the file's own head, group 0002, and the position after them."""
-    meta: dict[int, bytes] = {}
-    position = len(PREFIX) + 128
-    while data[position : position + 2] == b"\x02\x00":
-        place = _element(data, position, True)
-        meta[place.tag] = data[place.start : place.end]
-        position = place.end
-    # pydicom goes by the declared length of the head, so a head that differs from it is left to pydicom.
-    declared = meta.get(0x00020000)
-    if declared is not None and (len(declared) != 4 or int.from_bytes(declared, "little") != position - 144):
-        raise Unusual
-    return meta, position
-
-
-def _meta_text(meta: dict[int, bytes], tag: int) -> str:
-    return meta.get(tag, b"").decode("ascii", "replace").replace("\0", "").strip(" ")
 
 
 def _element(data: bytes, position: int, is_explicit: bool, depth: int = 0) -> _Place:

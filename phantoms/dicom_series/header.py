@@ -230,7 +230,7 @@ def facts_of(read: Elements) -> InstanceFacts:
     if not facts["sop_instance_uid"]:
         raise AnalysisRefused("ING-01", "A DICOM file without an object in it: it has no identity (0008,0018).")
     # Cut to what a database column holds, two of these could look like one.
-    if max(len(facts[name]) for name in _UIDS) > MAX_UID_LENGTH:
+    if max(map(len, map(facts.__getitem__, _UIDS))) > MAX_UID_LENGTH:
         raise AnalysisRefused("ING-01", "A DICOM file with a UID of more than 64 characters, which none may have.")
     syntax, lossy = read.syntax, facts["is_lossy"]
     facts["is_lossy"] = lossy == "01" or syntax in LOSSY_SYNTAXES or (syntax in MAYBE_LOSSY_SYNTAXES and not lossy)

@@ -114,11 +114,15 @@ def numbers(value: Any, count: int) -> tuple[float, ...]:
 
 def number(value: Any) -> float | None:
     """Return one finite number, or None."""
+    if isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else None
     found = numbers(value, 1)
     return found[0] if found else None
 
 
 def integer(value: Any) -> int | None:
     """Return one number without its fraction, or None."""
+    if isinstance(value, int):
+        return value
     found = number(value)
     return None if found is None else int(found)

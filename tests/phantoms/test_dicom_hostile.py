@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -180,3 +181,39 @@ def test_read_header_when_a_uid_is_longer_than_a_uid_may_be_then_it_is_refused(t
     edit(path, lambda one: setattr(one, keyword, LONG_UID + "4"))
     assert refused(path).code == "ING-01"
     assert [one.code for one in read_scan([path]).ignored] == ["ING-01"]
+
+
+def test_zip_when_a_member_declares_a_huge_lzma_dictionary_then_it_is_left_out_before_memory_is_taken(tmp_path) -> None:
+    path = written(tmp_path / "scan")[0]
+    zipped = tmp_path / "scan.zip"
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("IM1", path.read_bytes())
+        archive.writestr("IM2", path.read_bytes())
+    assert [one.slices for one in read_scan(list_files(zipped)).series] == [1]
+    raw = bytearray(zipped.read_bytes())
+    with zipfile.ZipFile(zipped) as archive:
+        start = archive.getinfo("IM1").header_offset + 30 + len("IM1")
+    raw[start + 5 : start + 9] = (0xFFFFFFFF).to_bytes(4, "little")
+    zipped.write_bytes(raw)
+    scan = read_scan(list_files(zipped))
+    assert [(one.path, one.code) for one in scan.ignored] == [("IM1", "ING-01")]
+    assert [one.slices for one in scan.series] == [1]
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"])
+def test_read_header_when_it_lists_more_items_than_any_then_it_is_refused(tmp_path: Path, syntax: str) -> None:
+    path = written(tmp_path)[0]
+    raw = path.read_bytes()
+    at = raw.index(b"\xe0\x7f\x10\x00OW")
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * (elements_module.MAX_ITEMS + 100)
+    path.write_bytes(raw[:at] + b"\x00\x52\x29\x92SQ\0\0" + len(items).to_bytes(4, "little") + items + raw[at:])
+    if syntax.endswith("99"):
+        start = raw.index(b"\x08\x00\x08\x00CS")
+        packed = zlib.compress(path.read_bytes()[start:])[2:-4]
+        head = raw[:start].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
+        head = head.replace(b"UI\x14\x001.2.840.10008.1.2.1.99", b"UI\x16\x001.2.840.10008.1.2.1.99")
+        path.write_bytes(
+            head[:140] + (int.from_bytes(head[140:144], "little") + 2).to_bytes(4, "little") + head[144:] + packed
+        )
+    assert refused(path).code == "ING-01"
+    assert "items" in refused(path).detail
