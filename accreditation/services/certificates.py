@@ -100,7 +100,9 @@ def clearances_end(case: Case, ending: Clearance.Ending, reason: str) -> None:
     Days that are over keep what they were. In the caller's transaction.
     """
     today = today_at(case.scanner.site)
-    standing = case.certificates.filter(withdrawn_on__isnull=True, valid_until__gte=today)
+    standing = case.certificates.filter(withdrawn_on__isnull=True, valid_until__gte=today).exclude(
+        replaced_by__valid_from__lte=today
+    )
     if ending == Clearance.Ending.SUSPENDED:
         standing = standing.filter(suspended_on__isnull=True, replaced_by__isnull=True)
     column, action = (

@@ -523,6 +523,19 @@ def test_reaccredit_when_it_is_approved_then_the_new_certificate_takes_the_place
     ]
 
 
+def test_reaccredit_when_the_new_certificate_is_withdrawn_then_the_old_one_stays_replaced(clock):
+    scene = Scene()
+    case = renewing(scene, clock)
+    scene.signed("nema_iq")
+    collect(case)
+    scene.propose(fresh(case))
+    call(services.case_take_second, actor=scene.approver, case_id=case.pk)
+    scene.approve(fresh(case))
+    call(services.case_withdraw, actor=scene.sender, case_id=case.pk, reason="The scanner is sold.")
+    assert selectors.certificate_state("PET-2026-1001").word == "REPLACED"
+    assert selectors.certificate_state("PET-2027-1001").word == "WITHDRAWN"
+
+
 def test_reaccredit_when_it_is_refused_then_what_was_still_certified_is_withdrawn(clock):
     scene = Scene()
     case = renewing(scene, clock)
