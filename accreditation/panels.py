@@ -31,10 +31,12 @@ PANEL_ROWS = 8
 STEP_WORKING_DAYS = 5
 #: The next step is the lab's, the site's, the workers'.
 WITH_LAB = frozenset({C.SUBMITTED, C.RECEIPT_CHECK, C.PHYSICIST_REVIEW, C.PASS_RECOMMENDED, C.SECOND_REVIEW})
-WITH_SITE = frozenset({C.INCOMPLETE, C.CORRECTIVE_ACTION_REQUIRED, C.ANALYSIS_RUNNING})
+WITH_SITE = frozenset({C.INCOMPLETE, C.CORRECTIVE_ACTION_REQUIRED, C.ANALYSIS_RUNNING, C.SUSPENDED})
 RUNNING = frozenset({C.SIGNED, C.RESUBMITTED, C.REACCREDITATION})
 #: A site has to act on the case itself, not on one of its requirements.
 ASKS_SITE = frozenset({C.DRAFT, C.INCOMPLETE, C.CORRECTIVE_ACTION_REQUIRED})
+#: What was given ends or has ended: the site begins the next, or reads why.
+ENDING = frozenset({C.DUE_SOON, C.EXPIRED, C.SUSPENDED})
 _NUMBER = re.compile(r"C-?(\d{1,18})", re.IGNORECASE)
 
 
@@ -205,8 +207,9 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
     """Yield what a site's cases ask of it: their own next step first, then what they still need, the next due first."""
     needed: dict[str, Task] = {}
     for case in _own_cases(request):
-        if case.state in ASKS_SITE:
+        if case.state in ASKS_SITE | ENDING:
             yield _case_task(case)
+        if case.state in ASKS_SITE:
             continue
         kinds = kinds_of(case)
         for one in _own_requirements(request).get(case.pk, []):
@@ -220,18 +223,25 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
     yield from sorted(needed.values(), key=lambda task: task.due_on or date.max)
 
 
+#: What a site does about a case itself, verb first.
+_CASE_TASKS = {
+    C.DRAFT: "Send the application {case}",
+    C.INCOMPLETE: "Complete {case} and send it again",
+    C.CORRECTIVE_ACTION_REQUIRED: "Do what {case} asks",
+    C.SUSPENDED: "Read why {case} is suspended",
+    C.EXPIRED: "Accredit again: {case} has expired",
+    C.DUE_SOON: "Accredit again: {case} ends soon",
+}
+
+
 def _case_task(case: Any) -> Task:
-    scope = f"{case.scanner}, {case.reconstruction}, {case.trial or 'general'}"
-    if case.state == C.DRAFT:
-        return Task(text=f"Send the application {case}", url=detail_url(case), hint=scope, state="needs-you")
-    if case.state == C.INCOMPLETE:
-        return Task(text=f"Complete {case} and send it again", url=detail_url(case), hint=scope, state="needs-you")
+    due_on = {C.CORRECTIVE_ACTION_REQUIRED: case.deadline_on, C.DUE_SOON: case.valid_until}.get(C(case.state))
     return Task(
-        text=f"Do what {case} asks",
+        text=_CASE_TASKS[C(case.state)].format(case=case),
         url=detail_url(case),
-        hint=f"{scope}: corrective action, attempt {case.attempt}",
+        hint=f"{case.scanner}, {case.reconstruction}, {case.trial or 'general'}",
         state="needs-you",
-        due_on=case.deadline_on,
+        due_on=due_on,
     )
 
 

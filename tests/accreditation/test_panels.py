@@ -10,13 +10,14 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accreditation import panels, scanning
+from accreditation import panels, scanning, services
 from accreditation.models import Case
 from accreditation.workflow import CaseState as C
 from corelab import panels as places
 from corelab.models import Role
 from tests import factories
 from tests.accreditation.scenes import EARL, UK, Scene, certificate_of, days
+from tests.qc.kit import call
 
 pytestmark = pytest.mark.django_db
 
@@ -176,6 +177,21 @@ def test_tasks_when_a_correction_is_asked_for_then_it_comes_with_its_deadline(sc
     scene.require_action(case)
     (task,) = tasks(scene)
     assert (task.text, task.due_on) == (f"Do what {case} asks", datetime.date(2026, 3, 24))
+
+
+def test_tasks_when_it_is_suspended_then_the_site_is_told_to_read_why(scene):
+    case = scene.accredited()
+    call(services.case_suspend, actor=scene.approver, case_id=case.pk, reason="The detector was repaired.")
+    assert [task.text for task in tasks(scene)] == [f"Read why {case} is suspended"]
+    (row,) = work(scene.physicist, "waiting-for-sites").rows
+    assert (row.number, row.next_step) == (str(case), "Suspended")
+
+
+def test_tasks_when_its_end_is_near_then_the_next_accreditation_is_to_be_begun(scene):
+    case = scene.accredited()
+    Case.objects.filter(pk=case.pk).update(state=C.DUE_SOON)
+    (task,) = tasks(scene)
+    assert (task.text, task.due_on) == (f"Accredit again: {case} ends soon", case.valid_until)
 
 
 def test_tasks_when_the_lab_asks_then_there_is_nothing_of_other_sites(scene):
