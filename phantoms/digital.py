@@ -276,6 +276,7 @@ def patient_like(
     fwhm_mm: float = 7.0,
     cov: float = 0.10,
     liver_suv: float = 2.2,
+    uptake_s: float = 4800.0,
     beds: int = 4,
     shape_zyx: tuple[int, int, int] = (110, 168, 168),
     spacing_zyx_mm: Vector = (5.0, 4.07, 4.07),
@@ -285,10 +286,11 @@ def patient_like(
     """Return a torso of ellipsoids: body, lungs, heart, liver, bladder.
 
     ``weight_kg`` goes into the header (None leaves it out); ``true_weight_kg`` sets the concentrations, so that the
-    liver has ``liver_suv`` where both agree. The beds are scanned from the feet up, with their own acquisition times.
+    liver has ``liver_suv`` where both agree. ``uptake_s`` is the time from the injection to the first bed. The beds are
+    scanned from the feet up, with their own acquisition times.
     """
     grid = _Grid(shape_zyx, spacing_zyx_mm, 1)
-    times = _Times(scanned_at, 120.0, _HALF_LIFE_S["F-18"])
+    times = _Times(scanned_at, 120.0, _HALF_LIFE_S["F-18"], uptake_s)
     bqml_per_suv = dose_bq * times.decay_since_draw / (true_weight_kg * 1000)
     z, y, x = grid.axes_lps_mm
     reach = z[-1] - z[0]

@@ -9,9 +9,9 @@ import pytest
 
 from accreditation.management.commands import _demo_scans as scans
 from accreditation.management.commands._browser import Page, _Reader
+from accreditation.management.commands._demo_sendings import Sending
 from accreditation.management.commands._demo_site import Outcome as Read
 from accreditation.management.commands._demo_site import written
-from accreditation.management.commands.demo import Sending
 from phantoms import digital
 from phantoms.results import Outcome
 from qc.forms import SheetForm

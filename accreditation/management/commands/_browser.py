@@ -64,6 +64,13 @@ class Page:
                 return form
         raise PageError(f"{self.url} has no form with {', '.join(names)}.")
 
+    def form_to(self, path: str) -> Form:
+        """Return the form that goes to this path."""
+        for form in self.forms:
+            if urllib.parse.urlsplit(form.action).path == path:
+                return form
+        raise PageError(f"{self.url} has no form that goes to {path}.")
+
     def mark(self, name: str) -> str | None:
         """Return the value of an attribute such as ``data-verdict``, or None where the page has none."""
         return next((attributes[name] for attributes in self.marks if name in attributes), None)
@@ -150,13 +157,24 @@ class Browser:
         """Open a page by its path or address."""
         return self._page(self._ask("GET", path))
 
-    def submit(self, form: Form, values: Mapping[str, str] | None = None, *, press: str = "") -> Page:
-        """Fill in a form, press a button of it (or none), and return the page that follows."""
+    def fetch(self, path: str) -> bytes:
+        """Return a file by its path or address."""
+        with self._ask("GET", path) as answer:
+            return answer.read()
+
+    def submit(
+        self, form: Form, values: Mapping[str, str] | None = None, *, press: str = "", in_place: bool = False
+    ) -> Page:
+        """Fill in a form, press a button of it (or none), and return the page that follows.
+
+        ``in_place`` asks as the page's script does, for the part that changes and not for a whole page.
+        """
         filled = {**form.values, **(values or {})}
         if press:
             filled[press] = form.buttons[press]
         body = urllib.parse.urlencode(filled).encode()
-        return self._page(self._ask("POST", form.action, body, {"Content-Type": "application/x-www-form-urlencoded"}))
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} | ({"HX-Request": "true"} if in_place else {})
+        return self._page(self._ask("POST", form.action, body, headers))
 
     def sign_in(self, path: str, email: str, password: str) -> Page:
         """Sign in by the form of that page."""

@@ -9,13 +9,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from corelab import audit, services
 from corelab.models import Role, Scanner, Site, Trial, User
 from corelab.services.founding import administrator_found
 
 TRIAL = "DEMO-1"
+#: The trial whose scans are judged by a protocol and reported.
+CONFORMANCE_TRIAL = "DEMO-2"
 RECONSTRUCTION = "PSF+TOF 3i21s 4 mm"
+#: What the digital scans of the second part are drawn on.
+MATRIX, PIXEL_MM, SLICE_MM = 100, 4.0, 4.0
+KERNEL = "XYZ Gauss4.00"
 TIME_ZONE = "Europe/London"
 
 
@@ -30,19 +36,27 @@ class Account:
     password: str
 
 
-#: E-mail, printed name, role, and the site or trial it is given for.
+#: E-mail, printed name, role, and the site or the trials it is given for.
 PEOPLE = (
     ("administrator@example.org", "Administrator 1", Role.ADMINISTRATOR, ""),
     ("north@example.org", "Site user North", Role.SITE_USER, "north"),
     ("south@example.org", "Site user South", Role.SITE_USER, "south"),
+    ("west@example.org", "Site user West", Role.SITE_USER, "west"),
+    ("east@example.org", "Site user East", Role.SITE_USER, "east"),
     ("technician@example.org", "Technician 1", Role.TECHNICIAN, ""),
     ("physicist@example.org", "Physicist 1", Role.PHYSICIST, ""),
     ("approver@example.org", "Approver 1", Role.APPROVER, ""),
-    ("trial-manager@example.org", "Trial manager 1", Role.TRIAL_MANAGER, TRIAL),
-    ("monitor@example.org", "Monitor 1", Role.MONITOR, TRIAL),
+    ("trial-manager@example.org", "Trial manager 1", Role.TRIAL_MANAGER, f"{TRIAL}, {CONFORMANCE_TRIAL}"),
+    ("monitor@example.org", "Monitor 1", Role.MONITOR, f"{TRIAL}, {CONFORMANCE_TRIAL}"),
     ("auditor@example.org", "Auditor 1", Role.AUDITOR, ""),
 )
-SITES = (("north", "Site North"), ("south", "Site South"))
+SITES = (("north", "Site North"), ("south", "Site South"), ("west", "Site West"), ("east", "Site East"))
+#: Site and serial number of each scanner; all are of the make that the digital scans carry in their headers.
+SCANNERS = (("north", "1"), ("south", "2"), ("west", "3"), ("west", "4"), ("east", "5"))
+TRIALS = (
+    (TRIAL, "Demonstration trial", ("north", "south")),
+    (CONFORMANCE_TRIAL, "Demonstration of a lymphoma trial", ("south", "west")),
+)
 
 
 def accounts_in(path: Path) -> list[Account]:
@@ -72,34 +86,20 @@ def find_or_make(accounts: Sequence[Account]) -> User:
             site = Site.objects.filter(code=code).first() or services.site_add(
                 actor=administrator, code=code, name=title, time_zone=TIME_ZONE
             )
-            if not site.scanners.exists():
-                # What the digital scans carry in their headers; the other site's is of the same make.
-                scanner_find_or_make(
-                    administrator, site, "SIEMENS", "Digital PET", "1" if code == "north" else "2", "1"
-                )
             if not site.calibrators.exists():
                 services.calibrator_add(
                     actor=administrator, site=site, manufacturer="Digital", model="Well counter", serial=f"{code}-1"
                 )
-        if not Trial.objects.filter(code=TRIAL).exists():
-            services.trial_add(
-                actor=administrator,
-                code=TRIAL,
-                title="Demonstration trial",
-                sites=Site.objects.filter(code__in=dict(SITES)),
-            )
+        for code, serial in SCANNERS:
+            scanner_find_or_make(administrator, Site.objects.get(code=code), "SIEMENS", "Digital PET", serial, "1")
+        for code, title, of_sites in TRIALS:
+            if not Trial.objects.filter(code=code).exists():
+                services.trial_add(
+                    actor=administrator, code=code, title=title, sites=Site.objects.filter(code__in=of_sites)
+                )
         for email, name, role, where in PEOPLE[1:]:
-            if User.objects.filter(email=email).exists():
-                continue
-            person = services.person_invite(
-                actor=administrator,
-                email=email,
-                name=name,
-                role=role,
-                site=Site.objects.filter(code=where).first(),
-                trial=Trial.objects.filter(code=where).first(),
-            )
-            _choose_password(administrator, person, passwords[email])
+            if not User.objects.filter(email=email).exists():
+                _invite(administrator, email, name, role, where, passwords[email])
     return administrator
 
 
@@ -116,11 +116,32 @@ def scanner_find_or_make(
             services.reconstruction_add(
                 actor=administrator,
                 scanner=scanner,
-                name=method or RECONSTRUCTION,
-                method=method or "PSF+TOF 3i21s",
-                filter_fwhm_mm=None if method else Decimal("4.0"),
+                **({"name": method, "method": method} if method else _as_drawn(serial)),
             )
     return scanner
+
+
+def _as_drawn(serial: str) -> dict[str, Any]:
+    """Return the reconstruction of the digital scans; the grid of the first part's is not one, so it is left open."""
+    drawn = {"name": RECONSTRUCTION, "method": "PSF+TOF 3i21s", "filter_fwhm_mm": Decimal("4.0")}
+    grid = {"kernel": KERNEL, "matrix": MATRIX, "pixel_mm": Decimal(PIXEL_MM), "slice_mm": Decimal(SLICE_MM)}
+    return drawn if serial == "1" else drawn | grid
+
+
+def _invite(administrator: User, email: str, name: str, role: Role, where: str, password: str) -> None:
+    """Invite a person, let them choose their password, and give the same role for what else they have it for."""
+    trials = list(Trial.objects.filter(code__in=where.split(", ")).order_by("code"))
+    person = services.person_invite(
+        actor=administrator,
+        email=email,
+        name=name,
+        role=role,
+        site=Site.objects.filter(code=where).first(),
+        trial=next(iter(trials), None),
+    )
+    for trial in trials[1:]:
+        services.membership_grant(actor=administrator, person=person, role=role, trial=trial)
+    _choose_password(administrator, person, password)
 
 
 def _choose_password(administrator: User, person: User, password: str) -> None:

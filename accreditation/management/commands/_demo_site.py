@@ -11,7 +11,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from accreditation.management.commands._browser import Browser, Page, PageError
+from accreditation.management.commands._browser import Browser, Form, Page, PageError
 
 NUMBER = re.compile(r"/S-(\d+)/")
 
@@ -40,10 +40,11 @@ class Outcome:
 
 def start(browser: Browser, place: Place) -> int:
     """Answer what is sent and where it was scanned; return the draft's number."""
-    form = browser.open(reverse("qc:submission-start")).form_with("kind", "scanner")
+    asked = browser.open(reverse("qc:submission-start"))
+    form = asked.form_with("kind", "scanner")
     answers = {"kind": place.kind, "scanner": form.choice("scanner", place.scanner)}
     if place.reconstruction:
-        answers["reconstruction"] = form.choice("reconstruction", place.reconstruction)
+        answers["reconstruction"] = reconstruction_of(asked, form, answers["scanner"], place.reconstruction)
     if place.kind == "patient":
         answers |= {
             "trial": form.choice("trial", place.trial),
@@ -57,6 +58,15 @@ def start(browser: Browser, place: Place) -> int:
     return int(found[1])
 
 
+def reconstruction_of(page: Page, form: Form, scanner: str, words: str) -> str:
+    """Return the value of the option with these words that belongs to the chosen scanner."""
+    own = {about.get("value") for about in page.marks if about.get("data-scanner") == scanner}
+    for value, text in form.choices["reconstruction"].items():
+        if value in own and text.endswith(words):
+            return value
+    raise PageError(f"{page.url}: the scanner has no reconstruction {words}.")
+
+
 def fill_in_sheet(browser: Browser, number: int, sheet: Mapping[str, Any] | None) -> None:
     """Write the activity sheet; without one the page is left as it is."""
     form = browser.open(reverse("qc:submission-sheet", args=[number])).form_with("continue")
@@ -67,6 +77,8 @@ def fill_in_sheet(browser: Browser, number: int, sheet: Mapping[str, Any] | None
 
 def written(sheet: Mapping[str, Any]) -> dict[str, str]:
     """Return a sheet as a person writes it into the form: clock times to the minute, figures with a point."""
+    if "patient" in sheet:
+        return _written_patient(sheet["patient"])
     answers = {"nuclide": sheet["nuclide"], "unit": "MBq"}
     for fill in sheet["fills"]:
         what = fill["what"]
@@ -80,6 +92,23 @@ def written(sheet: Mapping[str, Any]) -> dict[str, str]:
             f"{what}-volume": _figure(fill["volume_ml"]),
         }
     return answers
+
+
+def _written_patient(values: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "date": values["injected_at"].split("T")[0],
+        "unit": "MBq",
+        "weight_kg": _figure(values["weight_kg"]),
+        "height_cm": _figure(100 * values["height_m"]),
+        "fasting_h": _figure(values["fasting_h"]),
+        "glucose": _figure(values["glucose_mmol_l"]),
+        "glucose_unit": "mmol/L",
+        "glucose_time": values["glucose_at"].split("T")[1][:5],
+        "injected": _figure(values["injected_mbq"]),
+        "injected_time": values["injected_at"].split("T")[1][:5],
+        "residual": _figure(values["residual_mbq"]),
+        "residual_time": values["residual_at"].split("T")[1][:5],
+    }
 
 
 def _figure(value: float) -> str:

@@ -1,106 +1,39 @@
-"""``manage.py demo``: starts the product and plays a site that sends scans, over HTTP as a browser does."""
+"""``manage.py demo``: starts the product and plays sites, core lab and a trial, over HTTP as their browsers do."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-import time
-import zlib
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.urls import reverse
 
 from accreditation.management.commands import _demo_people as people
 from accreditation.management.commands import _demo_scans as scans
 from accreditation.management.commands import _demo_site as site
-from accreditation.management.commands._browser import Browser, PageError
+from accreditation.management.commands._browser import PageError
+from accreditation.management.commands._demo_second import STATE_WORDS, SecondPart
+from accreditation.management.commands._demo_sendings import SITE_USER, VERDICT_WORDS, Desk, Memory, Sending
 from corelab import audit
 from corelab.embedded import Stack, set_state_aside
 from corelab.errors import DomainError
 from corelab.models import Site, User
-from phantoms import dicom_series, digital
+from phantoms import dicom_series
 from phantoms.errors import AnalysisRefused
 from qc import analysis, selectors, services
 
-#: How long the next verdict may let wait for itself.
-OUTCOME_WITHIN_S = 120.0
-SITE_USER = "north@example.org"
-PHYSICIST = "physicist@example.org"
-VERDICT_WORDS = {
-    "PASS": "Pass",
-    "WARN": "Warning",
-    "FAIL": "Fail",
-    "NOT_EVALUABLE": "Could not check",
-    "ERROR": "Our error",
-    "HELD": "Held",
-    "GIVEN_BACK": "Given back",
-}
-
-
-@dataclass
-class Sending:
-    """One scan to send, from wherever it comes.
-
-    Attributes
-    ----------
-    key : str
-        Tells it again at the next start, so that nothing is sent twice.
-    folder : Path
-        Its files; a ``sheet.json`` among them is the activity sheet and is not uploaded.
-    scan : DemoScan or None
-        What was drawn; None for files that were given.
-    """
-
-    key: str
-    name: str
-    folder: Path
-    scan: scans.DemoScan | None = None
-    number: int = 0
-    outcome: site.Outcome | None = None
-
-    @property
-    def is_as_expected(self) -> bool:
-        """Whether the verdict is the one that the truth has."""
-        return self.scan is None or (self.outcome is not None and self.outcome.verdict == self.scan.expected)
-
-    def files(self) -> dict[str, Path]:
-        """Return the files to upload by their name within the folder."""
-        if self.folder.is_file():
-            return {self.folder.name: self.folder}
-        found = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
-        found.pop("sheet.json", None)
-        return found
-
-    def sheet(self) -> dict[str, Any] | None:
-        """Return the activity sheet that lies with the files."""
-        path = self.folder / "sheet.json"
-        return json.loads(path.read_text()) if path.is_file() else None
-
-
-class Memory:
-    """What was sent at an earlier start, kept in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-
-    def note(self, key: str, **about: Any) -> None:
-        """Keep something about one scan."""
-        self.rows.setdefault(key, {}).update(about)
-        self.path.write_text(json.dumps(self.rows, indent=1))
-
 
 class Command(BaseCommand):
-    """Start everything, send five scans (or the folders given), show what came out, keep serving."""
+    """Start everything, send five scans (or the folders given), play cases and a trial, show it all, keep serving.
 
-    help = "Start the product and send five digital scans, or the folders given, as a site does in its browser."
+    ``--seed`` draws the five anew; the second part, cases and trial, stays as it is.
+    """
+
+    help = "Start the product, send five digital scans, play cases and a trial; or send the folders given."
     requires_system_checks: list[str] = []
     is_serving = False
 
@@ -108,7 +41,7 @@ class Command(BaseCommand):
         """Declare the options."""
         parser.add_argument("folders", nargs="*", type=Path, help="real DICOM to send instead")
         parser.add_argument("--exit", action="store_true", help="start fresh, end after the table; 0 if all is right")
-        parser.add_argument("--seed", type=int, help="draw new calibration errors, resolutions, poses and noise")
+        parser.add_argument("--seed", type=int, help="draw the five scans anew: calibration, resolution, pose, noise")
         parser.add_argument("--port", type=int, default=8000, help="a free one is chosen when it is taken")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -127,19 +60,28 @@ class Command(BaseCommand):
         if options["exit"] and (aside := set_state_aside()):
             self.stdout.write(f"An earlier state was moved to {aside}.")
         with Stack(port=options["port"], say=self.stdout.write) as stack:
-            self.stack = stack
             self._say(f"Serving at {stack.url} ; sending {len(sendings)} scans as a site does.", ends=True)
-            self.folder = Path(settings.VAR_DIR) / "demo"
-            self.folder.mkdir(exist_ok=True)
+            folder = Path(settings.VAR_DIR) / "demo"
+            folder.mkdir(exist_ok=True)
             accounts = people.accounts_in(Path(settings.VAR_DIR) / "demo_accounts.json")
-            self.passwords = {account.email: account.password for account in accounts}
+            passwords = {account.email: account.password for account in accounts}
             self.administrator = people.find_or_make(accounts)
-            self._send_all(sendings)
-            self._read_all(sendings)
+            self.desk = Desk(stack, passwords, Memory(folder / "sent.json"), self._say)
+            for sending in sendings:
+                self.desk.send(sending, self._place_of, self._keep_sheet if sending.scan is None else None)
+            second = None if options["folders"] else SecondPart(self.desk, folder)
+            if second is not None:
+                second.send_phantoms()
+            self.desk.read_all(sendings)
+            if second is not None:
+                second.play()
             self._print_table(sendings)
+            if second is not None:
+                self._print_second(second)
             self._print_accounts(accounts)
-            unexpected = [sending.name for sending in sendings if not sending.is_as_expected]
             if options["exit"]:
+                unexpected = [sending.name for sending in sendings if not sending.is_as_expected]
+                unexpected += second.unexpected() if second is not None else []
                 if unexpected:
                     raise CommandError(f"Not as expected: {', '.join(unexpected)}.")
                 return
@@ -163,39 +105,7 @@ class Command(BaseCommand):
             folder = Path(settings.VAR_DIR) / "demo" / series / scan.name
             yield Sending(key=f"{series}/{scan.name}", name=scan.name, folder=folder, scan=scan)
 
-    # --- the site -----------------------------------------------------------------------
-
-    def _send_all(self, sendings: list[Sending]) -> None:
-        memory = Memory(self.folder / "sent.json")
-        browser = self._browser_of(SITE_USER)
-        for sending in sendings:
-            known = memory.rows.get(sending.key, {})
-            if known and site.is_there(browser, known["number"]):
-                sending.number = known["number"]
-                if known.get("is_sent"):
-                    continue
-            self._send_one(browser, sending, memory)
-
-    def _send_one(self, browser: Browser, sending: Sending, memory: Memory) -> None:
-        if sending.scan is not None and not sending.folder.is_dir():
-            self._say(f"{sending.name}: drawing")
-            _write(sending.scan, sending.folder, sending.key)
-        if not sending.number:
-            sending.number = site.start(browser, self._place_of(sending))
-            memory.note(sending.key, number=sending.number, is_sent=False)
-        if sending.scan is not None:
-            site.fill_in_sheet(browser, sending.number, sending.sheet())
-        elif sheet := sending.sheet():
-            self._keep_sheet(sending.number, sheet)
-
-        def tell(done: int, of: int) -> None:
-            self.stack.check()
-            self._say(f"{sending.name}: {done} of {of} files sent")
-
-        site.send_files(browser, sending.number, sending.files(), tell)
-        site.send(browser, sending.number)
-        memory.note(sending.key, is_sent=True)
-        self._say(f"{sending.name}: sent as S-{sending.number}", ends=True)
+    # --- files that were given ------------------------------------------------------------
 
     def _place_of(self, sending: Sending) -> site.Place:
         if sending.scan is not None:
@@ -228,51 +138,18 @@ class Command(BaseCommand):
                 return serial
         return "1"
 
-    def _keep_sheet(self, number: int, sheet: dict[str, Any]) -> None:
+    def _keep_sheet(self, sending: Sending) -> None:
         """Keep a sheet that was written as a file: it may say what the form has no field for."""
-        person = User.objects.get(email=SITE_USER)
+        sheet, person = sending.sheet(), User.objects.get(email=SITE_USER)
+        if sheet is None:
+            return
         with audit.acting(person, role="Site user"):
-            draft = selectors.draft_for(person, number)
+            draft = selectors.draft_for(person, sending.number)
             services.sheet_save(submission_id=draft.pk, actor=person, sheet=sheet)
-
-    # --- the physicist ------------------------------------------------------------------
-
-    def _read_all(self, sendings: list[Sending]) -> None:
-        browser = self._browser_of(PHYSICIST)
-        deadline = time.monotonic() + OUTCOME_WITHIN_S
-        waiting = list(sendings)
-        while waiting:
-            self.stack.check()
-            for sending in list(waiting):
-                sending.outcome = self._outcome(browser, sending)
-                if sending.outcome is not None:
-                    waiting.remove(sending)
-                    deadline = time.monotonic() + OUTCOME_WITHIN_S
-            self._say(f"measured and reported: {len(sendings) - len(waiting)} of {len(sendings)}", ends=not waiting)
-            if waiting and time.monotonic() > deadline:
-                numbers = ", ".join(f"S-{sending.number}" for sending in waiting)
-                raise PageError(f"No outcome or no report of {numbers}; see {settings.VAR_DIR}/log/worker.log.")
-            if waiting:
-                time.sleep(0.3)
-
-    def _outcome(self, browser: Browser, sending: Sending) -> site.Outcome | None:
-        """Read what became of a scan; what the arrival check gave back is only the site's to see."""
-        try:
-            found = site.outcome(browser, sending.number)
-        except PageError as error:
-            if error.status != 404:
-                raise
-            return site.given_back(self._browser_of(SITE_USER), sending.number)
-        return found if found is None or _report(found, sending.number).is_file() or found.verdict == "HELD" else None
 
     # --- what is shown ------------------------------------------------------------------
 
-    def _browser_of(self, email: str) -> Browser:
-        browser = Browser(self.stack.url)
-        browser.sign_in(reverse("account_login"), email, self.passwords[email])
-        return browser
-
-    def _say(self, line: str, *, ends: bool = False) -> None:
+    def _say(self, line: str, ends: bool = False) -> None:
         """Show progress in one line on a terminal; elsewhere only what ends a step."""
         if self.stdout.isatty():
             self.stdout.write(f"\r\033[K{line}", ending="\n" if ends else "")
@@ -294,10 +171,36 @@ class Command(BaseCommand):
                 continue
             indent = " " * (widths[0] + 2)
             if sending.outcome.run:
-                self.stdout.write(f"{indent}{_report(sending.outcome, sending.number)}")
+                self.stdout.write(f"{indent}{sending.report}")
             self.stdout.write(f"{indent}{sending.outcome.url}")
             if sending.scan is not None:
                 self.stdout.write(f"{indent}{_truth(sending)}")
+
+    def _print_second(self, second: SecondPart) -> None:
+        self.stdout.write(f"\n{'case':<7}{'site':<7}{'state':<19}certificate, and what everybody reads of it")
+        for one in second.played:
+            state = STATE_WORDS.get(one.state, one.state.replace("_", " ").capitalize())
+            self.stdout.write(
+                f"{f'C-{one.number}':<7}{one.case.site:<7}{state:<19}"
+                f"{f'{one.certificate}: {one.answer}' if one.certificate else '–'}"
+            )
+            where = [str(one.document) if one.document else "", one.check_url, one.url]
+            word = "as expected" if one.is_as_expected else f"expected {STATE_WORDS[one.case.ends]}"
+            for line in filter(None, [*where, word]):
+                self.stdout.write(f"{'':<14}{line}")
+        self.stdout.write(f"\n{'subject':<9}{'scan':<8}{'verdict':<17}reason")
+        for sending, rules, drawn in second.subject_lines():
+            assert sending.outcome is not None  # noqa: S101 (read_all leaves none without)
+            verdict = VERDICT_WORDS.get(sending.outcome.verdict, sending.outcome.verdict)
+            self.stdout.write(
+                f"{sending.name.upper():<9}{f'S-{sending.number}':<8}{verdict:<17}{sending.outcome.reason}"
+                f"{f' [{rules}]' if rules else ''}"
+            )
+            for line in (sending.outcome.url, drawn):
+                self.stdout.write(f"{'':<17}{line}")
+        self.stdout.write(f"\nThe conformance report of {people.CONFORMANCE_TRIAL}: {second.report_words()}")
+        for path in second.files.values():
+            self.stdout.write(f"  {path}")
 
     def _print_accounts(self, accounts: list[people.Account]) -> None:
         self.stdout.write("\nSign-ins:")
@@ -305,21 +208,6 @@ class Command(BaseCommand):
         for account in accounts:
             where = f", {account.where}" if account.where else ""
             self.stdout.write(f"  {account.role:<{width}}  {account.email}  {account.password}{where}")
-
-
-def _write(scan: scans.DemoScan, folder: Path, key: str) -> None:
-    """Write a digital scan as DICOM with its sheet; half a folder of an earlier start is written over."""
-    drawn = scan.make()
-    part = folder.with_name(f"{folder.name}.part")
-    digital.write_dicom(drawn, part, seed=zlib.crc32(key.encode()))
-    if drawn.sheet is not None:
-        (part / "sheet.json").write_text(json.dumps(drawn.sheet, indent=1))
-    part.rename(folder)
-
-
-def _report(outcome: site.Outcome, number: int) -> Path:
-    """Return where the worker puts the plain PDF of a measured scan."""
-    return Path(settings.REPORT_DIR) / f"S-{number}_{outcome.run}.pdf"
 
 
 def _place(kind: str, serial: str, reconstruction: str = "") -> site.Place:
