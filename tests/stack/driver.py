@@ -40,7 +40,7 @@ def send(kind: str, fineness: str) -> dict:
         "spacing_zyx_mm": tuple(edge / fine for edge in (2.0, 3.2, 3.2)),
     }
     scan = digital.nema_iq(**grid) if kind == "nema_iq" else digital.uniform_cylinder(**grid)
-    person = _site_user()
+    person = _site_user(serial="1")
     with audit.acting(person, role="Site user"), tempfile.TemporaryDirectory() as folder:
         draft = _draft(person, kind)
         services.sheet_save(submission_id=draft.pk, actor=person, sheet=scan.sheet)
@@ -71,11 +71,14 @@ def send_to_a_lost_worker() -> dict:
     return {"number": draft.number}
 
 
-def _site_user() -> User:
-    """Make a site and a person there; other processes of the driver make others."""
+def _site_user(*, serial: str = "") -> User:
+    """Make a site with the images' scanner and a person; other processes of the driver make others, of own serial."""
     own = os.getpid()
     site = factories.site(code=f"site-{own}")
-    factories.scanner(site, serial=str(own))
+    scanner = factories.scanner(
+        site, manufacturer="SIEMENS", model="Digital PET", software="1", serial=serial or str(own)
+    )
+    scanner.reconstructions.update(method="PSF+TOF 3i21s", filter_fwhm_mm=4)
     return factories.user(Role.SITE_USER, site=site, email=f"person{own}@example.org")
 
 
@@ -91,7 +94,7 @@ def _upload(draft: Submission, name: str, content: bytes) -> Upload:
     return upload
 
 
-def _running(number: str) -> str:
+def _running(number: int) -> str:
     """Return which worker process has the run, as soon as one has it."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -102,22 +105,27 @@ def _running(number: str) -> str:
     return ""
 
 
-def kill_worker(number: str) -> dict:
-    """Kill the whole process group of the worker that has the run, in the instant in which it is seen."""
+def send_and_kill_worker(kind: str, fineness: str) -> dict:
+    """Send, and kill the whole process group of the worker that has the run, in the instant in which it is seen.
+
+    One command: a process that started after the sending could come when the run is done.
+    """
+    number = send(kind, fineness)["number"]
     worker = _running(number)
     if worker:
         os.killpg(os.getpgid(int(worker.rpartition("/")[2])), signal.SIGKILL)
-    return {"worker": worker, **state(number)}
+    return {"number": number, "worker": worker, **state(number)}
 
 
-def kill_process(number: str, pid: str) -> dict:
-    """Kill one process in the instant in which a worker is seen to have the run."""
+def send_and_kill_process(kind: str, fineness: str, pid: str) -> dict:
+    """Send, and kill one process in the instant in which a worker is seen to have the run."""
+    number = send(kind, fineness)["number"]
     worker = _running(number)
     os.kill(int(pid), signal.SIGKILL)
-    return {"worker": worker}
+    return {"number": number, "worker": worker}
 
 
-def state(number: str) -> dict:
+def state(number: str | int) -> dict:
     """Return where a submission and its runs stand, with every try at each run."""
     submission = Submission.objects.get(number=number)
     runs = [
@@ -125,6 +133,7 @@ def state(number: str) -> dict:
             "state": run.work_state,
             "worker": run.worker,
             "verdict": run.verdict,
+            "findings": [one["id"] for one in (run.result or {}).get("findings", []) if one["outcome"] != "PASS"],
             "attempts": list(
                 Attempt.objects.filter(target_id=str(run.pk)).order_by("number").values_list("outcome", flat=True)
             ),
@@ -161,7 +170,7 @@ def settled(number: str, within_s: str) -> dict:
 
 if __name__ == "__main__":
     command, *words = sys.argv[1:]
-    commands = (send, send_zip, send_to_a_lost_worker, kill_worker, kill_process, state, uploads, checked, settled)
-    known = {known.__name__: known for known in commands}
+    sending = (send, send_zip, send_to_a_lost_worker, send_and_kill_worker, send_and_kill_process)
+    known = {known.__name__: known for known in (*sending, state, uploads, checked, settled)}
     answer = known[command](*words)
     sys.stdout.write(f"{json.dumps(answer)}\n")

@@ -43,7 +43,7 @@ def test_worker_when_a_scan_is_sent_then_it_is_measured_and_reported(place: Plac
     end = place.ask("settled", str(number), "60")
     assert end["state"] == "AWAITING_REVIEW", place.story(end)
     (run,) = end["runs"]
-    assert run["verdict"] == "PASS"
+    assert run["verdict"] == "PASS", run
     assert run["attempts"] == ["COMPLETED"]
     assert run["worker"].startswith(f"corelab-{process.pid}-worker@")
     wait_for("report", lambda: list((place.var_dir / "reports").glob(f"S-{number}_R-*.pdf")), within_s=30)
@@ -58,11 +58,9 @@ def test_worker_when_its_group_is_killed_in_mid_analysis_then_another_completes_
         place.serve(*worker_command("worker", f"{name}@here"), log=name)
     place.serve(*worker_command("short-worker", "short@here"), log="short")
     place.serve(*beat_command(place.var_dir / "run" / "beat"), log="beat")
-    number = str(place.ask("send", "nema_iq", "2")["number"])
-
-    killed = place.ask("kill_worker", number)
+    killed = place.ask("send_and_kill_worker", "nema_iq", "2")
     assert killed["worker"], killed
-    victim = killed["worker"].partition("@")[0]
+    number, victim = str(killed["number"]), killed["worker"].partition("@")[0]
     assert place.ask("state", number)["runs"][0]["state"] == "RUNNING", "the kill came too late"
 
     end = place.ask("settled", number, "60")
@@ -76,14 +74,14 @@ def test_worker_when_its_group_is_killed_in_mid_analysis_then_another_completes_
 
 def test_parent_when_killed_in_mid_analysis_then_no_process_is_left_within_five_seconds(place: Place) -> None:
     process, _ = place.up("--port", "0")
-    number = str(place.ask("send", "nema_iq", "2")["number"])
-    assert place.ask("kill_process", number, str(process.pid))["worker"]
+    killed = place.ask("send_and_kill_process", "nema_iq", "2", str(process.pid))
+    assert killed["worker"], killed
     # The kernel ends them at once; with a warm stop they would first finish the analysis.
     wait_for("all gone", lambda: not place.processes(), within_s=2)
 
     # The next start takes the work up again.
     place.up("--port", "0")
-    end = place.ask("settled", number, "60")
+    end = place.ask("settled", str(killed["number"]), "60")
     assert end["state"] == "AWAITING_REVIEW", place.story(end)
     assert end["runs"][0]["attempts"] == ["LOST", "COMPLETED"]
 
