@@ -50,6 +50,7 @@ STATES = {
     S.PREVIEWED: 2,
 }
 MEASURED = {S.RELEASED, S.AWAITING_REVIEW, S.IN_REVIEW, S.PREVIEWED}
+RULES = ("TIM-01", "INJ-03", "PAT-01", "PREP-01", "REC-04", "REC-08", "ACQ-03")
 VERDICTS = ("PASS", "PASS", "PASS", "WARN", "FAIL", "NOT_EVALUABLE")
 #: As large as a phantom's result is, so that a list which reads it shows.
 RESULT = {"measurements": [{"name": f"number_{k}", "value": 0.5, "source": "x" * 80} for k in range(60)]}
@@ -73,6 +74,7 @@ PAGES: Sequence[tuple[str, str, Sequence[Any], str]] = (
     ("physicist", "corelab:site-list", (), ""),
     ("trial manager", "corelab:home-show", (), ""),
     ("trial manager", "corelab:trial-detail", ("TRIAL-0",), ""),
+    ("trial manager", "qc:trial-scan-list", ("TRIAL-0",), "show=deviating"),
     ("trial manager", "qc:submission-list", (), ""),
     ("administrator", "corelab:home-show", (), ""),
     ("administrator", "corelab:trial-list", (), ""),
@@ -165,6 +167,8 @@ class Lab:
             proposed_verdict=verdict if is_measured else "",
             headline=f"{verdict.title()} – as measured" if is_measured else "",
             verdict=verdict if state == S.RELEASED else "",
+            raised={} if verdict == "PASS" else {self.dice.choice(RULES): verdict},
+            uptake_min=self.dice.gauss(63, 6) if is_patient and is_measured else None,
             reviewer=self.people["physicist"] if state in {S.IN_REVIEW, S.RELEASED} else None,
             work_state=WorkState.DONE,
         )

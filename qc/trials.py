@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, F, Max, Min, Q, QuerySet
 from django.db.models.functions import Floor
 
 from corelab import access
@@ -33,7 +33,8 @@ from qc.tally import BIN_MIN, Tally
 RECEIVED = (S.SENT, S.ANALYSING, S.AWAITING_REVIEW, S.IN_REVIEW, S.HELD, S.RELEASED)
 #: A question in these waits for the site or for the lab.
 OPEN_QUERY = (QueryState.OPEN, QueryState.SITE_RESPONDED, QueryState.REOPENED)
-CHUNK = 200
+#: Scans that are read at once.
+CHUNK = 100
 
 
 # --- whose business it is -------------------------------------------------------------------
@@ -87,10 +88,13 @@ def scans_of(trials: Iterable[Trial]) -> QuerySet[Submission]:
 
     Where a scan was sent again in answer to a query, the one that was signed last stands for it; until then the first.
     """
-    sent_again = Submission.objects.filter(answers__submission=OuterRef("pk"), state=S.RELEASED, is_dry_run=False)
-    answered = Submission.objects.filter(queries=OuterRef("answers"), state__in=RECEIVED)
+    # Two small sets that are made once: asked of each scan in turn they would cost its square.
+    asked = Query.objects.filter(submission__trial__in=trials)
+    sent_again = asked.filter(resubmissions__state=S.RELEASED, resubmissions__is_dry_run=False)
+    standing = asked.filter(submission__state__in=RECEIVED)
     rows = Submission.objects.filter(trial__in=trials, kind=Kind.PATIENT, is_dry_run=False, state__in=RECEIVED)
-    return rows.exclude(Exists(sent_again)).exclude(~Q(state=S.RELEASED) & Exists(answered))
+    rows = rows.exclude(pk__in=sent_again.order_by().values("submission_id"))
+    return rows.exclude(~Q(state=S.RELEASED) & Q(answers__in=standing.order_by().values("pk")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,11 +269,14 @@ def facts_of(trial: Trial, made: Made) -> report.TrialFacts:
 
 
 def signed_scans(trial: Trial) -> Iterator[report.ScanRow]:
-    """Yield the signed scans of a trial in their order, in flat memory: of each result only what the report needs."""
+    """Yield the signed scans of a trial in their order, in flat memory: of each result only what the report needs.
+
+    No cursor stays open between them: SQLite refuses a write of a connection that reads from an older state.
+    """
+    # The keys are read first: sorting whole rows would carry every result through the sort.
+    keys = list(scans_of([trial]).filter(state=S.RELEASED).order_by("number").values_list("pk", flat=True))
     rows = (
-        scans_of([trial])
-        .filter(state=S.RELEASED)
-        .select_related("site", "scanner", "reconstruction")
+        Submission.objects.select_related("site", "scanner", "reconstruction")
         .defer("sheet", "check_findings", "comment")
         .annotate(
             run_number=F("current_run__number"),
@@ -278,37 +285,41 @@ def signed_scans(trial: Trial) -> Iterator[report.ScanRow]:
             run_findings=F("current_run__result__findings"),
             reason=F("current_run__review__difference_reason"),
         )
-        .order_by("number")
     )
-    for row in rows.iterator(chunk_size=CHUNK):
-        conformance = row.run_conformance or {}
-        zone = row.site.zone
-        yield report.ScanRow(
-            number=row.short_number,
-            place=report.Place(site=row.site.name, scanner=str(row.scanner)),
-            reconstruction=str(row.reconstruction or ""),
-            standard=row.standard,
-            subject=row.subject_code,
-            visit=row.visit,
-            scanned_on=row.scanned_at.astimezone(zone).date() if row.scanned_at else None,
-            released_on=row.released_at.astimezone(zone).date() if row.released_at else None,
-            verdict=row.verdict,
-            reason=row.reason or "",
-            raised=row.raised,
-            run=f"R-{row.run_number}",
-            result_digest=row.run_digest,
-            protocol_version=(conformance.get("protocol") or {}).get("version"),
-            values=conformance.get("values") or {},
-            findings=row.run_findings or [],
-        )
+    for at in range(0, len(keys), CHUNK):
+        chunk = rows.filter(pk__in=keys[at : at + CHUNK]).order_by("number")
+        yield from map(_scan_row, list(chunk))
+
+
+def _scan_row(row: Any) -> report.ScanRow:
+    conformance = row.run_conformance or {}
+    zone = row.site.zone
+    return report.ScanRow(
+        number=row.short_number,
+        place=report.Place(site=row.site.name, scanner=str(row.scanner)),
+        reconstruction=str(row.reconstruction or ""),
+        standard=row.standard,
+        subject=row.subject_code,
+        visit=row.visit,
+        scanned_on=row.scanned_at.astimezone(zone).date() if row.scanned_at else None,
+        released_on=row.released_at.astimezone(zone).date() if row.released_at else None,
+        verdict=row.verdict,
+        reason=row.reason or "",
+        raised=row.raised,
+        run=f"R-{row.run_number}",
+        result_digest=row.run_digest,
+        protocol_version=(conformance.get("protocol") or {}).get("version"),
+        values=conformance.get("values") or {},
+        findings=row.run_findings or [],
+    )
 
 
 def scanners_of(trial: Trial) -> QuerySet[Scanner]:
     """Return the scanners of the sites that take part, and those that sent a scan of the trial, in one order."""
-    sent = scans_of([trial]).order_by().values("scanner_id")
+    sent = Submission.objects.filter(trial=trial, kind=Kind.PATIENT, is_dry_run=False, state__in=RECEIVED)
     asked = _open_queries(trial).order_by().values("submission__scanner_id")
     in_use = Q(site__in=trial.sites.all(), is_active=True)
-    rows = Scanner.objects.filter(in_use | Q(pk__in=sent) | Q(pk__in=asked))
+    rows = Scanner.objects.filter(in_use | Q(pk__in=sent.order_by().values("scanner_id")) | Q(pk__in=asked))
     return rows.select_related("site").order_by("site__name", "model", "serial")
 
 

@@ -28,7 +28,7 @@ from qc.tally import Count, Tally
 VERSION = 1
 TEMPLATE = Path(__file__).parents[1] / "typst" / "trial.typ"
 #: A longer table costs the typesetter memory by the row.
-MOST_ROWS = 300
+MOST_ROWS = 200
 ENDING_WITHIN = timedelta(days=90)
 NOTICE = "For trial quality control, not for diagnosis"
 HISTOGRAM = "uptake.svg"
