@@ -16,6 +16,7 @@ from accreditation.requirements import Requirement, day_words, longest_validity
 from accreditation.selectors import deciding_content, facts_of, requirements_of, standing_of, today_at
 from accreditation.services.certificates import certificate_issue, certificate_reinstate, clearances_end
 from accreditation.services.moves import case_seen, move
+from accreditation.statements import statement_of
 from accreditation.workflow import CaseState
 from corelab import access, audit, signatures
 from corelab.errors import NotAllowed, Refused, StaleState
@@ -40,7 +41,7 @@ def case_propose(*, case_id: UUID, actor: User, password: str, shown_digest: str
     """
     shown = _read(case_id, actor, "propose", shown_digest)
     case = shown.case
-    statement = f"I have reviewed the evidence of {case} and recommend accreditation."
+    statement = statement_of("propose", case, {}, shown.today)
     conditions = _conditions(conditions)
     move(case, "propose", actor=actor, standing=shown.standing)
     return _sign(shown, password, statement, {"conditions": conditions})
@@ -71,7 +72,7 @@ def case_require_action(
         raise Refused("Say what the site is asked to do.", code="ACTION-MISSING")
     if deadline_on < shown.today:
         raise Refused("Give the site a day that is still to come.", code="DEADLINE-PAST")
-    statement = f"I have reviewed the evidence of {case} and require a corrective action by {day_words(deadline_on)}."
+    statement = statement_of("require_action", case, {"deadline_on": deadline_on}, shown.today)
     signed = {
         "reason": reason.strip(),
         "action_text": action_text.strip(),
@@ -95,7 +96,7 @@ def case_require_action(
 def case_fail(*, case_id: UUID, actor: User, password: str, shown_digest: str, reason: str) -> Decision:
     """End a case as not accredited, by a signature; a certificate that it had is withdrawn."""
     shown = _read(case_id, actor, "fail", shown_digest)
-    statement = f"I have reviewed the evidence of {shown.case}. It is not accredited."
+    statement = statement_of("fail", shown.case, {}, shown.today)
     move(shown.case, "fail", actor=actor, standing=shown.standing, reason=reason.strip())
     decision = _sign(shown, password, statement, {"reason": reason.strip()})
     clearances_end(shown.case, Clearance.Ending.WITHDRAWN, reason)
@@ -153,7 +154,7 @@ def case_approve(
     _check_has_it(case, actor)
     _check_days(case, valid_from, valid_until, shown.today)
     conditions = _conditions(conditions)
-    statement = f"I approve the accreditation of {case} from {day_words(valid_from)} to {day_words(valid_until)}."
+    statement = statement_of("approve", case, {"valid_from": valid_from, "valid_until": valid_until}, shown.today)
     signed = {
         "valid_from": valid_from.isoformat(),
         "valid_until": valid_until.isoformat(),
@@ -173,7 +174,7 @@ def case_refuse(*, case_id: UUID, actor: User, password: str, shown_digest: str,
     """Refuse the accreditation, by a signature; a certificate that the case had is withdrawn."""
     shown = _read(case_id, actor, "refuse", shown_digest)
     _check_has_it(shown.case, actor)
-    statement = f"I refuse the accreditation of {shown.case}."
+    statement = statement_of("refuse", shown.case, {}, shown.today)
     move(shown.case, "refuse", actor=actor, standing=shown.standing, reason=reason.strip(), approver=None)
     decision = _sign(shown, password, statement, {"reason": reason.strip()})
     clearances_end(shown.case, Clearance.Ending.WITHDRAWN, reason)
@@ -185,7 +186,7 @@ def case_reinstate(*, case_id: UUID, actor: User, password: str, shown_digest: s
     """Let a suspended accreditation hold again from today, by a signature."""
     shown = _read(case_id, actor, "reinstate", shown_digest)
     case = shown.case
-    statement = f"I let the accreditation of {case} hold again from {day_words(shown.today)}."
+    statement = statement_of("reinstate", case, {}, shown.today)
     move(case, "reinstate", actor=actor, standing=shown.standing, reason=reason.strip())
     decision = _sign(shown, password, statement, {"reason": reason.strip()})
     certificate_reinstate(case)
