@@ -598,6 +598,11 @@ def protocols_visible_to(user: User) -> QuerySet[ProtocolVersion]:
     return protocols.filter(published_at__isnull=False, trial__in=registry.trials_visible_to(user))
 
 
+def writes_protocols(user: User) -> bool:
+    """Say whether the person writes protocols."""
+    return Role.PHYSICIST in access.lab_roles_of(user)
+
+
 def protocol_for(user: User, code: str, version: int) -> ProtocolVersion:
     """Return one version of a trial's protocol, or raise NotFound."""
     protocol = protocols_visible_to(user).filter(trial__code=code, version=version).first()

@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from corelab.panels import Panel
 from qc import protocols, selectors
-from qc.views.protocols import is_writer
 
 
 def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
@@ -19,7 +18,7 @@ def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
     versions = list(selectors.protocols_visible_to(request.user).filter(trial=trial).defer("document"))
     begun = [one for one in versions if one.published_at and one.effective_on <= today]
     in_force = max(begun, key=lambda one: (one.effective_on, one.version), default=None)
-    writes = is_writer(request.user)
+    writes = selectors.writes_protocols(request.user)
     if not versions and not writes:
         return
     context = {

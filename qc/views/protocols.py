@@ -13,7 +13,6 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from corelab import access
 from corelab import selectors as registry
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
 from qc import protocols, selectors, services, wording
@@ -49,11 +48,6 @@ def limit_rows(protocol: protocols.Protocol) -> list[LimitRow]:
     return rows
 
 
-def is_writer(user: Any) -> bool:
-    """Say whether the person writes protocols."""
-    return "physicist" in access.lab_roles_of(user)
-
-
 # --- list and one version -------------------------------------------------------------------------
 
 
@@ -62,7 +56,7 @@ def protocol_list(request: HttpRequest) -> HttpResponse:
     """List the versions that the person may see, and for a physicist the trials that have none."""
     rows = selectors.protocols_visible_to(request.user).defer("document")
     page = Paginator(rows, PAGE_ROWS).get_page(request.GET.get("page"))
-    writes = is_writer(request.user)
+    writes = selectors.writes_protocols(request.user)
     without = registry.trials_visible_to(request.user).filter(is_active=True, protocols=None) if writes else []
     return render(
         request,
@@ -90,7 +84,7 @@ def _detail_context(request: HttpRequest, protocol: Any) -> dict[str, Any]:
         "problems": problems,
         "versions": list(versions),
         "is_in_force": in_force is not None and in_force.pk == protocol.pk,
-        "writes": is_writer(request.user),
+        "writes": selectors.writes_protocols(request.user),
         "today": _today(),
     }
 
@@ -112,7 +106,7 @@ def protocol_start(request: HttpRequest, code: str) -> HttpResponse:
 
 def _draft(request: HttpRequest, code: str, version: int) -> Any:
     protocol = selectors.protocol_for(request.user, code, version)
-    if not is_writer(request.user):
+    if not selectors.writes_protocols(request.user):
         raise NotFound("There is nothing here, or it is not yours to see.")
     return protocol
 
