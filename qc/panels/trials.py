@@ -15,9 +15,8 @@ from corelab import access
 from corelab.panels import Panel
 from phantoms.results import Outcome
 from qc import trials
-from qc.deviations import BY_EYE
+from qc.deviations import BY_EYE, cause_words
 from qc.histogram import bars_of, described, histogram_svg
-from qc.reports.scan_day import rule_title
 from qc.reports.trial import mixed_words, waiting_words
 from qc.tally import Count, Tally
 from qc.trials import Standing
@@ -114,7 +113,7 @@ def _deviations(trial: Any, standing: Standing) -> dict[str, Any]:
         "trial": trial,
         "causes": [
             {
-                "words": rule_title(cause.rule) or cause.rule,
+                "words": cause_words(cause.rule),
                 "rule": "" if cause.rule == BY_EYE else cause.rule,
                 "scans": cause.scans,
                 "fails": cause.outcomes[Outcome.FAIL],

@@ -9,7 +9,7 @@ from typing import Any
 from phantoms.results import Outcome
 from qc import wording
 from qc.conformance import RULES
-from qc.deviations import BY_EYE, values_of
+from qc.deviations import values_of
 from qc.reports.blocks import date_words
 from qc.reports.numbers import ORDER
 
@@ -27,8 +27,6 @@ CLEARANCE_RULE = "REC-08"
 
 def rule_title(rule_id: str) -> str:
     """Return a rule's title; empty for what is no rule of the catalogue."""
-    if rule_id == BY_EYE:
-        return "Seen by the physicist"
     return RULES[rule_id].title if rule_id in RULES else ""
 
 

@@ -17,11 +17,10 @@ from typing import Any
 from corelab import pdf
 from phantoms.results import Outcome
 from qc import wording
-from qc.deviations import BY_EYE, raised_findings
+from qc.deviations import BY_EYE, cause_words, raised_findings
 from qc.histogram import described, histogram_svg
 from qc.reports.blocks import cell, column, date_words, moment_words, table_block, text_block, verdict_cell, verdict_of
 from qc.reports.numbers import ORDER
-from qc.reports.scan_day import rule_title
 from qc.tally import Count, Tally
 
 #: Raised when the same data would give other bytes.
@@ -42,7 +41,7 @@ SCAN_COLUMNS = (
     "certificate", "cleared_until", "run", "result_sha256",
 )  # fmt: skip
 DEVIATION_COLUMNS = (
-    "submission", "site", "scanner", "subject", "visit", "scanned_on", "verdict", "rule", "title", "outcome",
+    "submission", "site", "scanner", "subject", "visit", "scanned_on", "verdict", "rule", "cause", "outcome",
     "severity", "seen", "expected", "source", "who_acts", "message",
 )  # fmt: skip
 
@@ -80,6 +79,13 @@ class ScanRow:
     def is_cleared(self) -> bool | None:
         """Whether the scanner was cleared on the scan's day; None for a run that did not ask."""
         return bool(self.values["clearance"]) if "clearance" in self.values else None
+
+    @property
+    def reason_words(self) -> str:
+        """Why it is not conformant, in a word or two a cause."""
+        if self.verdict == Outcome.PASS:
+            return ""
+        return ", ".join(cause_words(rule) for rule in sorted(self.raised or {BY_EYE: self.verdict}))
 
     @property
     def reasons(self) -> str:
@@ -422,7 +428,7 @@ class TrialReport:
                 verdict_cell(one.verdict),
                 cell(_uptake_words(one.values.get("uptake_min")), kind="number"),
                 cell({True: "yes", False: "no", None: "not known"}[one.is_cleared]),
-                cell(one.reasons, kind="name"),
+                cell(one.reason_words, kind="name", sub=one.reasons),
             ]
             for one in self._worst[:MOST_ROWS]
         ]
@@ -529,9 +535,9 @@ def deviation_cells(scan: ScanRow) -> Iterator[tuple[object, ...]]:
     found = sorted(raised_findings({"findings": scan.findings}), key=lambda one: ORDER[Outcome(one["outcome"])])
     for one in found:
         texts = (one["outcome"], one["severity"], one["observed"], one["expected"], one.get("source", ""))
-        yield (*about, one["id"], rule_title(one["id"]), *texts, one.get("owner", ""), one["message"])
+        yield (*about, one["id"], cause_words(one["id"]), *texts, one.get("owner", ""), one["message"])
     if not found:
-        yield (*about, BY_EYE, rule_title(BY_EYE), scan.verdict, "", "", "", "", "", scan.reason)
+        yield (*about, BY_EYE, cause_words(BY_EYE), scan.verdict, "", "", "", "", "", scan.reason)
 
 
 # --- words ------------------------------------------------------------------------------------
@@ -553,9 +559,9 @@ def waiting_words(times: int) -> str:
 
 
 def cause_cell(rule: str) -> dict[str, Any]:
-    """Return a cause: its title with the rule's id, or the id alone."""
-    title = rule_title(rule)
-    return cell(title, code=rule) if title else cell(rule)
+    """Return a cause in words with its rule's id."""
+    words = cause_words(rule)
+    return cell(words, code=rule if rule != words and rule != BY_EYE else "")
 
 
 def _count(number: int, words: str, note: str) -> dict[str, str]:

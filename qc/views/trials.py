@@ -20,9 +20,8 @@ from corelab.models import Trial
 from corelab.models.work import WorkState
 from phantoms.results import Outcome
 from qc import services, trials
-from qc.deviations import BY_EYE
+from qc.deviations import BY_EYE, cause_words
 from qc.models import TrialReport
-from qc.reports.scan_day import rule_title
 from qc.states import SubmissionState as S
 
 PAGE_ROWS = 50
@@ -83,7 +82,7 @@ def trial_scan_list(request: HttpRequest, code: str) -> HttpResponse:
         "page": page,
         "rows": [scan_row(one, sees_all=access.sees_everything(request.user)) for one in page],
         "chosen": chosen,
-        "cause": rule_title(chosen["cause"]) or chosen["cause"],
+        "cause": cause_words(chosen["cause"]),
         "is_filtered": bool(chosen["site"] or chosen["scanner"] or chosen["cause"] or chosen["show"] != "received"),
         "groups": [(key, words) for key, (words, _) in GROUPS.items()],
         "sites": list(trial.sites.all()),
@@ -99,7 +98,7 @@ def scan_row(scan: Any, *, sees_all: bool) -> dict[str, Any]:
         "scan": scan,
         "is_signed": is_signed,
         "is_open": is_signed or sees_all,
-        "reasons": [rule_title(rule) or rule for rule in raised],
+        "reasons": [cause_words(rule) for rule in raised],
     }
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from qc.deviations import summary_of, values_of
+from qc.conformance import RULES
+from qc.deviations import BY_EYE, CAUSES, summary_of, values_of
 
 
 def finding(rule: str, outcome: str, severity: str = "query") -> dict[str, Any]:
@@ -29,3 +30,7 @@ def test_summary_when_rules_raise_then_the_worst_outcome_of_each_is_kept_and_inf
 def test_summary_when_nothing_was_judged_then_nothing_is_raised_and_no_uptake_is_made_up(result):
     assert summary_of(result) == {"uptake_min": None, "raised": {}}
     assert values_of(result) == {}
+
+
+def test_causes_when_rules_are_added_then_each_says_in_a_word_what_deviates():
+    assert set(CAUSES) == {*RULES, BY_EYE}
