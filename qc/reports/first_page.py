@@ -102,7 +102,8 @@ def _beside(run: Mapping[str, Any]) -> list[dict[str, str]]:
     plain = [{"name": name, "value": value, "note": "", "css": "", "word": ""} for name, value in suv_facts(run)]
     judged = scan_day(run)
     # The SUV has a page of its own; beside the scan day its maximum is enough.
-    return [*judged, *plain[-1:]] if judged else plain
+    highest = [one for one in plain if one["name"] == wording.label("suvbw_max")]
+    return [*judged, *highest] if judged else plain
 
 
 def _verdict_bar(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from qc.deviations import BY_EYE, cause_words, raised_findings
 from qc.histogram import described, histogram_svg
 from qc.reports.blocks import cell, column, date_words, moment_words, table_block, text_block, verdict_cell, verdict_of
 from qc.reports.numbers import ORDER
+from qc.reports.scan_day import CLEARANCE_RULE
 from qc.tally import Count, Tally
 
 #: Raised when the same data would give other bytes.
@@ -77,8 +78,10 @@ class ScanRow:
 
     @property
     def is_cleared(self) -> bool | None:
-        """Whether the scanner was cleared on the scan's day; None for a run that did not ask."""
-        return bool(self.values["clearance"]) if "clearance" in self.values else None
+        """Whether the scanner was cleared on the scan's day, as its run found; None where it could not tell."""
+        if self.raised.get(CLEARANCE_RULE) == Outcome.FAIL:
+            return False
+        return True if self.values.get("clearance") and CLEARANCE_RULE not in self.raised else None
 
     @property
     def reason_words(self) -> str:

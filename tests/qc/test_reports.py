@@ -22,6 +22,7 @@ from phantoms.figure_svg import FigureSvg
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
 from phantoms.sheet import Sheet
 from qc import reports, wording
+from tests.qc import scenes
 
 SCANNED_AT = datetime(2026, 3, 2, 10, 30)
 DIGEST = "sha256:9f3c71aa04be5d20" + "ab" * 24
@@ -310,6 +311,52 @@ def test_sheet_when_it_cannot_be_read_then_the_report_says_why_and_is_made() -> 
     context = reports.build_context(patient_run(), replace(META, sheet={"fills": [{"what": "bucket"}]}))
     assert any("bucket" in text for text in strings(context))
     assert any(code.startswith("SHEET-") for code in strings(context))
+
+
+# --- the day of a patient's scan ------------------------------------------------------------------------------
+
+
+def beside(**outcomes: str) -> dict[str, dict[str, str]]:
+    context = reports.build_context(scenes.patient_result(**outcomes), META)
+    return {one["name"]: one for one in context["result"]["beside"]}
+
+
+def test_first_page_when_rules_judged_a_patient_then_each_value_stands_with_what_is_accepted_and_the_verdict() -> None:
+    shown = beside(uptake_min=82.0, TIM_01="FAIL")
+    uptake = shown["Uptake, injection to scan"]
+    assert uptake["value"] == f"82{wording.NARROW_SPACE}min"
+    assert (uptake["note"], uptake["word"]) == ("accepted: 55 to 75 min", "Fail")
+    clearance = shown["Clearance on the scan day"]
+    assert (clearance["value"], clearance["word"]) == ("PET-2026-0412, to 14 Jun 2027", "Pass")
+    assert {"Injected activity", "Weight", "Blood glucose", "SUV maximum"} <= set(shown)
+
+
+def test_first_page_when_a_value_is_not_known_then_it_says_so_and_no_number_stands_in() -> None:
+    shown = beside(uptake_min=None, TIM_01="NOT_EVALUABLE", REC_08="FAIL")
+    assert shown["Uptake, injection to scan"]["value"] == "not known"
+    assert (shown["Clearance on the scan day"]["value"], shown["Clearance on the scan day"]["word"]) == (
+        "none known",
+        "Fail",
+    )
+
+
+def test_first_page_when_a_scan_is_a_trials_then_trial_subject_visit_and_protocol_are_named() -> None:
+    meta = replace(META, trial_code="ALPHA", subject_code="0113", visit="PET2")
+    facts = reports.build_context(scenes.patient_result(), meta)["result"]["facts"]
+    assert ["Trial", "ALPHA"] in facts
+    assert ["Subject, visit", "0113, PET2"] in facts
+    assert ["Protocol", "version 4"] in facts
+
+
+def test_rules_when_a_query_asks_about_one_then_its_number_and_the_rules_title_stand_in_the_row() -> None:
+    meta = replace(META, queries={"TIM-01": "Q-904"})
+    context = reports.build_context(scenes.patient_result(TIM_01="FAIL", PREP_01="WARN"), meta)
+    (section,) = [section for section in context["sections"] if section["key"] == "findings"]
+    late, glucose = section["blocks"][0]["rows"]
+    assert (late[1]["text"], late[1]["code"]) == ("Time from injection to scan within the protocol", "TIM-01")
+    assert (late[2]["text"], late[3]["text"], late[5]["text"]) == ("61 min", "55 to 75 min", "Q-904")
+    assert glucose[5]["text"] == "–"
+    assert section["new_page"]
 
 
 # --- who signed, what stands ----------------------------------------------------------------------------------
