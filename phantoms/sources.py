@@ -138,11 +138,18 @@ def _members(path: Path, max_ratio: int, max_bytes: int, max_files: int) -> list
             next_step="Send the folder itself instead of a zip.",
         )
     # The archive stays open for as long as one of its members is referred to.
-    sources = [Source(member.filename, partial(_open_member, archive, member)) for member in members]
+    sources = [Source(member.filename, partial(open_member, archive, member)) for member in members]
     return sorted(sources, key=lambda source: source.name)
 
 
-def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    """Open one member of a zip that lies on the disk, in bounded memory.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        Also where an LZMA member declares a dictionary larger than any that is made for images.
+    """
     if member.compress_type == zipfile.ZIP_LZMA:
         _check_dictionary(archive, member)
     return cast("BinaryIO", archive.open(member))

@@ -21,6 +21,7 @@ from corelab import audit, jobs, storage
 from corelab.errors import Refused, StaleState
 from corelab.models import Attempt
 from corelab.models.work import WorkState
+from phantoms.sources import open_member
 from qc import intake
 from qc.models import Upload
 from qc.selectors import OUR_ERROR
@@ -136,7 +137,7 @@ def _land_batch(upload: Upload, archive: zipfile.ZipFile, batch: list[zipfile.Zi
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
     try:
-        with archive.open(entry) as file:
+        with open_member(archive, entry) as file:
             yield from storage.read_chunks(file)  # type: ignore[arg-type]
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError) as error:
         raise _damaged() from error

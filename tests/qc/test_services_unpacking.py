@@ -129,6 +129,15 @@ def test_unpack_when_a_rarely_used_compression_is_damaged_then_it_is_refused_in_
     assert (upload.work_state, upload.refused_code) == ("DONE", "ZIP-DAMAGED")
 
 
+def test_unpack_when_an_lzma_dictionary_is_declared_huge_then_it_is_refused_before_memory_is_taken(send, monkeypatch):
+    content = bytearray(zip_of(*members(1), compression=zipfile.ZIP_LZMA))
+    start = 30 + len(members(1)[0][0])
+    content[start + 5 : start + 9] = b"\xff" * 4
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    upload = unpack(send(bytes(content)))
+    assert (upload.work_state, upload.refused_code) == ("DONE", "ZIP-DAMAGED")
+
+
 def test_unpack_when_the_disk_fails_then_the_zip_is_not_called_damaged(send, monkeypatch):
     upload = send(zip_of(*members(1)))
 
