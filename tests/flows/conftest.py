@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, Response, sync_playwright
 
 from tests import factories
-from tests.flows import house
+from tests.flows import hand, house
 from tests.stack.conftest import Place, place  # noqa: F401 (a fixture here too)
 
 CHROMIUM = "/usr/bin/chromium"
@@ -137,3 +138,13 @@ def walker(running_house: House) -> Iterator[Callable[[str], Walker]]:
         for context in opened:
             context.close()
         browser.close()
+
+
+@pytest.fixture
+def lab(transactional_db: None, settings: Any, tmp_path: Path) -> hand.Lab:
+    """Return a lab that its people have built at their browsers, with one site, one scanner and one trial."""
+    for name in ("OBJECT_STORE_DIR", "UPLOAD_DIR", "REPORT_DIR"):
+        setattr(settings, name, tmp_path / name.lower())
+    made = hand.Lab(folder=tmp_path / "scans")
+    made.build()
+    return made
