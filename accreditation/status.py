@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from accreditation.workflow import STANDING
+from accreditation.workflow import CLOSED, STANDING
 from accreditation.workflow import CaseState as C
 from qc.status import Status
 
@@ -92,30 +92,30 @@ _STATIONS: tuple[tuple[str, frozenset[C]], ...] = (
     ("Applied", frozenset({C.DRAFT, C.SUBMITTED})),
     ("Receipt", frozenset({C.RECEIPT_CHECK, C.INCOMPLETE})),
     ("Evidence", frozenset({C.ANALYSIS_RUNNING, C.RESUBMITTED, C.REACCREDITATION})),
-    ("Review", frozenset({C.PHYSICIST_REVIEW, C.FAIL})),
+    ("Review", frozenset({C.PHYSICIST_REVIEW})),
     ("Corrective action", frozenset({C.CORRECTIVE_ACTION_REQUIRED})),
     ("Second signature", frozenset({C.PASS_RECOMMENDED, C.SECOND_REVIEW, C.SIGNED})),
-    ("Accredited", frozenset({C.ACCREDITED, C.DUE_SOON, C.EXPIRED, C.SUSPENDED, C.WITHDRAWN})),
+    ("Accredited", frozenset({C.ACCREDITED, C.DUE_SOON, C.EXPIRED, C.SUSPENDED})),
 )
 #: What the station is called when the case stands there in one of these states.
 _CALLED: Mapping[C, str] = {
     C.DRAFT: "Draft",
     C.INCOMPLETE: "Incomplete",
     C.REACCREDITATION: "Evidence anew",
-    C.FAIL: "Failed",
     C.DUE_SOON: "Ends soon",
     C.EXPIRED: "Expired",
     C.SUSPENDED: "Suspended",
-    C.WITHDRAWN: "Withdrawn",
 }
 
 
 def steps_of(case: Any) -> list[Step]:
-    """Return the stations of a case: passed, here, to come.
+    """Return the stations of a case: passed, here, to come; none of a case that has ended.
 
     Corrective action is a station only of a case that stands there or went through it.
     """
     state = C(case.state)
+    if state in CLOSED:
+        return []
     wanted = case.attempt > 1 or state == C.CORRECTIVE_ACTION_REQUIRED
     stations = [(title, states) for title, states in _STATIONS if wanted or title != "Corrective action"]
     here = next(at for at, (_, states) in enumerate(stations) if state in states)

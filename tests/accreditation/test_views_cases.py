@@ -262,6 +262,20 @@ def test_suspend_when_an_approver_says_why_then_the_site_reads_it(scene, as_):
     assert "Do not scan for this scope" in page
 
 
+@pytest.mark.parametrize(
+    ("road", "name", "who"),
+    [
+        ("accredited", "case-suspend", "technician"),
+        ("accredited", "case-withdraw", "technician"),
+        ("taken", "case-return", "proposer"),
+        ("start", "case-incomplete", "sender"),
+    ],
+)
+def test_reason_when_the_role_never_makes_the_move_then_its_page_is_not_there(scene, as_, road, name, who):
+    case = getattr(scene, road)()
+    assert as_(getattr(scene, who)).get(url(name, case)).status_code == 404
+
+
 # --- decisions ------------------------------------------------------------------------------------
 
 
