@@ -40,11 +40,11 @@ FILLS: Mapping[str, frozenset[str]] = {
 }
 #: What is wrong with the image itself: no phantom passes on such pixels, whatever its sheet says. Weight, dose and
 #: uptake are not among them, for a phantom is judged against its sheet.
-IMAGE_PROBLEMS = frozenset({"SUV-NOT-CORRECTED", "SUV-DECAY-UNKNOWN", "SUV-TREF-CONFLICT"})
+IMAGE_PROBLEMS = frozenset({"SUV-NOT-CORRECTED", "SUV-DECAY-UNKNOWN", "SUV-TREF-CONFLICT", "SUV-CHOICE"})
 #: Attributes that must be one on all slices before their values may be compared with one another.
 ONE_FOR_ALL_SLICES = frozenset({"Units", "DecayCorrection", "CorrectedImage", "SeriesDate", "SeriesTime"})
 #: Doubts about the reference time, to which the sheet is decayed.
-IMAGE_DOUBTS = frozenset({"SUV-TREF-CONFLICT", "AD-01", "SUV-PRIVATE-NO-CREATOR", "SUV-OFFSET"})
+IMAGE_DOUBTS = frozenset({"SUV-TREF-CONFLICT", "SUV-CHOICE", "AD-01", "SUV-PRIVATE-NO-CREATOR", "SUV-OFFSET"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class Request:
     """What is asked for: the parameters of a run, in plain JSON types.
 
     ``conformance`` is what rules are held to, as `qc.conformance.inputs_of` reads it; without it no rule is asked, and
-    the parameters, with their digest, are those of a time before there were rules.
+    the parameters, with their digest, are those of a time before there were rules. ``chosen_reference`` and
+    ``accepts_lbm120`` are what a physicist decided by signature, as `phantoms.suv.suv_factor` takes them; undecided
+    they are no parameters either.
     """
 
     method: str = "auto"
@@ -62,16 +64,25 @@ class Request:
     series_uid: str | None = None
     mask: Path | None = None
     conformance: Mapping[str, Any] | None = None
+    chosen_reference: str | None = None
+    accepts_lbm120: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the parameters as they are stored with a run and digested."""
-        return {
+        parameters: dict[str, Any] = {
             "method": self.method,
             "sheet": self.sheet,
             "standards": list(self.standards),
             "edition": self.edition,
             "series_uid": self.series_uid,
-        } | ({"conformance": self.conformance} if self.conformance is not None else {})
+        }
+        if self.conformance is not None:
+            parameters["conformance"] = self.conformance
+        if self.chosen_reference is not None:
+            parameters["chosen_reference"] = self.chosen_reference
+        if self.accepts_lbm120:
+            parameters["accepts_lbm120"] = True
+        return parameters
 
 
 @dataclass(frozen=True)
@@ -174,7 +185,9 @@ def _read(work: _Work, files: Sequence[Source], request: Request) -> None:
     if not work.scan.series:
         work.is_unusable = not any(ignored.is_dicom for ignored in work.scan.ignored)
     series = work.series = dicom_series.choose(work.scan, request.series_uid)
-    work.suv = suv.suv_factor(series.header)
+    work.suv = suv.suv_factor(
+        series.header, chosen_reference=request.chosen_reference, accepts_lbm120=request.accepts_lbm120
+    )
 
 
 def _measure(work: _Work, request: Request, with_figures: bool) -> None:

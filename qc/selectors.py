@@ -17,6 +17,7 @@ from corelab.errors import NotFound
 from corelab.models import AuditEvent, Role, Trial, User, Work
 from corelab.models.work import WorkState
 from phantoms.results import Finding, Outcome, Owner
+from qc import suv_choice
 from qc.arrival import missing_numbers
 from qc.checklists import Item, checklist_for
 from qc.models import (
@@ -29,6 +30,7 @@ from qc.models import (
     Report,
     Run,
     Submission,
+    SuvChoice,
     Upload,
 )
 from qc.models.submissions import Kind
@@ -509,6 +511,17 @@ def checklist_of(run: Run) -> list[ChecklistRow]:
     for answer in run.checklist_answers.select_related("answered_by").order_by("answered_at", "pk"):
         last[answer.item] = answer
     return [ChecklistRow(item, last.get(item.key)) for item in checklist_for(run.method)]
+
+
+def choices_behind(run: Run) -> list[SuvChoice]:
+    """Return the signed decisions about the SUV that a run was made by, the first one first; mostly none, unasked."""
+    decision = suv_choice.decision_of(run.parameters)
+    if not decision:
+        return []
+    behind = SuvChoice.objects.filter(
+        submission=run.submission_id, decision=decision, run__input_digest=run.input_digest
+    )
+    return list(behind.select_related("signature"))
 
 
 def unsigned_report_of(run: Run) -> Report | None:

@@ -54,6 +54,8 @@ SUBMISSION = MoveTable(
         Move(event="repeat", source=S.AWAITING_REVIEW, target=S.SENT, roles=STAFF, reason=True),
         Move(event="claim", source=S.AWAITING_REVIEW, target=S.IN_REVIEW, roles=PHYSICIST),
         Move(event="unclaim", source=S.IN_REVIEW, target=S.AWAITING_REVIEW, roles=PHYSICIST),
+        # What a physicist decides about the SUV is measured anew, and reviewed as a new run.
+        Move(event="choose", source=S.IN_REVIEW, target=S.SENT, roles=PHYSICIST, reason=True, signature=True),
         Move(event="release", source=S.IN_REVIEW, target=S.RELEASED, roles=PHYSICIST, signature=True),
         *(
             Move(event="hold", source=source, target=S.HELD, reason=True)

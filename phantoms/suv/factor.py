@@ -55,6 +55,8 @@ class SuvResult:
         Why no factor is given; what else is missing stands in `further_problems`.
     nuclide : str or None
         The nuclide that the headers name, by code, words or half-life.
+    half_life_s : float or None
+        The half-life that decay is worked out with.
     """
 
     factor_g_per_bq: float | None = None
@@ -70,6 +72,7 @@ class SuvResult:
     refused: AnalysisRefused | None = None
     further_problems: tuple[AnalysisRefused, ...] = ()
     nuclide: str | None = None
+    half_life_s: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the ``suv`` object of the offline contract."""
@@ -87,6 +90,7 @@ class SuvResult:
             "refused": self.refused.as_json() if self.refused else None,
             "further_problems": [problem.as_json() for problem in self.further_problems],
             "nuclide": self.nuclide,
+            "half_life_s": self.half_life_s,
         }
 
 
@@ -138,6 +142,7 @@ def suv_factor(header: SeriesHeader, *, chosen_reference: str | None = None, acc
         refused=_with_the_rest(needed) if needed else None,
         further_problems=tuple(needed[1:]),
         nuclide=tracer.nuclide,
+        half_life_s=tracer.half_life_s,
     )
 
 

@@ -1,5 +1,6 @@
 """Tables of a scan's life, one module a noun."""
 
+from qc.models.choices import SuvChoice
 from qc.models.drifts import Drift
 from qc.models.files import ReceivedFile, Upload
 from qc.models.protocols import ProtocolVersion
@@ -21,6 +22,7 @@ __all__ = [
     "Review",
     "Run",
     "Submission",
+    "SuvChoice",
     "TrialReport",
     "Upload",
 ]

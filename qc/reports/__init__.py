@@ -17,13 +17,21 @@ from corelab import pdf
 from qc import wording
 from qc.reports.blocks import figure_entry
 from qc.reports.first_page import document, result
-from qc.reports.meta import ChecklistLine, ReportMeta, ReviewedVerdict, SignatureBlock
+from qc.reports.meta import ChecklistLine, ReportMeta, ReviewedVerdict, SignatureBlock, SignedChoice
 from qc.reports.pages import sections
 
 if TYPE_CHECKING:
     from phantoms.figure_svg import FigureSvg
 
-__all__ = ["ChecklistLine", "ReportMeta", "ReviewedVerdict", "SignatureBlock", "build_context", "render_pdf"]
+__all__ = [
+    "ChecklistLine",
+    "ReportMeta",
+    "ReviewedVerdict",
+    "SignatureBlock",
+    "SignedChoice",
+    "build_context",
+    "render_pdf",
+]
 
 TEMPLATE = Path(__file__).parents[1] / "typst" / "report.typ"
 

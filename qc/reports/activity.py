@@ -10,8 +10,19 @@ from phantoms.errors import AnalysisRefused
 from phantoms.results import Outcome
 from phantoms.sheet import DecayStep, Sheet
 from qc import wording
-from qc.reports.blocks import cell, clock_words, column, date_words, kilo_bqml, mega_bq, naive, note_block, table_block
-from qc.reports.meta import ReportMeta
+from qc.reports.blocks import (
+    cell,
+    clock_words,
+    column,
+    date_words,
+    kilo_bqml,
+    mega_bq,
+    moment_words,
+    naive,
+    note_block,
+    table_block,
+)
+from qc.reports.meta import ReportMeta, SignedChoice
 from qc.wording import quantity
 
 #: Doubts about a patient. A phantom's weight and activity are those of its fill, and its sheet is checked instead.
@@ -33,6 +44,7 @@ def suv_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]
         blocks.append(
             note_block(Outcome.NOT_EVALUABLE, f"{refused['detail']}{where}", refused["next_step"], refused["code"])
         )
+    blocks += [_choice_block(one) for one in meta.choices]
     facts = suv_facts(run)
     if facts:
         blocks.append({"kind": "facts", "facts": facts})
@@ -44,6 +56,19 @@ def suv_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]
     ]
     blocks += [_trace_table(suv), _candidate_table(suv), *_sheet_blocks(meta, suv)]
     return blocks
+
+
+def _choice_block(one: SignedChoice) -> dict[str, Any]:
+    """Return a signed decision: the sentences, the reason, who signed and when, over which digest."""
+    signed = one.signature
+    facts = [
+        ["Decided by signature", signed.meaning],
+        ["Reason", one.reason],
+        ["Signed by", f"{signed.name}, {signed.role}, {moment_words(signed.signed_at, signed.time_zone)}"],
+        ["Meaning", "Override"],
+        ["Digest", signed.digest],
+    ]
+    return {"kind": "facts", "facts": facts, "is_wide": True}
 
 
 def suv_facts(run: Mapping[str, Any]) -> list[list[str]]:

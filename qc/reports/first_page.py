@@ -83,8 +83,15 @@ def _facts(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, ...]) 
             if meta.trial_code
             else []
         ),
+        *_decided(meta),
         _judged_by(run, deciding),
     ]
+
+
+def _decided(meta: ReportMeta) -> list[list[str]]:
+    """Say on the first page that a person decided how the SUV is worked out; the sentences stand with the SUV."""
+    names = dict.fromkeys(one.signature.name for one in meta.choices)
+    return [["SUV", f"by a decision that {', '.join(names)} signed; see SUV and activity"]] if names else []
 
 
 def _joined(*parts: str) -> str:

@@ -30,6 +30,14 @@ class ReviewedVerdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignedChoice:
+    """What a physicist decided by signature about how the SUV is worked out, and why."""
+
+    signature: SignatureBlock
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChecklistLine:
     """One question of the visual checklist, its answer, by whom and when."""
 
@@ -45,7 +53,8 @@ class ReportMeta:
 
     ``standards`` are those that decide. ``made_at`` is the date of the document: the end of the run, or of the
     review, never the moment of printing, so that the same run gives the same bytes. ``time_zone`` is the site's.
-    ``queries`` gives, by rule, the number of the query that asks the site about it.
+    ``queries`` gives, by rule, the number of the query that asks the site about it. ``choices`` are the signed
+    decisions about the SUV that the run was made by.
     """
 
     lab_name: str
@@ -67,6 +76,7 @@ class ReportMeta:
     queries: Mapping[str, str] = field(default_factory=dict)
     sheet: Mapping[str, Any] | None = None
     signatures: tuple[SignatureBlock, ...] = ()
+    choices: tuple[SignedChoice, ...] = ()
     review: ReviewedVerdict | None = None
     checklist: tuple[ChecklistLine, ...] = ()
     superseded_by: str = ""

@@ -24,6 +24,7 @@ from qc.services.reviews import (
     signing_statement,
     submission_claim,
     submission_unclaim,
+    suv_choice_sign,
 )
 from qc.services.runs import run_analyse
 from qc.services.submissions import (
@@ -73,6 +74,7 @@ __all__ = [
     "submission_start",
     "submission_unclaim",
     "submission_withdraw",
+    "suv_choice_sign",
     "trial_report_make",
     "trial_report_request",
     "upload_append",

@@ -25,6 +25,7 @@ _SENTENCES = {
     "repeat": "Staff asked for another analysis.",
     "claim": "A physicist took a submission for review.",
     "unclaim": "A physicist gave a submission back to the worklist.",
+    "choose": "A physicist decided by signature how the SUV is worked out; it is measured anew.",
     "release": "A signed review released the result to the site.",
     "hold": "A submission was held until a person decides.",
     "recheck": "Staff let a held submission be checked again.",

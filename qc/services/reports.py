@@ -12,12 +12,20 @@ from django.db.models import QuerySet
 
 from corelab import access, audit, jobs, storage
 from corelab.errors import NotAllowed, NotFound, StaleState
-from corelab.models import Role, User
+from corelab.models import Role, Signature, User
 from corelab.models.work import WorkState
 from phantoms.figure_svg import FigureSvg
 from qc.models import Report, Run, Submission
-from qc.reports import ChecklistLine, ReportMeta, ReviewedVerdict, SignatureBlock, build_context, render_pdf
-from qc.selectors import checklist_of, reports_visible_to
+from qc.reports import (
+    ChecklistLine,
+    ReportMeta,
+    ReviewedVerdict,
+    SignatureBlock,
+    SignedChoice,
+    build_context,
+    render_pdf,
+)
+from qc.selectors import checklist_of, choices_behind, reports_visible_to
 from qc.services import runs
 
 logger = logging.getLogger(__name__)
@@ -110,24 +118,28 @@ def report_meta(report: Report, *, is_whole: bool = True) -> ReportMeta:
         visit=submission.visit,
         queries=_asked(submission) if is_whole else {},
         sheet=runs.sheet_of(submission),
-        signatures=(
-            SignatureBlock(
-                name=signed.printed_name,
-                role=signed.role,
-                meaning=signed.statement,
-                signed_at=signed.signed_at,
-                time_zone=site.time_zone,
-                digest=signed.digest,
-            ),
-        )
-        if signed
-        else (),
+        signatures=(_signature(signed, site.time_zone),) if signed else (),
+        choices=tuple(
+            SignedChoice(signature=_signature(one.signature, site.time_zone), reason=one.reason)
+            for one in choices_behind(run)
+        ),
         review=ReviewedVerdict(verdict=review.verdict, reason=review.difference_reason, comment=review.comment_to_site)
         if review
         else None,
         checklist=_checklist(run) if review and is_whole else (),
         superseded_by=newer.short_number if newer else "",
         superseded_on=newer.finished_at.astimezone(site.zone).date() if newer and newer.finished_at else None,
+    )
+
+
+def _signature(signed: Signature, time_zone: str) -> SignatureBlock:
+    return SignatureBlock(
+        name=signed.printed_name,
+        role=signed.role,
+        meaning=signed.statement,
+        signed_at=signed.signed_at,
+        time_zone=time_zone,
+        digest=signed.digest,
     )
 
 

@@ -14,9 +14,10 @@ from corelab.models import AuditEvent, Role, User
 from corelab.models.signatures import Meaning
 from corelab.models.work import WorkState
 from phantoms.results import Outcome
-from qc import analysis, selectors, signals
+from qc import analysis, selectors, signals, suv_choice
 from qc.checklists import checklist_for, unanswered
-from qc.models import ChecklistAnswer, Report, Review, Run, Submission
+from qc.models import ChecklistAnswer, Report, Review, Run, Submission, SuvChoice
+from qc.services import runs
 from qc.services.moves import move
 from qc.states import SubmissionState as S
 
@@ -24,6 +25,7 @@ audit.catalogue(
     {
         "checklist.answer": "A physicist answered an item of the visual checklist.",
         "review.sign": "A physicist signed the review of a run.",
+        "suv.choose": "A physicist signed a decision about how a SUV is worked out.",
     }
 )
 
@@ -186,6 +188,74 @@ def review_sign(
     jobs.queue(report, "qc.make_report", key="report_id")
     transaction.on_commit(lambda: signals.run_signed.send_robust(sender=Run, run_id=run.pk))
     return review
+
+
+@transaction.atomic
+def suv_choice_sign(
+    *, submission_id: UUID, run_id: UUID, actor: User, decision: str, reason: str, password: str
+) -> SuvChoice:
+    """Decide by signature how the SUV of a submission in review is worked out, and have it measured anew.
+
+    The decision is a parameter of the run that follows, which takes the place of the one that was looked at and waits
+    for review itself; decided the same way once before, that run is found again.
+
+    Parameters
+    ----------
+    decision : str
+        One of `qc.suv_choice.offers`: a candidate's id, ``LBM120``, or empty to take back what was decided.
+
+    Raises
+    ------
+    StaleState
+        The run changed, or another physicist has the submission.
+    Refused
+        ``CHOICE-NONE``: nothing of the kind is open about this run. ``REASON-MISSING``.
+    NotAllowed
+        ``SIGN-PASSWORD``: the password is not right; nothing was signed. ``OWN-SUBMISSION``: the person sent it.
+    """
+    submission = _visible(actor, submission_id)
+    _check_has_it(submission, actor)
+    _check_not_own(submission, actor)
+    run = submission.current_run
+    if run is None or run.pk != run_id:
+        raise StaleState(f"The run changed while you were reading ({run}). Read the difference before you sign.")
+    offers = suv_choice.offers(run.result, run.parameters)
+    offer = next((one for one in offers if one.decision == decision), None)
+    if offer is None:
+        raise Refused("This cannot be decided about this run. Choose one of what is offered.", code="CHOICE-NONE")
+    # First the state, as in `review_sign`.
+    move(
+        submission,
+        "choose",
+        actor=actor,
+        reason=reason.strip(),
+        evidence={"decision": decision},
+        only_if={"reviewer": actor, "current_run": run},
+        reviewer=None,
+    )
+    said = suv_choice.statement(offer, run.short_number, submission.short_number)
+    shown = {"run": run.short_number, "input_digest": run.input_digest, "suv": run.result["suv"]}
+    signature = signatures.sign(
+        user=actor,
+        password=password,
+        role=str(Role.PHYSICIST.label),
+        meaning=Meaning.OVERRIDE,
+        statement=said,
+        digest=analysis.digest(shown | {"statement": said, "reason": reason.strip()}),
+        target=run,
+    )
+    choice = SuvChoice.objects.create(
+        submission=submission, run=run, decision=decision, reason=reason.strip(), signature=signature
+    )
+    audit.record(
+        "suv.choose",
+        choice,
+        before={"decision": suv_choice.decision_of(run.parameters)},
+        after={"decision": decision, "run": run.short_number, "statement": said, "digest": signature.digest},
+        reason=choice.reason,
+    )
+    runs.run_request(submission)
+    return choice
 
 
 # --- the steps -------------------------------------------------------------------------------

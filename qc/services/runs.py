@@ -16,7 +16,7 @@ from corelab.numbers import next_number
 from phantoms.dicom_series import Source, digest_of
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Outcome
-from qc import analysis, wording
+from qc import analysis, suv_choice, wording
 from qc.deviations import summary_of
 from qc.models import Figure, ReceivedFile, Report, Run, Submission
 from qc.models.submissions import Kind
@@ -116,19 +116,21 @@ def run_failed(run: Run) -> None:
 
 def _find_or_make(submission: Submission) -> tuple[Run, bool]:
     digests = submission.files.filter(status__in=MEASURED, modality="PT").values_list("stored__sha256", flat=True)
-    chosen = submission.chosen_series
+    input_digest, chosen = digest_of(digests), submission.chosen_series
+    series_uid = chosen if chosen and submission.files.filter(series_instance_uid=chosen).exists() else None
     request = analysis.Request(
         method=submission.kind,
         sheet=sheet_of(submission),
         standards=(submission.standard,),
-        series_uid=chosen if chosen and submission.files.filter(series_instance_uid=chosen).exists() else None,
+        series_uid=series_uid,
         conformance=audit.storable(yardstick_of(submission)),
+        **suv_choice.request_of(_decision_about(submission, input_digest, series_uid)),
     )
     parameters, program = request.as_json(), analysis.program()
     identity = {
         "method": submission.kind,
         "method_version": analysis.METHODS[submission.kind],
-        "input_digest": digest_of(digests),
+        "input_digest": input_digest,
         "parameters_digest": analysis.digest(parameters),
         "program_digest": analysis.digest(program),
     }
@@ -138,6 +140,14 @@ def _find_or_make(submission: Submission) -> tuple[Run, bool]:
     run = Run(submission=submission, number=next_number("R"), parameters=parameters, program=program, **identity)
     run.save(force_insert=True)
     return run, True
+
+
+def _decision_about(submission: Submission, input_digest: str, series_uid: str | None) -> str:
+    """Return what a physicist last decided about the SUV of just these images; of others it says nothing."""
+    last = submission.suv_choices.select_related("run").last()
+    if last is None or (last.run.input_digest, last.run.parameters.get("series_uid")) != (input_digest, series_uid):
+        return suv_choice.TAKEN_BACK
+    return last.decision
 
 
 def _is_wanted(run: Run) -> bool:
@@ -169,6 +179,7 @@ def _measure(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         edition=parameters["edition"],
         series_uid=parameters["series_uid"],
         conformance=parameters.get("conformance"),
+        **suv_choice.request_of(suv_choice.decision_of(parameters)),
     )
     try:
         done = analysis.analyse_files(sources, request, with_figures=True)

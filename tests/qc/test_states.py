@@ -21,6 +21,7 @@ REQUIRED = [
     ("repeat", "AWAITING_REVIEW", "SENT", STAFF),
     ("claim", "AWAITING_REVIEW", "IN_REVIEW", PHYSICIST),
     ("unclaim", "IN_REVIEW", "AWAITING_REVIEW", PHYSICIST),
+    ("choose", "IN_REVIEW", "SENT", PHYSICIST),
     ("release", "IN_REVIEW", "RELEASED", PHYSICIST),
     ("hold", "CHECKING", "HELD", SYSTEM),
     ("hold", "SENT", "HELD", SYSTEM),
@@ -36,7 +37,8 @@ REQUIRED = [
     ("replace", "AWAITING_REVIEW", "REPLACED", SITE),
     ("replace", "HELD", "REPLACED", SITE),
 ]
-WITH_REASON = {"repeat", "recheck", "withdraw", "hold"}
+WITH_REASON = {"repeat", "choose", "recheck", "withdraw", "hold"}
+SIGNED = {"choose", "release"}
 ROLES = ["site_user", "technician", "physicist", "approver", "trial_manager", "monitor", "auditor", "administrator"]
 
 
@@ -77,6 +79,10 @@ def test_check_when_no_reason_is_given_then_only_moves_that_need_one_refuse(even
             move.check(row, roles=None, reason=" ")
     else:
         move.check(row, roles=None)
+
+
+def test_table_when_a_move_decides_about_a_result_then_it_is_signed():
+    assert {move.event for move in SUBMISSION if move.signature} == SIGNED
 
 
 def test_measured_when_it_is_a_dry_run_then_it_is_refused_and_a_preview_is_not():
