@@ -40,7 +40,7 @@ def drift_note(run: Run, submission: Submission) -> None:
     It is called in the transaction that makes the run the current one. A value that is open already, or that was
     explained against the same entry, is not opened again; what the register has followed meanwhile is settled.
     """
-    if submission.is_dry_run or submission.current_run_id != run.pk:
+    if submission.is_dry_run:
         return
     _settle(submission)
     for one in (run.result.get("conformance") or {}).get("drifts", []):

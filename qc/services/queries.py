@@ -84,7 +84,7 @@ def run_follow(run: Run, submission: Submission) -> None:
     A scan that was sent in answer is held against the question; what else a site is to answer is drafted as one
     question, in which a later run of the same scan replaces the words until staff have asked.
     """
-    if submission.is_dry_run or submission.current_run_id != run.pk:
+    if submission.is_dry_run:
         return
     findings = findings_for_site(submission)
     asked_about: set[str] = set()
