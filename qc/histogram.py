@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from qc.tally import BIN_MIN
-
+#: Width of a bin, minutes.
+BIN_MIN = 2
 FROM_MIN, TO_MIN = 40, 90
 WIDTH_PX, HEIGHT_PX = 520, 190
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 34.0, 12.0, 14.0, 34.0
@@ -19,6 +19,11 @@ LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 34.0, 12.0, 14.0, 34.0
 _FIRST, _LAST = FROM_MIN - BIN_MIN, TO_MIN
 INK_2, INK_3, GRID, BAR, BAND, BAND_EDGE = "#465361", "#5F6C79", "#E3E8ED", "#1D4E89", "#D6E4F2", "#6E93BC"
 FACE = "IBM Plex Sans"
+
+
+def bin_of(uptake_min: float) -> int:
+    """Return the lower end of the bin that an uptake lies in, minutes."""
+    return int(uptake_min // BIN_MIN) * BIN_MIN
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ from typing import Generic, TypeVar
 
 from phantoms.results import Outcome
 from qc.deviations import BY_EYE
-
-#: Width of a bin of the uptake histogram, minutes.
-BIN_MIN = 2
+from qc.histogram import bin_of
 
 Place = TypeVar("Place", bound=Hashable)
 
@@ -129,8 +127,3 @@ class Tally(Generic[Place]):
     def are_standards_mixed(self) -> bool:
         """Whether signed scans were made under more than one standard, so that their SUVs must not be pooled."""
         return len(self.standards) > 1
-
-
-def bin_of(uptake_min: float) -> int:
-    """Return the lower end of the bin that an uptake lies in, minutes."""
-    return int(uptake_min // BIN_MIN) * BIN_MIN

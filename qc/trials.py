@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -21,18 +21,24 @@ from django.db.models.functions import Floor
 from corelab import access
 from corelab.errors import NotFound
 from corelab.models import Clearance, Scanner, Trial, User
+from corelab.models.work import WorkState
 from phantoms.results import Outcome
+from qc.histogram import BIN_MIN
 from qc.models import ProtocolVersion, Query, Submission, TrialReport
 from qc.models.submissions import Kind
 from qc.reports import trial as report
 from qc.states import QueryState
 from qc.states import SubmissionState as S
-from qc.tally import BIN_MIN, Tally
+from qc.tally import Tally
 
 #: A scan in these was accepted for measuring.
 RECEIVED = (S.SENT, S.ANALYSING, S.AWAITING_REVIEW, S.IN_REVIEW, S.HELD, S.RELEASED)
 #: A question in these waits for the site or for the lab.
 OPEN_QUERY = (QueryState.OPEN, QueryState.SITE_RESPONDED, QueryState.REOPENED)
+#: Reports that a page offers; older ones are kept, and found again by the same data.
+OFFERED = 5
+#: How often a page asks how far a report is, seconds, by how often it asked already.
+POLL_EVERY_S = ((15, 2), (50, 5), (10**9, 15))
 #: Scans that are read at once.
 CHUNK = 100
 
@@ -78,6 +84,45 @@ def trial_report_for(user: User, pk: UUID) -> TrialReport:
     if found is None:
         raise NotFound("There is nothing here, or it is not yours to see.")
     return found
+
+
+def is_made(made: TrialReport) -> bool:
+    """Say whether a report can be downloaded."""
+    return made.work_state == WorkState.DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloads:
+    """The reports of a trial that a page offers, newest first.
+
+    ``asked`` is how often the page has asked with this answer, ``every_s`` how soon it asks again while one is being
+    made, ``says`` what is spoken once none is any more.
+    """
+
+    trial: Trial
+    reports: Sequence[TrialReport]
+    may_request: bool
+    is_running: bool
+    asked: int
+    every_s: int
+    says: str
+
+
+def downloads_of(user: User, trial: Trial, *, asked: int = 0) -> Downloads:
+    """Return the reports of a trial for a page that has asked so often already; one query."""
+    reports = list(trial_reports_visible_to(user).filter(trial=trial)[:OFFERED])
+    is_running = any(one.work_state in {WorkState.QUEUED, WorkState.RUNNING} for one in reports)
+    newest = max(reports, key=lambda one: one.finished_at or one.created_at, default=None)
+    ended = "" if newest is None else "The report is made." if is_made(newest) else "The report was not made."
+    return Downloads(
+        trial=trial,
+        reports=reports,
+        may_request=may_request(user),
+        is_running=is_running,
+        asked=asked + 1,
+        every_s=next(every_s for until, every_s in POLL_EVERY_S if asked < until),
+        says=ended if asked and not is_running else "",
+    )
 
 
 # --- the scans that count -------------------------------------------------------------------

@@ -20,7 +20,6 @@ from qc.histogram import bars_of, described, histogram_svg
 from qc.reports.trial import mixed_words, waiting_words
 from qc.tally import Count, Tally
 from qc.trials import Standing
-from qc.views.trials import downloads_of
 
 #: Causes that are shown; the report names them all.
 CAUSES = 8
@@ -42,7 +41,7 @@ def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
     rows = _scanner_rows(trial, standing)
     yield Panel(template="qc/_panel_trial_scanners.html", context={"trial": trial, "rows": rows}, order=25)
     yield Panel(template="qc/_panel_trial_deviations.html", context=_deviations(trial, standing), order=30)
-    yield Panel(template="qc/_trial_downloads.html", context=downloads_of(request, trial), order=35)
+    yield Panel(template="qc/_trial_downloads.html", context=vars(trials.downloads_of(request.user, trial)), order=35)
 
 
 def of_trials(request: HttpRequest) -> Iterator[Panel]:

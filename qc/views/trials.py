@@ -16,17 +16,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from corelab import access, storage
 from corelab.errors import NotFound
-from corelab.models import Trial
-from corelab.models.work import WorkState
 from phantoms.results import Outcome
 from qc import services, trials
 from qc.deviations import BY_EYE, cause_words
-from qc.models import TrialReport
 from qc.states import SubmissionState as S
 
 PAGE_ROWS = 50
-#: Reports that are offered beside the newest data; older ones are kept and can be asked for by their address.
-OFFERED = 5
 SIGNED = Q(state=S.RELEASED)
 #: The groups of scans that a trial's counts lead to.
 GROUPS: Mapping[str, tuple[str, Q]] = {
@@ -43,11 +38,9 @@ FILES = {
     "scans.csv": ("text/csv; charset=utf-8", "csv"),
     "deviations.csv": ("text/csv; charset=utf-8", "deviations_csv"),
 }
-#: How often the list of downloads asks again, seconds, by how often it asked already.
-POLL_EVERY_S = ((15, 2), (50, 5), (10**9, 15))
 
 
-def crumbs_of(trial: Trial) -> list[tuple[str, str]]:
+def crumbs_of(trial: Any) -> list[tuple[str, str]]:
     """Return where a page of a trial lives."""
     return [
         ("Trials", reverse("corelab:trial-list")),
@@ -110,7 +103,7 @@ def trial_report_request(request: HttpRequest, code: str) -> HttpResponse:
     """Ask for the report of what the data are now, and lead to where it appears."""
     trial = trials.trial_for(request.user, code)
     report = services.trial_report_request(actor=request.user, trial=trial)
-    if report.work_state == WorkState.DONE:
+    if trials.is_made(report):
         messages.info(request, "Nothing has changed since this report was made.")
     return redirect(f"{reverse('corelab:trial-detail', args=[trial.code])}#downloads")
 
@@ -120,33 +113,11 @@ def trial_download_list(request: HttpRequest, code: str) -> HttpResponse:
     """Show the reports of a trial: those that are made, and how far one is that is being made."""
     trial = trials.trial_for(request.user, code)
     asked = request.GET.get("asked", "")
-    panel = downloads_of(request, trial, asked=int(asked) if asked.isdecimal() and len(asked) < 9 else 0)
+    count = int(asked) if asked.isdecimal() and len(asked) < 9 else 0
+    panel = trials.downloads_of(request.user, trial, asked=count)
     if request.htmx:
         return render(request, "qc/_trial_downloads.html", {"panel": panel})
     return render(request, "qc/trial_download_list.html", {"trial": trial, "crumbs": crumbs_of(trial), "panel": panel})
-
-
-def downloads_of(request: HttpRequest, trial: Trial, *, asked: int = 0) -> dict[str, Any]:
-    """Return the part of a page that offers a trial's reports and asks again while one is being made."""
-    reports = list(trials.trial_reports_visible_to(request.user).filter(trial=trial)[:OFFERED])
-    is_running = any(report.work_state in {WorkState.QUEUED, WorkState.RUNNING} for report in reports)
-    return {
-        "trial": trial,
-        "reports": reports,
-        "may_request": trials.may_request(request.user),
-        "is_running": is_running,
-        "asked": asked + 1,
-        "every_s": next(every_s for until, every_s in POLL_EVERY_S if asked < until),
-        "says": "" if is_running or not asked else _ended(reports),
-    }
-
-
-def _ended(reports: list[TrialReport]) -> str:
-    """Return what is spoken when nothing is being made any more."""
-    newest = max(reports, key=lambda one: one.finished_at or one.created_at, default=None)
-    if newest is None:
-        return ""
-    return "The report is made." if newest.work_state == WorkState.DONE else "The report was not made."
 
 
 @require_safe
