@@ -85,7 +85,7 @@ def histogram_svg(bins: Mapping[int, int], band: tuple[float, float] | None) -> 
         parts.append(_text(LEFT_PX - 5, y + 4, str(count), "end"))
     width = _x(BIN_MIN) - _x(0) - 1.2
     for bar in bars:
-        height = bar.count / top * (floor - TOP_PX)
+        height = max(bar.count / top * (floor - TOP_PX), 1.0)  # one scan among thousands is still seen
         parts.append(
             f'<rect x="{_x(bar.at_min) + 0.6:.1f}" y="{floor - height:.1f}" width="{width:.1f}" height="{height:.1f}" '
             f'class="chart-bar" fill="{BAR}"/>'

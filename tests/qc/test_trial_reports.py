@@ -336,6 +336,18 @@ def test_tables_when_made_then_one_has_a_row_a_signed_scan_and_one_a_row_a_devia
     assert (deviations[0]["seen"], deviations[0]["expected"]) == ("82 min", "55 to 75 min")
 
 
+@needs_poppler
+def test_report_when_a_physicist_let_a_scan_pass_then_what_its_rules_raised_is_no_deviation(
+    trial, scan, manager, tmp_path
+):
+    let_pass = scan("0103", scenes.patient_result(PREP_01="WARN"))
+    Submission.objects.filter(pk=let_pass.pk).update(verdict="PASS")
+    report = made(trial, manager)
+    assert table(report.deviations_csv) == []
+    assert table(report.csv)[0]["reasons"] == ""
+    assert "No signed scan deviates." in " ".join("".join(words(report, tmp_path)).split())
+
+
 def test_tables_when_a_code_looks_like_a_formula_then_a_spreadsheet_reads_text(trial, scan, manager):
     scan("=HYPERLINK(1)", scenes.patient_result(TIM_01="FAIL"))
     report = made(trial, manager)

@@ -99,6 +99,7 @@ def test_trial_page_when_a_scan_is_not_signed_then_nothing_of_its_numbers_shows(
     for html in (page, listed):
         assert "chip-fail" not in html
         assert "TIM-01" not in html
+        assert "Uptake time" not in html
     assert "46 to 48" not in page
     assert re.search(r'data-label="Uptake, min"></td>', listed)
     assert "0103" not in read(client, manager, "qc:trial-scan-list", trial.code, cause="TIM-01")
