@@ -1,4 +1,4 @@
-"""The demonstration as a person starts it: five verdicts, nothing sent twice, real folders."""
+"""The demonstration as a person starts it: verdicts, cases and a trial's report, nothing sent twice, real folders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,38 @@ import pytest
 from phantoms import digital
 from tests.stack.conftest import Place
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 WORDS = ["Pass", "Fail", "Pass", "Fail", "Could not check"]
+#: Where the four cases are left, and what the trial's six scans come to: verdict and the one rule that says why.
+CASES = ["Accredited", "Ends soon", "Suspended", "Corrective action"]
+SUBJECTS = {
+    "LYM-001": ("Pass", ""),
+    "LYM-002": ("Fail", "TIM-01"),
+    "LYM-003": ("Warning", "PAT-01"),
+    "LYM-004": ("Fail", "REC-04"),
+    "LYM-005": ("Warning", "REC-07"),
+    "LYM-006": ("Fail", "REC-08"),
+}
 
 
 def verdicts(said: str) -> list[str]:
     return re.findall(rf"^\S+ +({'|'.join(sorted(set(WORDS)))})  ", said, re.MULTILINE)
+
+
+def cases(said: str) -> list[str]:
+    return re.findall(rf"^C-\d+ +[a-z]+ +({'|'.join(CASES)})  ", said, re.MULTILINE)
+
+
+def subjects(said: str) -> dict[str, tuple[str, str]]:
+    lines = re.findall(r"^(LYM-\d+) +S-\d+ +(Pass|Warning|Fail)  .*?(?:\[([A-Z0-9-]+)\])?$", said, re.MULTILINE)
+    return {code: (verdict, rule) for code, verdict, rule in lines}
+
+
+def plain_reports(place: Place) -> list[Path]:
+    """Return the PDFs that the demonstration names; the signed ones are made by and by."""
+    found = (place.var_dir / "reports").glob("*.pdf")
+    return sorted(path for path in found if not path.stem.endswith("_signed"))
 
 
 def until_served(place: Place, *options: str) -> str:
@@ -41,13 +66,20 @@ def test_demo_when_drawn_anew_then_every_verdict_is_right_and_a_second_start_sen
         first = until_served(place, "--seed", "3")
     else:
         process = place.run("manage.py", "demo", "--exit", "--seed", "3", "--port", "0")
-        first, _ = process.communicate(timeout=300)
+        first, _ = process.communicate(timeout=500)
         assert process.returncode == 0, first
         assert place.processes() == {}
     assert verdicts(first) == WORDS
-    assert first.count("as expected") == 5
-    reports = sorted((place.var_dir / "reports").glob("*.pdf"))
-    assert len(reports) == 5
+    assert cases(first) == CASES
+    assert subjects(first) == SUBJECTS
+    assert first.count("as expected") == 5 + len(CASES) + len(SUBJECTS)
+    assert "6 signed, 1 conformant, 5 deviating" in first
+    reports = plain_reports(place)
+    names = {path.name for path in reports}
+    # Eighteen scans, three certificates, one report of the trial.
+    assert len([name for name in names if name.startswith("S-")]) == 18
+    assert len([name for name in names if name.startswith("PET-")]) == 3
+    assert "DEMO-2_conformance.pdf" in names
     assert all(path.read_bytes().startswith(b"%PDF-") for path in reports)
     accounts = place.var_dir / "demo_accounts.json"
     assert accounts.stat().st_mode & 0o777 == 0o600
@@ -64,8 +96,10 @@ def test_demo_when_drawn_anew_then_every_verdict_is_right_and_a_second_start_sen
 
     second = until_served(place, "--seed", "3")
     assert verdicts(second) == WORDS
+    assert cases(second) == CASES
+    assert subjects(second) == SUBJECTS
     assert "sent as" not in second
-    assert sorted((place.var_dir / "reports").glob("*.pdf")) == reports
+    assert plain_reports(place) == reports
 
 
 def test_demo_when_given_a_folder_then_its_scan_is_recognised_and_judged_by_its_sheet(
