@@ -206,9 +206,13 @@ class DecisionForm(forms.Form):
 
 
 class SignForm(forms.Form):
-    """The digest of what was shown, carried unchanged to the signature, and the password."""
+    """The digests of what was shown, carried unchanged to the signature, and the password.
+
+    ``shown_digest`` is of the case, ``shown_words`` of what the person decided and of the sentence they sign.
+    """
 
     shown_digest = forms.CharField(max_length=80, widget=forms.HiddenInput)
+    shown_words = forms.CharField(max_length=80, widget=forms.HiddenInput)
     password = forms.CharField(
         label="Password",
         strip=False,

@@ -75,7 +75,8 @@ def _visible(user: User, case: str = "") -> Q:
     if access.sees_everything(user):
         return Q()
     of_site = Q(**{f"{case}scanner__site_id__in": access.site_ids_of(user)})
-    of_trial = Q(**{f"{case}trial_id__in": access.trial_ids_of(user)}) & ~Q(**{f"{case}state": CaseState.DRAFT})
+    # What a site never sent stays its own, also after it was withdrawn.
+    of_trial = Q(**{f"{case}trial_id__in": access.trial_ids_of(user), f"{case}applied_at__isnull": False})
     return of_site | of_trial
 
 
@@ -416,7 +417,10 @@ def own_part_of(user: User, case: Case, found: Iterable[Requirement], *, as_appr
         review = getattr(one.current_run, "review", None)
         if review is not None and review.signature.user_id == user.pk:
             return f"You reviewed {one.short_number}, which speaks for this case. {other}"
-    issued = case.certificates.order_by("-issued_at").values_list("issued_at", flat=True).first()
+    # What was proposed for an earlier certificate is over; a suspended one still stands on its own proposal.
+    over = 1 if case.state == CaseState.SUSPENDED else 0
+    certificates = case.certificates.order_by("-issued_at").values_list("issued_at", flat=True)
+    issued = next(iter(certificates[over : over + 1]), None)
     proposals = case.decisions.filter(event="propose", signature__user=user)
     if (proposals.filter(decided_at__gt=issued) if issued else proposals).exists():
         return f"You proposed this. {other}"

@@ -23,6 +23,7 @@ from accreditation.workflow import CASE
 from corelab import access
 from corelab.errors import NotFound, Refused, StaleState
 from corelab.selectors import NOTHING_HERE
+from qc import analysis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,14 +142,21 @@ def case_sign(request: HttpRequest, number: int) -> HttpResponse:
     if not checked.is_valid():
         return redirect("accreditation:case-decide", number)
     values = checked.cleaned_data
+    shown = {"shown_digest": selectors.deciding_digest(case), "shown_words": _words_digest(desk, values)}
     if request.method != "POST":
-        return _sign_page(request, case, SignForm(initial={"shown_digest": selectors.deciding_digest(case)}), values)
+        return _sign_page(request, case, SignForm(initial=shown), values)
+    if request.POST.get("shown_words") != shown["shown_words"]:
+        # Decided otherwise in another window, or a day has begun: the page that was read says something else.
+        words = "What you decided changed after you read what is signed. Nothing was signed: below is what it is now."
+        checked.add_error(None, words)
+        return _decide_page(request, desk, checked, status=409)
     form = SignForm(request.POST)
     if not form.is_valid():
         return _sign_page(request, case, form, values, status=422)
     arguments = {name: value for name, value in values.items() if name != "decision"}
+    arguments |= {name: form.cleaned_data[name] for name in ("shown_digest", "password")}
     try:
-        SERVICES[values["decision"]](case_id=case.pk, actor=request.user, **form.cleaned_data, **arguments)
+        SERVICES[values["decision"]](case_id=case.pk, actor=request.user, **arguments)
     except StaleState as error:
         checked.add_error(None, f"{error.message} Nothing was signed, and nothing you wrote is lost: it is below.")
         return _decide_page(request, _Desk.of(request, number), checked, status=409)
@@ -160,6 +168,12 @@ def case_sign(request: HttpRequest, number: int) -> HttpResponse:
     request.session.pop(_session_key(case), None)
     messages.success(request, f"Signed: {DECISIONS[values['decision']][0].lower()}.")
     return redirect("accreditation:case-detail", number)
+
+
+def _words_digest(desk: _Desk, values: Mapping[str, Any]) -> str:
+    """Return the digest of what a person decided and of the sentence that they sign."""
+    said = statement_of(values["decision"], desk.case, values, desk.today)
+    return analysis.digest({name: "" if value is None else str(value) for name, value in values.items()} | {"": said})
 
 
 SERVICES: Mapping[str, Callable[..., Any]] = {

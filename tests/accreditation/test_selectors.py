@@ -38,6 +38,15 @@ def test_cases_when_each_role_looks_then_it_sees_its_own():
     assert seen(factories.user()) == set()
 
 
+def test_cases_when_one_is_withdrawn_that_was_never_sent_then_the_trial_does_not_see_it():
+    scene = Scene(UK)
+    case = scene.start()
+    call(services.case_withdraw, actor=scene.sender, case_id=case.pk, reason="Begun by mistake.")
+    manager = factories.user(Role.TRIAL_MANAGER, trial=scene.trial)
+    assert list(selectors.cases_visible_to(manager)) == []
+    assert list(selectors.cases_visible_to(scene.sender)) == [case]
+
+
 @pytest.mark.parametrize("number", ["C-1001", "c-1001", "1001", 1001])
 def test_case_when_it_is_asked_for_by_number_then_any_writing_of_it_will_do(number):
     scene = Scene()

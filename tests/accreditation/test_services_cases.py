@@ -434,6 +434,16 @@ def test_reinstate_when_an_approver_signs_then_a_new_clearance_begins_and_the_ga
     assert held == [TODAY + days(k) for k in (*range(30), *range(40, 60))]
 
 
+def test_reinstate_when_the_approver_proposed_it_then_another_decides():
+    scene = Scene()
+    case = scene.accredited()
+    call(services.case_suspend, actor=scene.physicist, case_id=case.pk, reason="Scanner moved.")
+    both = scene.also(scene.proposer, Role.APPROVER)
+    with pytest.raises(Refused, match="You proposed this"):
+        scene.sign(services.case_reinstate, case, both, reason="Moved back.")
+    assert fresh(case).state == "SUSPENDED"
+
+
 def test_reinstate_when_the_days_are_over_then_the_next_accreditation_is_advised(clock):
     scene = Scene()
     case = scene.accredited()

@@ -288,8 +288,8 @@ def decide(client, case: Case, **typed: str) -> str:
 
 
 def sign(client, case: Case, page: str, password: str = PASSWORD):
-    digest = re.search(r'name="shown_digest" value="([0-9a-f:sha]+)"', page)[1]
-    return client.post(url("case-sign", case), {"shown_digest": digest, "password": password})
+    shown = dict(re.findall(r'name="(shown_\w+)" value="([0-9a-f]+)"', page))
+    return client.post(url("case-sign", case), shown | {"password": password})
 
 
 def test_sign_when_a_physicist_proposes_then_shows_and_keeps_the_same_sentence(scene, as_):
@@ -370,6 +370,34 @@ def test_sign_when_the_password_is_wrong_then_nothing_is_signed_and_nothing_lost
     assert "The 2 mm filter only." in again
     assert "not this" not in again
     assert Signature.objects.count() == signed
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"decision": "refuse", "reason": "The spheres read low."},
+        {"decision": "approve", "valid_from": "2026-03-10", "valid_until": "2027-03-01", "conditions": "Another."},
+        {"decision": "approve", "valid_from": "2026-03-10", "valid_until": "2026-12-31", "conditions": "This one."},
+    ],
+)
+def test_sign_when_decided_otherwise_in_another_window_then_nothing_is_signed_and_shows_what_would_be(
+    scene, as_, other
+):
+    case = scene.taken()
+    client = as_(scene.approver)
+    shown = {"decision": "approve", "valid_from": "2026-03-10", "valid_until": "2027-03-01", "conditions": "This one."}
+    page = decide(client, case, **shown)
+    decide(client, case, **other)
+    signed = Signature.objects.count()
+    answer = sign(client, case, page)
+    assert answer.status_code == 409
+    again = answer.content.decode()
+    assert "Nothing was signed" in again
+    assert next(filter(None, (other.get("reason"), other.get("conditions")))) in again
+    assert Signature.objects.count() == signed
+    assert fresh(case).state == C.SECOND_REVIEW
+    assert sign(client, case, decide(client, case, **other)).status_code == 302
+    assert fresh(case).state == (C.FAIL if other["decision"] == "refuse" else C.ACCREDITED)
 
 
 def test_sign_when_the_evidence_changed_meanwhile_then_nothing_is_signed_and_the_words_are_kept(scene, as_):
