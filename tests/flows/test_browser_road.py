@@ -1,19 +1,26 @@
-"""The whole road once, in a real browser against the real product: from a site's first press to its signed report."""
+"""Both roads once, in a real browser against the real product: to a signed report, and to a certificate."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from accreditation.management.commands import _demo_drawn as drawn
+from accreditation.management.commands import _demo_people as people
+from accreditation.management.commands import _demo_reviews as reviews
+from accreditation.management.commands import _demo_site
+from accreditation.management.commands._browser import Browser
 from accreditation.management.commands._demo_scans import standard_scans
 from accreditation.management.commands._demo_site import written
 from phantoms import digital
-from tests.flows import house
+from tests.flows import hand, house
 from tests.flows.conftest import PATIENCE_MS, House, Walker
 from tests.stack.conftest import wait_for
 
@@ -26,6 +33,7 @@ pytestmark = [
 
 SITE_USER = "north@example.org"
 PHYSICIST = "physicist@example.org"
+TECHNICIAN, APPROVER, TRIAL_MANAGER = "technician@example.org", "approver@example.org", "trial-manager@example.org"
 COMMENT = "Thank you. Please use the same batch of activity next time."
 Walks = Callable[[str], Walker]
 
@@ -161,3 +169,90 @@ def _read_result(site: Walker, number: str, folder: Path) -> str:
     assert started.value.suggested_filename.startswith(number)
     assert report.read_bytes().startswith(b"%PDF")
     return subprocess.run(["pdftotext", report, "-"], check=True, capture_output=True, text=True).stdout
+
+
+def test_road_when_walked_in_a_browser_then_a_scanner_has_a_certificate_that_everybody_can_check(
+    running_house: House, walker: Walks, tmp_path: Path
+) -> None:
+    site = walker(SITE_USER)
+    site.open("/cases/start/")
+    site.page.select_option("#id_scanner", label="Digital PET · 1")
+    site.page.select_option("#id_reconstruction", label=people.RECONSTRUCTION)
+    site.page.select_option("#id_programme", "earl@1")
+    _by_keyboard(site, "Start the case", leads_to="**/cases/C-*/")
+    case = re.search(r"/cases/C-\d+/", site.page.url)[0]
+    _by_keyboard(site, "Send the application", leads_to=f"**{case}")
+
+    technician = walker(TECHNICIAN)
+    technician.open(case)
+    _by_keyboard(technician, "Take up", leads_to=f"**{case}")
+    technician.press("The application is complete", leads_to=f"**{case}")
+    _evidence(running_house, tmp_path)
+
+    physicist, approver = walker(PHYSICIST), walker(APPROVER)
+    _decide(physicist, case, "propose", "Sign the proposal", running_house.passwords[PHYSICIST])
+    approver.open(case)
+    approver.press("Take for the second signature", leads_to=f"**{case}")
+    _decide(approver, case, "approve", "Sign the accreditation", running_house.passwords[APPROVER])
+
+    site.open(case)
+    place = site.page.get_by_role("link", name=re.compile("PET-")).first
+    number = str(place.get_attribute("href")).strip("/").rpartition("/")[2]
+    document = f"/certificates/{number}.pdf"
+    wait_for("the certificate", lambda: site.page.request.get(document).ok, within_s=60)
+    site.open(f"/certificates/{number}/")
+    site.open("/")
+    expect(site.page.locator(".may-scan")).to_contain_text("Cleared to")
+    site.open(f"/check/{number}/")
+    expect(site.page.locator("main")).to_contain_text("Valid today")
+
+    manager = walker(TRIAL_MANAGER)
+    manager.open(f"/trials/{people.TRIAL}/")
+    expect(manager.page.locator("main")).to_contain_text("Cleared to")
+    assert not [*site.wrong, *technician.wrong, *physicist.wrong, *approver.wrong, *manager.wrong]
+
+
+def _by_keyboard(person: Walker, words: str, *, leads_to: str) -> None:
+    """Reach a button or link by the tabulator alone, press it, and look at the page that follows."""
+    page = person.page
+    page.locator("body").focus()
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == words:
+            break
+    else:
+        pytest.fail(f"{page.url}: the keyboard does not reach {words!r}")
+    with page.expect_navigation(url=leads_to):
+        page.keyboard.press("Enter")
+    person.look()
+
+
+def _decide(person: Walker, case: str, decision: str, words: str, password: str) -> None:
+    """Choose a decision and sign what is then shown."""
+    person.open(case)
+    person.press("Decide", leads_to="**/decide/")
+    person.page.check(f'[name="decision"][value="{decision}"]')
+    person.press("Continue to sign", leads_to="**/sign/")
+    person.page.fill("#id_password", password)
+    person.press(words, leads_to=f"**{case}")
+
+
+def _evidence(house_: House, folder: Path) -> None:
+    """Send both phantoms and sign them; how that looks in a browser the first road shows."""
+
+    def browser_of(email: str) -> Browser:
+        browser = Browser(house_.address)
+        browser.sign_in("/accounts/login/", email, house_.passwords[email])
+        return browser
+
+    site, physicist = browser_of(SITE_USER), browser_of(PHYSICIST)
+    yesterday = datetime.combine(hand.today() - timedelta(days=1), time(10))
+    for kind in ("cylinder", "nema_iq"):
+        scan = drawn.evidence(kind, kind, "1", yesterday).make()
+        number = _demo_site.start(site, _demo_site.Place(kind, "· 1", people.RECONSTRUCTION))
+        _demo_site.fill_in_sheet(site, number, scan.sheet)
+        files = digital.write_dicom(scan, folder / kind, seed=len(kind))
+        _demo_site.send_files(site, number, {file.name: file for file in files}, lambda done, of: None)
+        _demo_site.send(site, number)
+        wait_for(f"{kind} to be measured", partial(_demo_site.outcome, physicist, number), within_s=90)
+        reviews.sign(physicist, number, house_.passwords[PHYSICIST])
