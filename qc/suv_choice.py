@@ -61,9 +61,14 @@ def offers(result: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Of
     return tuple(offer for offer in found if offer.decision != decided)
 
 
+def beginning(run: str, submission: str) -> str:
+    """Return the sentence that every decision about a run begins with."""
+    return f"I have read the SUV trace of run {run} of {submission}."
+
+
 def statement(offer: Offer, run: str, submission: str) -> str:
     """Return the sentences that are signed."""
-    return f"I have read the SUV trace of run {run} of {submission}. {offer.sentences}"
+    return f"{beginning(run, submission)} {offer.sentences}"
 
 
 def effect_pct(at: datetime, instead_of: datetime, half_life_s: float) -> float:
@@ -84,7 +89,7 @@ def clock_words(at: datetime) -> str:
 
 
 @dataclass(frozen=True)
-class _Instant:
+class Instant:
     """A candidate whose preconditions hold, with its time."""
 
     id: str
@@ -94,16 +99,17 @@ class _Instant:
         return f"{self.id}, {clock_words(self.at)}"
 
 
-def _eligible(suv: Mapping[str, Any]) -> dict[str, _Instant]:
+def _eligible(suv: Mapping[str, Any]) -> dict[str, Instant]:
     return {
-        one["id"]: _Instant(one["id"], datetime.fromisoformat(one["time"]))
+        one["id"]: Instant(one["id"], datetime.fromisoformat(one["time"]))
         for one in suv["candidates"]
         if one.get("eligible") and one["time"]
     }
 
 
-def _first(suv: Mapping[str, Any], eligible: Mapping[str, _Instant]) -> _Instant | None:
-    """Return the candidate that stands first in precedence where nobody chose."""
+def first_in_precedence(suv: Mapping[str, Any]) -> Instant | None:
+    """Return the candidate that is used where nobody chose, unless another contradicts it; None where none holds."""
+    eligible = _eligible(suv)
     is_derived = any(one["code"] == "SUV-DERIVED" for one in suv["warnings"])
     order = reference.PRECEDENCE_OF_DERIVED if is_derived else reference.PRECEDENCE
     return next((eligible[key] for key in order if key in eligible), None)
@@ -124,14 +130,14 @@ def _candidates(suv: Mapping[str, Any], decided: str) -> list[Offer]:
     if not half_life_s or not _is_open(suv, decided):
         return []
     eligible = _eligible(suv)
-    first = _first(suv, eligible)
+    first = first_in_precedence(suv)
     return [
         Offer(one.id, f"{one.id} {clock_words(one.at)}", _about(one, first, eligible, half_life_s))
         for one in eligible.values()
     ]
 
 
-def _about(one: _Instant, first: _Instant | None, eligible: Mapping[str, _Instant], half_life_s: float) -> str:
+def _about(one: Instant, first: Instant | None, eligible: Mapping[str, Instant], half_life_s: float) -> str:
     chosen = f"I choose {one} by the scanner's clock, as the time that the pixel values refer to."
     if first is None:
         return f"{chosen} No candidate stands in precedence, so there is no SUV to compare with."
@@ -155,8 +161,7 @@ def _reads(pct: float) -> str:
 def _taken_back(suv: Mapping[str, Any], decided: str) -> str:
     if decided == LBM120:
         return "I take the decision for the coefficient 120 back. No SUV is given."
-    eligible = _eligible(suv)
-    first, now, half_life_s = _first(suv, eligible), eligible.get(decided), suv.get("half_life_s")
+    first, now, half_life_s = first_in_precedence(suv), _eligible(suv).get(decided), suv.get("half_life_s")
     taken = f"I take the decision for {decided} back."
     if first is None or now is None or not half_life_s:
         return f"{taken} The program decides again."

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from qc.receivers import http_upload
-from qc.views import drifts, protocols, queries, reviews, runs, sending, submissions, trials
+from qc.views import drifts, protocols, queries, reviews, runs, sending, submissions, suv, trials
 
 
 class ShortNumber:
@@ -67,6 +67,7 @@ urlpatterns = [
     path("submissions/<submission:number>/review/", reviews.submission_review, name="submission-review"),
     path("submissions/<submission:number>/checklist/", reviews.checklist_answer, name="checklist-answer"),
     path("submissions/<submission:number>/sign/", reviews.submission_sign, name="submission-sign"),
+    path("submissions/<submission:number>/choose/", suv.submission_choose, name="submission-choose"),
     path("queries/", queries.query_list, name="query-list"),
     path("queries/<query:number>/", queries.query_detail, name="query-detail"),
     path("queries/<query:number>/ask/", queries.query_ask, name="query-ask"),
@@ -84,6 +85,8 @@ urlpatterns = [
     path("drifts/<int:pk>/declare/", drifts.drift_declare, name="drift-declare"),
     path("drifts/<int:pk>/explain/", drifts.drift_explain, name="drift-explain"),
     path("runs/<run:number>/", runs.run_detail, name="run-detail"),
+    path("runs/<run:number>/suv/", suv.suv_trace_show, name="suv-trace"),
+    path("standards/suv/", suv.standing_show, name="standing-show"),
     path("runs/<run:number>/report/", runs.report_show, name="report-show"),
     path("runs/<run:number>/report.pdf", runs.report_download, name="report-download"),
     path("runs/<run:number>/conformance.csv", runs.conformance_csv, name="conformance-csv"),

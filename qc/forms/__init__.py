@@ -3,7 +3,7 @@
 from qc.forms.place import FileForm, PlaceForm
 from qc.forms.protocols import ProtocolForm, PublishForm
 from qc.forms.queries import AnswerForm, AskForm, WordsForm
-from qc.forms.review import RECOMMENDATIONS, ChecklistForm, ReasonForm, ReviewForm, SignForm
+from qc.forms.review import RECOMMENDATIONS, ChecklistForm, ReasonForm, ReviewForm, SignForm, SuvChoiceForm
 from qc.forms.scan_day import PatientForm
 from qc.forms.sheet import FILLS_OF_KIND, EntryForm, SheetForm, kept_of, typed_of
 
@@ -23,6 +23,7 @@ __all__ = [
     "ReviewForm",
     "SheetForm",
     "SignForm",
+    "SuvChoiceForm",
     "WordsForm",
     "kept_of",
     "typed_of",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
+
+from qc.suv_choice import Offer
 
 #: What a physicist can decide. "Our error" is the program's word, never a person's.
 VERDICTS = [("PASS", "Pass"), ("WARN", "Warning"), ("FAIL", "Fail"), ("NOT_EVALUABLE", "Could not check")]
@@ -78,6 +80,50 @@ class SignForm(forms.Form):
         widget=forms.PasswordInput(attrs={"class": "form-control w-m", "autocomplete": "current-password"}),
         error_messages={"required": "Enter your password. Nothing was signed."},
     )
+
+
+class SuvChoiceForm(forms.Form):
+    """A decision about the SUV in the sentences that are signed, the reason, and the password.
+
+    Parameters
+    ----------
+    offers : sequence of Offer
+        What may be decided; nothing is chosen beforehand.
+    """
+
+    #: How the form names the decision that takes an earlier one back, as an empty choice is none.
+    BACK = "back"
+
+    run = forms.IntegerField(widget=forms.HiddenInput)
+    choice = forms.ChoiceField(
+        label="Your decision",
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what you decide. Nothing was signed."},
+    )
+    reason = forms.CharField(
+        label="Why?",
+        max_length=2_000,
+        help_text="It stands in the report.",
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 3, "dir": "auto"}),
+        error_messages={"required": "Say why: this needs a reason."},
+    )
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        max_length=256,
+        widget=forms.PasswordInput(attrs={"class": "form-control w-m", "autocomplete": "current-password"}),
+        error_messages={"required": "Enter your password. Nothing was signed."},
+    )
+
+    def __init__(self, *args: Any, offers: Sequence[Offer], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["choice"].choices = [(one.decision or self.BACK, one.sentences) for one in offers]
+
+    @property
+    def decision(self) -> str:
+        """What was decided, as `qc.suv_choice` names it."""
+        chosen = str(self.cleaned_data["choice"])
+        return "" if chosen == self.BACK else chosen
 
 
 class ChecklistForm(forms.Form):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,13 +22,8 @@ from qc.reports.blocks import (
     table_block,
 )
 from qc.reports.meta import ReportMeta, SignedChoice
+from qc.suv_trace import OF_A_PATIENT, PHANTOMS, may_be_shown, scientific
 from qc.wording import quantity
-
-#: Doubts about a patient. A phantom's weight and activity are those of its fill, and its sheet is checked instead.
-OF_A_PATIENT = frozenset({"SUV-WEIGHT", "SUV-DOSE", "SUV-UPTAKE"})
-PHANTOMS = frozenset({"cylinder", "nema_iq"})
-#: Of the patient's own group only what SUV needs: size, weight, sex, age.
-SHOWN_PATIENT_TAGS = frozenset({"(0010,1020)", "(0010,1030)", "(0010,0040)", "(0010,1010)"})
 
 
 def suv_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]:
@@ -76,10 +70,10 @@ def suv_facts(run: Mapping[str, Any]) -> list[list[str]]:
     suv = run["suv"]
     facts = []
     if suv["factor_g_per_bq"] is not None:
-        facts.append(["SUV factor", wording.with_unit(_scientific(suv["factor_g_per_bq"]), "g/Bq")])
+        facts.append(["SUV factor", wording.with_unit(scientific(suv["factor_g_per_bq"]), "g/Bq")])
     elif suv.get("factors_by_slice"):
         factors = suv["factors_by_slice"]
-        ends = f"{_scientific(min(factors))} to {_scientific(max(factors))}"
+        ends = f"{scientific(min(factors))} to {scientific(max(factors))}"
         facts.append(["SUV factor, by slice", wording.with_unit(ends, "g/Bq")])
     elif suv["refused"]:
         facts.append(["SUV", "not worked out"])
@@ -102,7 +96,7 @@ def _trace_table(suv: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         [cell(one["attribute"], kind="code"), cell(str(one["value"]), kind="code"), cell(one["use"])]
         for one in suv["trace"]
-        if _may_be_shown(one["attribute"])
+        if may_be_shown(one["attribute"])
     ]
     if not rows:
         return {}
@@ -233,14 +227,3 @@ def _fill_row(fill: Mapping[str, Any]) -> list[dict[str, Any]]:
         ),
         cell(concentration, kind="number"),
     ]
-
-
-def _may_be_shown(attribute: str) -> bool:
-    tag = re.search(r"\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)", attribute)
-    return tag is None or not tag[0].startswith("(0010,") or tag[0] in SHOWN_PATIENT_TAGS
-
-
-def _scientific(value: float) -> str:
-    mantissa, _, exponent = f"{value:.6e}".partition("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa} × 10{raised}"

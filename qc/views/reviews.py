@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from corelab import access
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
-from qc import selectors, services
+from qc import selectors, services, suv_choice
 from qc.checklists import unanswered
 from qc.forms import ChecklistForm, ReviewForm, SignForm
 from qc.forms.review import VERDICTS
@@ -108,6 +108,8 @@ def _review_page(
         "found": results.sort_findings(run.result.get("findings", []), submission.check_findings),
         "table": results.numbers(run.result, submission.standard),
         "suv_blocks": suv_blocks(run.result, report_meta(report)) if report is not None else [],
+        "choices": selectors.choices_behind(run),
+        "may_choose": bool(suv_choice.offers(run.result, run.parameters)),
     }
     return render(request, "qc/submission_review.html", context, status=status)
 

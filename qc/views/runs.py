@@ -46,6 +46,7 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
         "table": results.numbers(run.result, current) if current else None,
         "pictures": [*first, *others],
         "found": results.sort_findings(run.result.get("findings", [])),
+        "choices": selectors.choices_behind(run),
         "has_report": report is not None and report.stored_id is not None,
         "suv_blocks": suv_blocks(run.result, report_meta(report)) if report is not None and run.result else [],
         "is_staff": access.sees_everything(request.user),
@@ -72,6 +73,7 @@ def report_show(request: HttpRequest, number: int) -> HttpResponse:
             (str(submission), reverse("qc:submission-detail", args=[submission.number])),
         ],
         "download_url": reverse("qc:report-download", args=[run.number]) if report.stored_id else "",
+        "suv_url": reverse("qc:suv-trace", args=[run.number]),
         "csv_url": reverse("qc:conformance-csv", args=[run.number]) if run.result["findings"] else "",
     }
     return render(request, "qc/report_show.html", context)

@@ -154,6 +154,7 @@ def _common_context(request: HttpRequest, submission: Any, run: Any) -> dict[str
         "has_report": report is not None and report.stored_id is not None,
         "waits_for_report": report is not None and report.stored_id is None,
         "suv_blocks": suv_blocks(result, report_meta(report, is_whole=False)) if report is not None and result else [],
+        "choices": selectors.choices_behind(run) if run is not None else [],
         "is_our_error": submission.state == S.HELD and submission.hold_code == OUR_ERROR,
         "against": against,
         "table": results.numbers(result, current) if current else None,
