@@ -30,10 +30,13 @@ class ProtocolForm(forms.Form):
         text: str = self.cleaned_data["document"]
         try:
             document = json.loads(text, parse_constant=_refuse_constant)
+            _check_can_be_kept(document)
         except json.JSONDecodeError as error:
             raise ValidationError(f"This is not JSON: line {error.lineno}, column {error.colno}.") from error
         except (ValueError, RecursionError) as error:
-            raise ValidationError("This is not JSON that can be kept: a number or its depth is beyond it.") from error
+            raise ValidationError(
+                "This is not JSON that can be kept: a number, a character or its depth is beyond it."
+            ) from error
         if not isinstance(document, dict):
             raise ValidationError("The document is one object: it begins with { and ends with }.")
         return document
@@ -42,6 +45,15 @@ class ProtocolForm(forms.Form):
 def _refuse_constant(name: str) -> None:
     msg = f"{name} is no number"
     raise ValueError(msg)
+
+
+def _check_can_be_kept(document: Any) -> None:
+    """Raise ValueError for what JSON can spell and no database keeps: infinite numbers, half characters, NUL."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    text.encode()
+    if "\\u0000" in json.dumps(document):
+        msg = "NUL is no character of a text"
+        raise ValueError(msg)
 
 
 class PublishForm(forms.Form):

@@ -41,6 +41,8 @@ def protocol_start(*, trial: Trial, actor: User, template: str = "") -> Protocol
         ``PROTOCOL-TEMPLATE``: no such template, or nothing to copy.
     """
     _require_physicist(actor)
+    # Two people who start at once get one draft.
+    Trial.objects.select_for_update().get(pk=trial.pk)
     last = ProtocolVersion.objects.filter(trial=trial).order_by("-version").first()
     if last is not None and last.published_at is None:
         return last

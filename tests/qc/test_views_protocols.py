@@ -99,6 +99,9 @@ def test_edit_when_the_document_is_wrong_then_everything_is_said_and_the_text_co
         ("[1]", "The document is one object"),
         ('{"title": NaN}', "This is not JSON"),
         ("[" * 50_000, "This is not JSON"),
+        ('{"title": 1e999}', "This is not JSON that can be kept"),
+        (r'{"title": "\ud800"}', "This is not JSON that can be kept"),
+        (r'{"title": "a\u0000b"}', "This is not JSON that can be kept"),
     ],
 )
 def test_edit_when_the_text_is_not_a_document_then_it_says_where(staff, trial, text, words):
