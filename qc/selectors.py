@@ -17,6 +17,7 @@ from corelab.errors import NotFound
 from corelab.models import AuditEvent, Role, Trial, User, Work
 from corelab.models.work import WorkState
 from phantoms.results import Finding, Outcome, Owner
+from phantoms.suv.catalogue import CATALOGUE
 from qc import suv_choice
 from qc.arrival import missing_numbers
 from qc.checklists import Item, checklist_for
@@ -476,7 +477,7 @@ def repairable_findings(submission: Submission) -> list[dict[str, Any]]:
                 message=refused["detail"],
                 observed=refused["attribute"] or "",
                 next_step=refused["next_step"],
-                owner=Owner.SITE,
+                owner=CATALOGUE[refused["code"]].owner if refused["code"] in CATALOGUE else Owner.SITE,
             )
             findings.append(finding.as_json())
     return findings

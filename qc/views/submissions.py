@@ -261,7 +261,9 @@ def _site_context(request: HttpRequest, submission: Any) -> dict[str, Any]:
         "timeline": _timeline(submission, run),
         "steps_to_do": results.steps_for_site([*findings, *repairable]),
         "repairable": repairable,
-        "needs_mending": any(one["outcome"] in {"FAIL", "NOT_EVALUABLE"} for one in repairable),
+        "needs_mending": any(
+            one["outcome"] in {"FAIL", "NOT_EVALUABLE"} and one.get("owner") == "site" for one in repairable
+        ),
         "found": results.sort_findings(findings),
         "arrival": selectors.arrival_of(submission),
         "series": selectors.received_series(submission),

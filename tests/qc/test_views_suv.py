@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 from pathlib import Path
 
@@ -183,6 +184,21 @@ def test_trace_when_the_site_asks_then_it_sees_it_with_the_result_and_not_before
     assert "Step by step" in page
     assert "A physicist may decide" not in page
     assert choose_url(review.run) not in page
+
+
+@pytest.mark.parametrize(("lacks", "mends"), [({}, False), ({"PatientWeight": None}, True)])
+def test_site_page_when_only_a_physicist_can_settle_it_then_no_replacement_is_asked_for(
+    client, site, sender, lacks, mends
+):
+    ge = {"Manufacturer": "GE MEDICAL SYSTEMS", "AcquisitionTime": "112000", "FrameReferenceTime": 780_000}
+    suv = suv_factor(header(**ge, **lacks)).as_json()
+    patient = factories.submission(of=site, created_by=sender, kind="patient", trial=factories.trial(site))
+    scenes.measured(patient, scenes.patient_result() | {"suv": suv})
+    client.force_login(sender)
+    page = page_of(client, _detail(patient))
+    assert suv["refused"]["next_step"] in html.unescape(page)
+    assert ("What you can put right now" in page) is mends
+    assert ("Send a replacement" in page) is mends
 
 
 def test_trace_when_there_is_no_result_yet_then_it_is_not_there(client, conflict, physicist):
