@@ -110,7 +110,8 @@ def protocol_publish(*, protocol_id: int, actor: User, effective_on: date, shown
     Raises
     ------
     Refused
-        ``PROTOCOL-FROZEN``; ``PROTOCOL-DOCUMENT``; ``PROTOCOL-DAY``: an earlier version begins later.
+        ``PROTOCOL-FROZEN``; ``PROTOCOL-DOCUMENT``; ``PROTOCOL-DAY``: an earlier version begins later, or holds on
+        that day, which has passed. Only a trial's first version may begin on a past day, for a trial that runs already.
     NotAllowed, NotFound, StaleState
     """
     protocol = _draft(protocol_id, actor)
@@ -123,6 +124,11 @@ def protocol_publish(*, protocol_id: int, actor: User, effective_on: date, shown
     if last is not None and last.effective_on is not None and effective_on < last.effective_on:
         raise Refused(
             f"Version {last.version} begins on {last.effective_on:%d %b %Y}. Choose that day or a later one.",
+            code="PROTOCOL-DAY",
+        )
+    if last is not None and effective_on < timezone.now().date():
+        raise Refused(
+            f"That day has passed, and its scans are judged by version {last.version}. Choose today or a later day.",
             code="PROTOCOL-DAY",
         )
     _swap(protocol, effective_on=effective_on, published_at=timezone.now())

@@ -224,8 +224,18 @@ def _hand_on(run: Run, submission: Submission) -> None:
             headline=run.headline,
             **summary_of(run.result),
         )
-        queries.run_follow(run, submission)
+        _follow(run, submission)
         drifts.drift_note(run, submission)
     report, is_new = Report.objects.get_or_create(run=run, review=None)
     if is_new or report.work_state == WorkState.FAILED:
         jobs.queue(report, "qc.make_report", key="report_id")
+
+
+def _follow(run: Run, submission: Submission) -> None:
+    """Let the questions follow the run; one that staff moved this very moment is followed as it is now."""
+    try:
+        with transaction.atomic():
+            queries.run_follow(run, submission)
+    except StaleState:
+        again = Submission.objects.select_related("site", "trial", "answers").get(pk=submission.pk)
+        queries.run_follow(run, again)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 
 import pytest
+from django.utils import timezone
 
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
 from corelab.models import AuditEvent, Role
@@ -143,13 +144,24 @@ def test_publish_when_the_draft_changed_while_it_was_read_then_it_must_be_read_a
 
 
 def test_publish_when_an_earlier_version_begins_later_then_it_is_refused(first, trial, physicist):
-    publish(first, physicist, datetime.date(2026, 2, 1))
+    in_a_month = timezone.now().date() + datetime.timedelta(days=30)
+    publish(first, physicist, in_a_month)
     second = call(services.protocol_start, actor=physicist, trial=trial)
     with pytest.raises(Refused) as refused:
-        publish(second, physicist, datetime.date(2026, 1, 31))
+        publish(second, physicist, in_a_month - datetime.timedelta(days=1))
     assert refused.value.code == "PROTOCOL-DAY"
-    publish(second, physicist, datetime.date(2026, 2, 1))
-    assert selectors.protocol_in_force(trial, datetime.date(2026, 2, 1)).version == 2
+    publish(second, physicist, in_a_month)
+    assert selectors.protocol_in_force(trial, in_a_month).version == 2
+
+
+def test_publish_when_the_day_has_passed_then_only_a_first_version_may_begin_there(first, trial, physicist):
+    today = timezone.now().date()
+    publish(first, physicist, today - datetime.timedelta(days=90))
+    second = call(services.protocol_start, actor=physicist, trial=trial)
+    with pytest.raises(Refused, match="That day has passed"):
+        publish(second, physicist, today - datetime.timedelta(days=1))
+    publish(second, physicist, today)
+    assert selectors.protocol_in_force(trial, today - datetime.timedelta(days=1)).version == 1
 
 
 @pytest.mark.parametrize("role", [Role.TECHNICIAN, Role.APPROVER, Role.ADMINISTRATOR, Role.AUDITOR])

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from corelab import jobs
+from corelab.errors import StaleState
 from corelab.models import Attempt, AuditEvent
 from phantoms.errors import AnalysisRefused
 from qc import analysis, services
@@ -60,6 +61,22 @@ def test_analyse_when_it_is_done_then_the_submission_waits_for_review_with_its_v
     assert Figure.objects.get().alt == "Axial slice"
     assert Report.objects.get().queued_at is not None
     assert Attempt.objects.get(target_type="qc.run").outcome == "COMPLETED"
+
+
+def test_analyse_when_staff_move_a_question_meanwhile_then_the_run_is_kept_and_follows_it_as_it_is_now(
+    sent, monkeypatch
+):
+    follow, calls = runs.queries.run_follow, []
+
+    def moved_meanwhile(run, submission):
+        calls.append(submission)
+        if len(calls) == 1:
+            raise StaleState("Somebody closed it.")
+        follow(run, submission)
+
+    monkeypatch.setattr(runs.queries, "run_follow", moved_meanwhile)
+    run = analyse(sent.runs.get())
+    assert (run.work_state, run.attempts, len(calls)) == ("DONE", 1, 2)
 
 
 def test_analyse_when_it_is_a_dry_run_then_it_ends_as_a_preview(draft, measured):
