@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 2, "nema_iq": 2}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 3, "nema_iq": 2}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
 #: Methods that acceptance limits are published for, with the fills of the sheet that each of them uses.
@@ -342,7 +342,18 @@ def _refusal_finding(refused: AnalysisRefused) -> Finding:
 
 
 def _warning_finding(warned: Warned) -> Finding:
-    return Finding(id=warned.code, outcome=Outcome.WARN, severity="query", message=warned.detail, owner=Owner.CORE_LAB)
+    from phantoms.suv.catalogue import CATALOGUE
+
+    entry = CATALOGUE[warned.code]
+    return Finding(
+        id=warned.code,
+        outcome=Outcome.WARN,
+        severity="query",
+        message=warned.detail,
+        # An owner's step is for that owner; a doubt beside a given SUV is the lab's to look at first.
+        next_step=entry.next_step if entry.owner is Owner.CORE_LAB else "Look at the images; ask the site to check it.",
+        owner=Owner.CORE_LAB,
+    )
 
 
 def _suv_findings(suv: SuvResult, request: Request) -> list[Finding]:

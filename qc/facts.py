@@ -206,8 +206,8 @@ class SubmissionFacts:
 
     @property
     def are_dates_shifted(self) -> bool:
-        """Whether the headers say that their dates were moved (0028,0303)."""
-        return self.LongitudinalTemporalInformationModified == "MODIFIED"
+        """Whether the headers say that their dates are not the true ones (0028,0303)."""
+        return self.LongitudinalTemporalInformationModified in {"MODIFIED", "REMOVED"}
 
 
 def facts_of(scan: Scan, series: Series | None) -> SubmissionFacts:
@@ -405,7 +405,9 @@ def read_reconstruction(
         family = "BSREM" if is_penalised else "OSEM"
         has_tof, has_psf = named[2].upper() == "FX", is_penalised or bool(named[3])
     if maker.startswith("GE"):
-        iterations, subsets = _whole(private.get("Iterations")), _whole(private.get("Subsets"))
+        # A registered method is words alone; the images' own counts are private.
+        iterations = _whole(private.get("Iterations")) or iterations
+        subsets = _whole(private.get("Subsets")) or subsets
         beta = private.get("Beta") if private.get("Regularize") else None
         if filter_mm is None and private.get("PostFilter") is not None:
             filter_mm = private.get("PostFilterFWHM") if private["PostFilter"] else 0.0
@@ -427,7 +429,7 @@ def read_reconstruction(
 
 def _filter_mm(kernel: str) -> float | None:
     """Return the width of the filter that a ConvolutionKernel names, millimetres; 0 for none (``All-pass``)."""
-    words = kernel.upper().replace("-", "").replace(" ", "")
+    words = re.sub(r"[-_\s]", "", kernel.upper())
     if words in {"ALLPASS", "NONE"}:
         return 0.0
     width = _GAUSS.search(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phantoms.results import Owner
 from qc.conformance.engine import Answer, Inputs, failed, passed, rule, unknown, warned
 
 SAME_POSITION_MM = 0.01
@@ -23,7 +24,9 @@ def images_can_be_read(inputs: Inputs) -> Answer:
     facts = inputs.facts
     observed = f"{facts.series} PET series, {facts.unreadable_files} of {facts.files} files unreadable"
     if not facts.files:
-        return unknown("Nothing arrived that could be read.", next_step="Send the PET series as DICOM files.")
+        return unknown(
+            "Nothing arrived that could be read.", next_step="Send the PET series as DICOM files.", owner=Owner.SITE
+        )
     if not facts.series:
         return failed(
             f"None of {facts.files} files is a PET image (0008,0016).",
@@ -86,6 +89,7 @@ def has_one_series(inputs: Inputs) -> Answer:
             observed=f"{facts.series} PET series",
             expected="one attenuation-corrected series",
             next_step="Choose the series to judge, or take the others out.",
+            owner=Owner.SITE,
         )
     return failed(
         "The only PET series is not attenuation corrected, or is no volume (0028,0051).",
@@ -125,6 +129,7 @@ def _no_positions() -> Answer:
         observed="no position",
         expected="a position for every slice",
         next_step="Export the original transaxial series again.",
+        owner=Owner.SITE,
     )
 
 
@@ -146,6 +151,7 @@ def has_all_slices(inputs: Inputs) -> Answer:
             observed=f"{facts.slices} slices",
             expected="the number announced",
             next_step="Check that the whole series was sent.",
+            owner=Owner.SITE,
         )
     times = max(facts.NumberOfTimeSlices or 1, 1)
     observed, expected = f"{facts.slices} slices", f"{announced} slices"
@@ -173,7 +179,12 @@ def has_no_gaps(inputs: Inputs) -> Answer:
     facts = inputs.facts
     usual, steps = facts.step_mm, facts.steps_mm
     if not steps or not usual:
-        return unknown("One slice alone has no distance to another (0020,0032).", observed=f"{facts.slices} slices")
+        return unknown(
+            "One slice alone has no distance to another (0020,0032).",
+            observed=f"{facts.slices} slices",
+            next_step="Send the whole series.",
+            owner=Owner.SITE,
+        )
     gaps = [step for step in steps if step > GAP_RATIO * usual]
     observed = f"{min(steps):.2f} to {max(steps):.2f} mm"
     expected = f"at most {GAP_RATIO * usual:.2f} mm"
@@ -207,6 +218,7 @@ def is_axial(inputs: Inputs) -> Answer:
             observed="no orientation",
             expected="transverse",
             next_step="Export the original transaxial series again.",
+            owner=Owner.SITE,
         )
     if not axial:
         return failed(
@@ -264,6 +276,7 @@ def is_original(inputs: Inputs) -> Answer:
             "The headers do not say whether these are the scanner's own images (0008,0008).",
             expected=expected,
             next_step="Check that the original series was sent.",
+            owner=Owner.SITE,
         )
     return passed("These are the scanner's own images.", observed=observed, expected=expected)
 
@@ -285,6 +298,7 @@ def is_volume(inputs: Inputs) -> Answer:
             expected="slices",
             severity="query",
             next_step="Check that the transaxial series was sent.",
+            owner=Owner.SITE,
         )
     if not is_one:
         return failed(

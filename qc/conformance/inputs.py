@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from phantoms.suv import SuvResult
+from phantoms.suv.reference import PLACEHOLDER_DATES
 from qc.conformance.engine import Inputs
 from qc.conformance.reconstruction import is_as_accredited
 from qc.facts import SubmissionFacts
@@ -74,9 +75,9 @@ def find_profile(registered: Registered, facts: SubmissionFacts, name: str | Non
 
 
 def scanned_on(facts: SubmissionFacts, offset_days: int | None) -> date | None:
-    """Return the scan's own day; None where the headers' dates were moved and nobody said by how much."""
+    """Return the scan's own day; None where its date was moved or is a placeholder, and nobody said by how much."""
     at = facts.first_frame_at or facts.series_at
-    if at is None or (facts.are_dates_shifted and offset_days is None):
+    if at is None or (offset_days is None and (facts.are_dates_shifted or at.date() in PLACEHOLDER_DATES)):
         return None
     try:
         return at.date() + timedelta(days=offset_days or 0)

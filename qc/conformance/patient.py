@@ -54,8 +54,9 @@ def weight_is_right(inputs: Inputs) -> Answer:
 
 
 def _compared(inputs: Inputs, weight_kg: float, written_kg: float) -> Answer:
-    apart_kg = abs(weight_kg - written_kg)
-    apart_pct = 100.0 * apart_kg / written_kg
+    # Weights have few decimals, their differences as floats do not: 32.7 − 31.7 is 1 kg.
+    apart_kg = round(abs(weight_kg - written_kg), 6)
+    apart_pct = round(100.0 * apart_kg / written_kg, 6)
     limits = [
         (limit, apart)
         for limit, apart in (

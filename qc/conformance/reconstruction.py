@@ -20,6 +20,7 @@ from qc.protocols import Profile
 SAME_MM = 0.05  # lengths that differ by less are one
 NEEDED = ("ATTN", "SCAT", "DECY")
 EXPECTED = ("RAN", "DTIM", "NORM")
+_WITHIN = "Reconstruct the same data as the protocol asks and send that series. If that cannot be, tell us why."
 _AGAIN = "Reconstruct the same data with the accredited settings and send that series."
 
 
@@ -258,12 +259,11 @@ def pixel_is_right(inputs: Inputs) -> Answer | None:
             owner=Owner.SITE,
         )
     pixel_mm = max(facts.PixelSpacing)
-    step = _AGAIN
     answers: list[Answer | None] = []
     if limit := inputs.limit("matrix"):
-        answers.append(judged(facts.Columns, limit, "The matrix has {} columns (0028,0011)", next_step=step))
+        answers.append(judged(facts.Columns, limit, "The matrix has {} columns (0028,0011)", next_step=_WITHIN))
     if limit := inputs.limit("pixel_mm"):
-        answers.append(judged(pixel_mm, limit, "The pixel is {} (0028,0030)", decimals=2, next_step=step))
+        answers.append(judged(pixel_mm, limit, "The pixel is {} (0028,0030)", decimals=2, next_step=_WITHIN))
     if profile is None:
         answers.append(_no_profile(inputs))
     elif profile.pixel_mm is None and profile.matrix is None:
@@ -279,7 +279,7 @@ def pixel_is_right(inputs: Inputs) -> Answer | None:
                 f"The images have {observed} (0028,0011) (0028,0030); this scanner is accredited with {expected}.",
                 observed=observed,
                 expected=expected,
-                next_step=step,
+                next_step=_AGAIN,
             )
         )
     return worst_of(answers)
@@ -306,7 +306,7 @@ def slice_is_right(inputs: Inputs) -> Answer | None:
         )
     answers: list[Answer | None] = []
     if limit := inputs.limit("slice_mm"):
-        answers.append(judged(slice_mm, limit, "Slices are {} apart (0020,0032)", decimals=2, next_step=_AGAIN))
+        answers.append(judged(slice_mm, limit, "Slices are {} apart (0020,0032)", decimals=2, next_step=_WITHIN))
     observed = f"{slice_mm:.2f} mm"
     if profile is None:
         answers.append(_no_profile(inputs))

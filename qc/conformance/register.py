@@ -6,6 +6,7 @@ import re
 from datetime import date
 
 from phantoms.results import Owner
+from qc import wording
 from qc.conformance.engine import PATIENT, Answer, Inputs, failed, passed, rule, unknown, warned
 from qc.conformance.ingest import ONE_SERIES
 from qc.protocols import ClearanceSpan
@@ -56,8 +57,9 @@ def is_registered_scanner(inputs: Inputs) -> Answer:
     )
     if is_another_scanner(inputs):
         return failed(
-            f"The scan was made on {facts.ManufacturerModelName or 'a scanner'}, serial number {serial} (0018,1000); "
-            f"the register has {registered.model}, {registered.serial}.",
+            f"The scan was made on {facts.Manufacturer} {facts.ManufacturerModelName or 'a scanner'}, serial number "
+            f"{serial} (0018,1000); the register has {registered.manufacturer} {registered.model}, "
+            f"{registered.serial}.",
             observed=observed,
             expected=expected,
             next_step="Check which scanner was chosen for this submission.",
@@ -108,6 +110,7 @@ def _plain(text: str) -> str:
     severity="exclude",
     source="a trial scans only on scanners that are cleared for its tracer and reconstruction",
     attributes="(0008,0022) (0028,0303)",
+    needs=(ONE_SERIES,),
     applies_to=PATIENT,
 )
 def is_cleared(inputs: Inputs) -> Answer:
@@ -117,15 +120,15 @@ def is_cleared(inputs: Inputs) -> Answer:
         if facts.are_dates_shifted:
             return unknown(
                 "The dates in these headers were moved (0028,0303), so the day of the scan is not known.",
-                observed="MODIFIED",
+                observed=facts.LongitudinalTemporalInformationModified or "",
                 expected="the true day of the scan",
                 next_step="Say by how many days the dates were moved.",
                 owner=Owner.CORE_LAB,
                 reason="DATES-SHIFTED",
             )
         return unknown(
-            "The day of the scan is missing (0008,0022).",
-            observed="missing",
+            "The day of the scan is missing, or a placeholder stands there (0008,0022).",
+            observed=f"{facts.first_frame_at:%Y-%m-%d}" if facts.first_frame_at else "missing",
             expected="the day of the scan",
             next_step="Export the original series again, with all dates and times.",
             owner=Owner.SITE,
@@ -150,7 +153,8 @@ def is_cleared(inputs: Inputs) -> Answer:
             owner=Owner.CORE_LAB,
         )
     found = clearance_on(inputs)
-    scope = f"{facts.nuclide}, {inputs.profile.name}" + (f", {inputs.trial}" if inputs.trial else "")
+    standard = wording.standard_name(inputs.standard) if inputs.standard else None
+    scope = ", ".join(filter(None, (facts.nuclide, inputs.profile.name, standard, inputs.trial)))
     if found is None and inputs.protocol is None:
         return unknown(
             f"On {day} this scanner was not cleared ({_why_not(inputs)}), and there is no protocol that asks for it.",
@@ -183,15 +187,20 @@ def clearance_on(inputs: Inputs) -> ClearanceSpan | None:
 
 
 def _in_scope(inputs: Inputs) -> list[ClearanceSpan]:
-    profile = inputs.profile
+    return [
+        one
+        for one in _of_images(inputs)
+        if inputs.standard in {None, one.standard} and one.trial in {None, inputs.trial}
+    ]
+
+
+def _of_images(inputs: Inputs) -> list[ClearanceSpan]:
+    """Return the clearances for the scan's tracer and reconstruction, under whatever standard and for any trial."""
+    profile, tracer = inputs.profile, inputs.facts.nuclide
     return [
         one
         for one in inputs.clearances or ()
-        if profile is not None
-        and one.reconstruction == profile.name
-        and one.tracer == inputs.facts.nuclide
-        and (inputs.standard is None or one.standard == inputs.standard)
-        and one.trial in {None, inputs.trial}
+        if profile is not None and one.reconstruction == profile.name and one.tracer == tracer
     ]
 
 
@@ -204,9 +213,14 @@ def _why_not(inputs: Inputs) -> str:
         if last.ended_on is not None:
             return f"{_ENDINGS.get(last.ending, 'ended')} since {_written(last.ended_on)}"
         return f"expired on {_written(last.last_day)}"
-    return (
-        f"cleared only from {_written(spans[0].from_on)}" if spans else "no clearance for its tracer and reconstruction"
-    )
+    if spans:
+        return f"cleared only from {_written(spans[0].from_on)}"
+    of_images = _of_images(inputs)
+    if any(one.trial in {None, inputs.trial} for one in of_images):
+        others = sorted({wording.standard_name(one.standard) for one in of_images if one.trial in {None, inputs.trial}})
+        return f"cleared under {', '.join(others)} only, not under {wording.standard_name(inputs.standard or '')}"
+    # Which other trial that is, is not this site's sponsor's business.
+    return "cleared for another trial only" if of_images else "no clearance for its tracer and reconstruction"
 
 
 def _written(day: date) -> str:

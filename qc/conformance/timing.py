@@ -70,7 +70,7 @@ def dates_belong_together(inputs: Inputs) -> Answer:
     written = facts.injection.RadiopharmaceuticalStartDateTime or ""
     scanned = f"{facts.first_frame_at:%Y-%m-%d}" if facts.first_frame_at else "missing"
     observed = f"injection {_day(written)}, scan {scanned}"
-    expected = "one day"
+    expected = "one day, or the day before"
     refusals = [suv.refused, *suv.further_problems] if suv else []
     refused = next((one for one in refusals if one is not None and one.code == "AD-01"), None)
     if refused is not None:
@@ -88,6 +88,9 @@ def dates_belong_together(inputs: Inputs) -> Answer:
             expected=expected,
             severity="info",
         )
+    injected_at = suv.administration_time if suv else None
+    if injected_at is not None and injected_at.date() != facts.first_frame_at.date():
+        return passed("Midnight lies between injection and scan.", observed=observed, expected=expected)
     return passed("Injection and scan are of one day.", observed=observed, expected=expected)
 
 

@@ -113,7 +113,10 @@ def test_patient_when_a_warning_of_the_suv_is_said_by_a_rule_then_it_is_not_said
 
 def test_patient_when_no_rule_says_a_warning_of_the_suv_then_it_is_still_said(patient, tmp_path) -> None:
     shifted = copied(patient, tmp_path, RescaleIntercept=1)
-    assert outcomes(result_of(shifted, method="patient", conformance=asked()))["SUV-INTERCEPT"] == "WARN"
+    result = result_of(shifted, method="patient", conformance=asked())
+    (found,) = [one for one in result["findings"] if one["id"] == "SUV-INTERCEPT"]
+    assert (found["outcome"], found["owner"]) == ("WARN", "core_lab")
+    assert found["next_step"]
 
 
 def test_patient_when_suv_is_refused_then_one_finding_says_it_with_its_code(patient, tmp_path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from phantoms.suv.catalogue import CATALOGUE
 from qc.conformance import RULES
 from qc.deviations import BY_EYE, CAUSES, summary_of, values_of
 
@@ -33,4 +34,5 @@ def test_summary_when_nothing_was_judged_then_nothing_is_raised_and_no_uptake_is
 
 
 def test_causes_when_rules_are_added_then_each_says_in_a_word_what_deviates():
-    assert set(CAUSES) == {*RULES, BY_EYE}
+    # Any code of the SUV: what would refuse it only warns where the SUV does not hang on it.
+    assert set(CAUSES) == {*RULES, BY_EYE, *CATALOGUE}

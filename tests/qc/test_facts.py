@@ -70,6 +70,7 @@ def test_reconstruction_when_it_was_learned_then_it_is_another_one(method, is_le
         ("XYZGAUSS5.00", 5.0),
         ("XYZ Gauss4.00", 4.0),
         ("XYZ Gauss2.00", 2.0),
+        ("Gauss_3.0", 3.0),
         ("All-pass", 0.0),
         ("", None),
         ("B31f", None),
@@ -87,6 +88,14 @@ def test_reconstruction_when_ge_says_more_in_its_own_elements_then_that_is_read(
     assert unfiltered.filter_fwhm_mm == 0.0
     penalised = read_reconstruction("GE MEDICAL SYSTEMS", "QCFX", ge={"Regularize": 1.0, "Beta": 350.0})
     assert penalised.beta == 350.0
+
+
+def test_reconstruction_when_a_register_names_the_counts_of_ge_then_other_counts_are_another_one() -> None:
+    registered = read_reconstruction("GE MEDICAL SYSTEMS", "VPFXS 3i16s")
+    assert (registered.family, registered.iterations, registered.subsets) == ("OSEM", 3, 16)
+    images = {"Iterations": 2.0, "Subsets": 17.0}
+    read = read_reconstruction("GE MEDICAL SYSTEMS", "VPFXS 3i16s", ge=images)
+    assert (read.iterations, read.subsets) == (2, 17)  # what the console wrote is what was done
 
 
 def test_reconstruction_when_nothing_is_written_then_nothing_is_known() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 import pytest
 
@@ -95,6 +95,7 @@ def test_reconstruction_when_named_then_it_is_held_to_that_one() -> None:
         (None, None, date(2026, 3, 2)),
         ("UNMODIFIED", None, date(2026, 3, 2)),
         ("MODIFIED", None, None),
+        ("REMOVED", None, None),  # what stands there then is a dummy
         ("MODIFIED", 317, date(2027, 1, 13)),
         ("MODIFIED", 0, date(2026, 3, 2)),
         ("MODIFIED", 10**9, None),
@@ -103,6 +104,12 @@ def test_reconstruction_when_named_then_it_is_held_to_that_one() -> None:
 def test_day_when_the_dates_were_moved_then_only_the_offset_gives_it(modified, offset_days, expected) -> None:
     moved = replace(FACTS, LongitudinalTemporalInformationModified=modified)
     assert inputs(moved, date_offset_days=offset_days).scanned_on == expected
+
+
+def test_day_when_a_placeholder_stands_there_then_no_clearance_is_held_against_it() -> None:
+    emptied = replace(FACTS, first_frame_at=datetime(1900, 1, 1, 10, 30))
+    assert inputs(emptied).scanned_on is None
+    assert inputs(emptied, date_offset_days=46081).scanned_on == date(2026, 3, 2)
 
 
 def test_inputs_when_a_document_cannot_be_read_then_it_is_said() -> None:

@@ -16,7 +16,7 @@ import pytest
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Finding, Outcome, Owner
 from phantoms.suv import Injection, Warned
-from qc import conformance
+from qc import conformance, protocols
 from qc.conformance import RULES, Inputs
 from qc.facts import SubmissionFacts, Syringe
 from tests.qc.conformance import scans
@@ -412,10 +412,10 @@ def _clearance(**changed: object) -> Inputs:
             "suspended since 2 March 2026",
         ),
         (_clearance(ended_on=date(2026, 3, 3), ending="SUSPENDED"), PASS, "cleared"),
-        (_clearance(trial="TRIAL-2"), FAIL, "TRIAL-1"),
+        (_clearance(trial="TRIAL-2"), FAIL, "TRIAL-1 (cleared for another trial only)"),
         (_clearance(tracer="Ga-68"), FAIL, "no clearance"),
         (_clearance(reconstruction="OSEM 5 mm"), FAIL, "no clearance"),
-        (_clearance(standard="earl1_18f"), FAIL, "no clearance"),
+        (_clearance(standard="earl1_18f"), FAIL, "cleared under EARL 1 only, not under EARL 2"),
         (replace(_clearance(standard="earl1_18f"), standard=None), PASS, "cleared"),
         (replace(GOOD, clearances=()), FAIL, "no clearance"),
         (scans.facts(DeviceSerialNumber="99999"), NOT_EVALUABLE, "which scanner"),
@@ -435,6 +435,67 @@ def test_clearance_when_the_dates_were_moved_then_it_cannot_be_told() -> None:
     moved = replace(scans.facts(LongitudinalTemporalInformationModified="MODIFIED"), scanned_on=None)
     found = finding(moved, "REC-08")
     assert (found.outcome, found.reason) == (NOT_EVALUABLE, "DATES-SHIFTED")
+
+
+def test_clearance_when_it_is_asked_for_then_the_standard_is_named_and_no_other_trial() -> None:
+    found = finding(_clearance(trial="TRIAL-2"), "REC-08")
+    assert found.expected == "a clearance for F-18, PSF+TOF 2 mm, EARL 2, TRIAL-1"
+    assert "TRIAL-2" not in found.message
+
+
+def test_clearance_when_no_series_was_chosen_then_the_site_is_not_asked_for_dates() -> None:
+    found = finding(NO_SERIES, "REC-08")
+    assert (found.outcome, found.reason) == (NOT_EVALUABLE, "ING-09")
+
+
+def test_weight_when_it_is_one_kilogram_apart_then_it_passes_in_whatever_figures_it_is_written() -> None:
+    assert (
+        outcome(replace(scans.values(weight_kg=32.7), facts=replace(GOOD.facts, PatientWeight=31.7)), "PAT-01") is PASS
+    )
+    assert (
+        outcome(replace(scans.values(weight_kg=32.8), facts=replace(GOOD.facts, PatientWeight=31.7)), "PAT-01") is FAIL
+    )
+
+
+def test_dates_when_midnight_lies_between_injection_and_scan_then_that_is_said() -> None:
+    the_day_before = GOOD.facts.first_frame_at - timedelta(days=1)
+    late = replace(
+        GOOD,
+        facts=replace(
+            GOOD.facts, injections=(replace(GOOD.facts.injection, RadiopharmaceuticalStartDateTime="20260301"),)
+        ),
+        suv=replace(scans.SUV, administration_time=the_day_before),
+    )
+    found = finding(late, "AD-01")
+    assert (found.outcome, found.message) == (PASS, "Midnight lies between injection and scan.")
+
+
+@pytest.mark.parametrize(("limit", "rule_id"), [("pixel_mm", "REC-05"), ("slice_mm", "REC-06")])
+def test_size_when_it_is_accredited_but_outside_the_protocol_then_the_site_is_not_sent_to_what_it_did(
+    limit, rule_id
+) -> None:
+    document = protocols.template("lymphoma")
+    document["limits"][limit]["warn_high"] = 2.0
+    found = finding(replace(GOOD, protocol=protocols.parse(document)), rule_id)
+    assert found.outcome is WARN
+    assert "as the protocol asks" in found.next_step
+    assert "accredited" not in found.next_step
+
+
+def test_arrival_when_it_cannot_be_told_then_whoever_can_take_the_step_is_named() -> None:
+    silent = replace(
+        GOOD,
+        facts=replace(
+            GOOD.facts, series=2, NumberOfSlices=None, positions_mm=(), is_axial=None, ImageType=(), is_volume=None
+        ),
+    )
+    both = [
+        *conformance.evaluate(silent),
+        *conformance.evaluate(replace(NO_SERIES, facts=replace(NO_SERIES.facts, series=2))),
+    ]
+    asked = [one for one in both if one.id.startswith("ING") and one.outcome is NOT_EVALUABLE and not one.reason]
+    assert {one.id for one in asked} == {"ING-04", "ING-05", "ING-08", "ING-09", "ING-11", "ING-12"}
+    assert {one.owner for one in asked} == {Owner.SITE}
 
 
 def test_dates_when_the_suv_is_refused_for_them_then_the_scan_is_excluded() -> None:
