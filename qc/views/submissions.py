@@ -438,7 +438,8 @@ def submission_repeat(request: HttpRequest, number: int) -> HttpResponse:
     submission = _movable(request, number, "repeat")
     words = {
         "title": f"Measure {submission} again",
-        "explanation": "The earlier run stays as it is. If files, settings and program are still the same, it is shown again.",
+        "explanation": "The earlier run stays as it is. If files, settings and program are still the same, "
+        "it is shown again.",
         "button": "Measure again",
         "done": "It is measured again.",
         "tone": "",

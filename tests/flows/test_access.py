@@ -359,6 +359,7 @@ def _case_of(w: SimpleNamespace, state: str, tracer: str) -> Case:
         trial=w.trial_1,
         programme="uk_core_lab@1",
         state=state,
+        applied_at=None if state == "DRAFT" else timezone.now(),
         created_by=w.people["site_a"],
         approver=w.people["approver"] if state == "SECOND_REVIEW" else None,
         valid_from=datetime.date(2026, 1, 1),

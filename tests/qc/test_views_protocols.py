@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from corelab.models import Role
 from qc import protocols, selectors
@@ -125,14 +126,17 @@ def test_edit_when_it_is_published_then_it_is_refused_in_words_and_nothing_chang
 
 
 def test_next_version_when_started_then_both_stand_and_the_earlier_day_is_refused(staff, trial):
+    today = timezone.now().date()
     publish(staff, trial, start(staff, trial), "2026-03-01")
     second = start(staff, trial, "")
     assert second.version == 2
     assert "Choose that day or a later one." in publish(staff, trial, second, "2026-02-01", 422)
-    publish(staff, trial, second, "2026-04-01")
+    yesterday = today - datetime.timedelta(days=1)
+    assert "Choose today or a later day." in publish(staff, trial, second, yesterday.isoformat(), 422)
+    publish(staff, trial, second, today.isoformat())
     html = staff.get(address("detail", trial, 1)).content.decode()
     assert "until the next version began" in html
-    assert selectors.protocol_in_force(trial, datetime.date(2026, 3, 31)).version == 1
+    assert selectors.protocol_in_force(trial, yesterday).version == 1
 
 
 @pytest.mark.parametrize("role", [Role.SITE_USER, Role.PHYSICIST, Role.TRIAL_MANAGER])
