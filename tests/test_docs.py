@@ -435,7 +435,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
     part = "NEMA image quality"
     yield part, f"circles of {background_rois.DIAMETER_MM:g} mm in the sphere plane, {background_rois.MARGIN_MM:g} mm"
     yield part, "0, ±{:g} and ±{:g} mm".format(*nema_iq.PLANE_OFFSETS_MM[-2:])
-    yield part, f"up to {spheres.SEARCH_SKIN_MM:g} mm outside its wall"
+    yield part, f"up to {nema_iq._SEARCH_SKIN_MM:g} mm outside its wall"
     yield part, f"disc of {nema_iq.LUNG_ROI_DIAMETER_MM:g} mm"
     yield part, f"Up to {nema_iq._STEEP_TILT_DEG:g}° of tilt"
     yield part, f"radius {metrics.PEAK_RADIUS_MM:.3f} mm"
