@@ -61,11 +61,14 @@ def half_life_s(inputs: Inputs) -> float | None:
 
 
 def site_net_mbq(inputs: Inputs) -> float | None:
-    """Return the activity that was injected by the site's own values, the rest in the syringe taken off."""
+    """Return the activity that was injected by the site's own values, the rest in the syringe taken off.
+
+    A residual that nobody wrote is not known, and not 0: what was drawn is not what was injected.
+    """
     values, seconds = inputs.values or ScanDayValues(), half_life_s(inputs)
-    if values.injected_mbq is None:
+    if values.injected_mbq is None or values.residual_mbq is None:
         return None
-    if not values.residual_mbq:
+    if values.residual_mbq == 0:
         return values.injected_mbq
     if values.injected_at is None or values.residual_at is None or seconds is None:
         return None

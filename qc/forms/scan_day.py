@@ -165,9 +165,11 @@ class PatientForm(EntryForm):
     # --- what the values give ---------------------------------------------------------------
 
     def net_mbq(self, nuclide: str = "F-18") -> float | None:
-        """Return what was injected less what stayed in the syringe, MBq at the injection, or None."""
+        """Return what was injected less what stayed in the syringe, MBq at the injection; None while either is unknown."""
         injected_mbq, residual_mbq = self.mbq("injected"), self.mbq("residual")
-        if injected_mbq is None or not residual_mbq:
+        if injected_mbq is None or residual_mbq is None:
+            return None
+        if residual_mbq == 0:
             return injected_mbq
         injected_at, residual_at = self.at("injected_time"), self.at("residual_time")
         if injected_at is None or residual_at is None or nuclide not in NUCLIDES:

@@ -249,6 +249,13 @@ def test_net_activity_when_times_differ_then_both_parts_are_decayed_to_the_injec
     assert "scanner's own parts" in finding(scanner, "INJ-04").message
 
 
+@pytest.mark.parametrize(("residual_mbq", "expected"), [(None, NOT_EVALUABLE), (0.0, PASS)])
+def test_net_activity_when_nobody_wrote_what_was_left_then_it_is_not_known_and_not_nought(residual_mbq, expected):
+    inputs = scans.values(injected_mbq=290.0, residual_mbq=residual_mbq, residual_at=None)
+    assert outcome(inputs, "INJ-04") is expected
+
+
+
 @pytest.mark.parametrize(
     ("dose_mbq", "weight_kg", "expected"),
     [
