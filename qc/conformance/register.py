@@ -82,17 +82,41 @@ def is_registered_scanner(inputs: Inputs) -> Answer:
             expected=registered.software,
             next_step="Declare the upgrade on the scanner page. A new phantom may be due.",
         )
+    if _is_other_maker(inputs):
+        return warned(
+            f"The headers name {facts.Manufacturer} as the maker (0008,0070), the register {registered.manufacturer}; "
+            "serial number and model agree.",
+            observed=facts.Manufacturer,
+            expected=registered.manufacturer,
+            next_step="Check the maker in the register: makers change their names.",
+            owner=Owner.CORE_LAB,
+            severity="query",
+        )
     return passed("The scanner is the registered one, with the same software.", observed=observed, expected=expected)
 
 
 def is_another_scanner(inputs: Inputs) -> bool:
-    """Say whether serial number, model or maker of the headers contradict the register."""
+    """Say whether serial number and model of the headers contradict the register, or the maker where one is missing.
+
+    Makers change their names, and a software upgrade writes the new one into the headers of the same scanner.
+    """
     facts, registered = inputs.facts, inputs.registered
     if registered is None:
         return bool(facts.DeviceSerialNumber)
-    makers = (facts.Manufacturer.split(" ")[0], registered.manufacturer.split(" ")[0])
-    pairs = ((facts.DeviceSerialNumber, registered.serial), (facts.ManufacturerModelName, registered.model), makers)
-    return any(map(differs, *zip(*pairs, strict=True)))
+    pairs = [(facts.DeviceSerialNumber, registered.serial), (facts.ManufacturerModelName, registered.model)]
+    if any(differs(seen, known) for seen, known in pairs):
+        return True
+    return _is_other_maker(inputs) and not all(seen and known for seen, known in pairs)
+
+
+def _is_other_maker(inputs: Inputs) -> bool:
+    facts, registered = inputs.facts, inputs.registered
+    return registered is not None and differs(facts.Manufacturer.split(" ")[0], registered.manufacturer.split(" ")[0])
+
+
+def is_known_scanner(inputs: Inputs) -> bool:
+    """Say whether the headers themselves name the registered scanner; a guess clears nobody."""
+    return bool(inputs.facts.DeviceSerialNumber) and not is_another_scanner(inputs)
 
 
 def differs(seen: str, known: str) -> bool:
@@ -143,8 +167,8 @@ def is_cleared(inputs: Inputs) -> Answer:
             next_step="Register the scanner.",
             owner=Owner.CORE_LAB,
         )
-    if is_another_scanner(inputs) or inputs.profile is None or facts.nuclide is None:
-        what = "scanner" if is_another_scanner(inputs) else "reconstruction" if facts.nuclide else "tracer"
+    if not is_known_scanner(inputs) or inputs.profile is None or facts.nuclide is None:
+        what = "scanner" if not is_known_scanner(inputs) else "reconstruction" if facts.nuclide else "tracer"
         return unknown(
             f"It is not certain which {what} was used, so nobody can say whether it was cleared on {day}.",
             observed=day,
@@ -180,7 +204,7 @@ def is_cleared(inputs: Inputs) -> Answer:
 def clearance_on(inputs: Inputs) -> ClearanceSpan | None:
     """Return the clearance that holds on the scan's own day; the trial's own before a general one."""
     day = inputs.scanned_on
-    if day is None or is_another_scanner(inputs):
+    if day is None or not is_known_scanner(inputs):
         return None
     holding = [one for one in _in_scope(inputs) if one.holds_on(day)]
     return max(holding, key=lambda one: (one.trial is not None, one.last_day), default=None)

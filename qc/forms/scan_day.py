@@ -165,7 +165,7 @@ class PatientForm(EntryForm):
     # --- what the values give ---------------------------------------------------------------
 
     def net_mbq(self, nuclide: str = "F-18") -> float | None:
-        """Return what was injected less what stayed in the syringe, MBq at the injection; None while either is unknown."""
+        """Return what was injected less what stayed in the syringe, MBq at the injection; None while one is unknown."""
         injected_mbq, residual_mbq = self.mbq("injected"), self.mbq("residual")
         if injected_mbq is None or residual_mbq is None:
             return None

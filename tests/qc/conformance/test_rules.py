@@ -18,6 +18,7 @@ from phantoms.results import Finding, Outcome, Owner
 from phantoms.suv import Injection, Warned
 from qc import conformance, protocols
 from qc.conformance import RULES, Inputs
+from qc.conformance.register import clearance_on
 from qc.facts import SubmissionFacts, Syringe
 from tests.qc.conformance import scans
 from tests.qc.conformance.scans import GOOD, NO_SERIES, NOTHING, WITHOUT_PROTOCOL, WITHOUT_REGISTER
@@ -255,7 +256,6 @@ def test_net_activity_when_nobody_wrote_what_was_left_then_it_is_not_known_and_n
     assert outcome(inputs, "INJ-04") is expected
 
 
-
 @pytest.mark.parametrize(
     ("dose_mbq", "weight_kg", "expected"),
     [
@@ -388,7 +388,9 @@ def test_pixel_when_the_protocol_refuses_it_then_no_register_is_needed_to_say_so
     [
         (scans.facts(SoftwareVersions="VG85A"), WARN, "exclude"),
         (scans.facts(ManufacturerModelName="Vision 450"), FAIL, "exclude"),
-        (scans.facts(Manufacturer="GE MEDICAL SYSTEMS"), FAIL, "exclude"),
+        # Makers change their names; without the model nothing else tells two scanners of one number apart.
+        (scans.facts(Manufacturer="CPS"), WARN, "query"),
+        (scans.facts(Manufacturer="CPS", ManufacturerModelName=""), FAIL, "exclude"),
         (scans.facts(SoftwareVersions=""), NOT_EVALUABLE, "query"),
         (scans.registered(software=""), NOT_EVALUABLE, "query"),
         (scans.registered(serial=" 60421 "), PASS, "exclude"),
@@ -448,6 +450,13 @@ def test_clearance_when_it_is_asked_for_then_the_standard_is_named_and_no_other_
     found = finding(_clearance(trial="TRIAL-2"), "REC-08")
     assert found.expected == "a clearance for F-18, PSF+TOF 2 mm, EARL 2, TRIAL-1"
     assert "TRIAL-2" not in found.message
+
+
+def test_clearance_when_the_headers_do_not_name_the_scanner_then_the_registers_only_one_clears_nobody() -> None:
+    inputs = scans.facts(DeviceSerialNumber="")
+    found = finding(inputs, "REC-08")
+    assert (found.outcome, "which scanner" in found.message) == (NOT_EVALUABLE, True)
+    assert clearance_on(inputs) is None
 
 
 def test_clearance_when_no_series_was_chosen_then_the_site_is_not_asked_for_dates() -> None:
