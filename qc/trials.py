@@ -142,11 +142,22 @@ def scans_of(trials: Iterable[Trial]) -> QuerySet[Submission]:
     return rows.exclude(~Q(state=S.RELEASED) & Q(answers__in=standing.order_by().values("pk")))
 
 
+def repeats_of(trials: Iterable[Trial]) -> QuerySet[Submission, tuple[int, str, str, int]]:
+    """Return trial, subject, visit and number of scans wherever more than one scan of a named visit counts.
+
+    Nothing says which of them stands, so all are counted; people are told, and decide.
+    """
+    named = scans_of(trials).exclude(visit="").exclude(subject_code="")
+    rows = named.values_list("trial_id", "subject_code", "visit").annotate(times=Count("pk")).filter(times__gt=1)
+    return rows.order_by("subject_code", "visit")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """Where a trial stands now. Scanners are told apart by their key."""
 
     tally: Tally[int]
+    repeats: list[report.Repeat]
     open_queries: Counter[int]
     oldest_asked_at: datetime | None
     protocol: ProtocolVersion | None
@@ -158,7 +169,7 @@ class Standing:
 
 
 def standings(trials: Iterable[Trial], *, today: date) -> dict[int, Standing]:
-    """Count some trials' scans, by the key of the trial; five queries however many there are."""
+    """Count some trials' scans, by the key of the trial; six queries however many there are."""
     wanted = list(trials)
     tallies: dict[int, Tally[int]] = {trial.pk: Tally() for trial in wanted}
     scans, signed = scans_of(wanted), Q(state=S.RELEASED)
@@ -177,11 +188,20 @@ def standings(trials: Iterable[Trial], *, today: date) -> dict[int, Standing]:
     for trial_id, scanner_id, times, first in queries.annotate(times=Count("pk"), first=Min("asked_at")).order_by():
         asked[trial_id][scanner_id] += times
         oldest[trial_id] = min(oldest.get(trial_id, first), first)
+    repeats: dict[int, list[report.Repeat]] = {trial.pk: [] for trial in wanted}
+    for trial_id, subject, visit, times in repeats_of(wanted):
+        repeats[trial_id].append(report.Repeat(subject=subject, visit=visit, times=times))
     in_force: dict[int, ProtocolVersion] = {}
     for protocol in published_of(wanted).filter(effective_on__lte=today).order_by("effective_on", "version"):
         in_force[protocol.trial_id] = protocol
     return {
-        pk: Standing(tally=tally, open_queries=asked[pk], oldest_asked_at=oldest.get(pk), protocol=in_force.get(pk))
+        pk: Standing(
+            tally=tally,
+            repeats=repeats[pk],
+            open_queries=asked[pk],
+            oldest_asked_at=oldest.get(pk),
+            protocol=in_force.get(pk),
+        )
         for pk, tally in tallies.items()
     }
 
@@ -248,6 +268,8 @@ def made_from(trial: Trial) -> Made:
         signed += 1
     for row in _waiting(scans):
         feed("waiting", row)
+    for row in repeats_of([trial]):
+        feed("repeat", row)
     for query in _open_queries(trial):
         moments += [query.asked_at, query.answered_at]
         feed("query", (query.number, query.submission.number, query.title, query.state, query.asked_at, query.due_on))
@@ -274,6 +296,7 @@ def facts_of(trial: Trial, made: Made) -> report.TrialFacts:
         title=trial.title,
         places=list(places.values()),
         waiting=waiting,
+        repeats=[report.Repeat(subject=row[1], visit=row[2], times=row[3]) for row in repeats_of([trial])],
         queries=[
             report.QueryRow(
                 number=query.short_number,

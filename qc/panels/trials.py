@@ -17,7 +17,7 @@ from phantoms.results import Outcome
 from qc import trials
 from qc.deviations import BY_EYE, cause_words
 from qc.histogram import bars_of, described, histogram_svg
-from qc.reports.trial import mixed_words, waiting_words
+from qc.reports.trial import waiting_words, warnings_of
 from qc.tally import Count, Tally
 from qc.trials import Standing
 
@@ -33,7 +33,7 @@ def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
     context = {
         "trial": trial,
         "counts": counts_of(trial, standing),
-        "warning": mixed_words(standing.tally.standards) if standing.tally.are_standards_mixed else "",
+        "warnings": warnings_of(standing.tally, standing.repeats),
         "protocol": standing.protocol,
         "may_request": trials.may_request(request.user),
     }

@@ -25,10 +25,12 @@ from qc.reports.scan_day import CLEARANCE_RULE
 from qc.tally import Count, Tally
 
 #: Raised when the same data would give other bytes.
-VERSION = 1
+VERSION = 2
 TEMPLATE = Path(__file__).parents[1] / "typst" / "trial.typ"
 #: A longer table costs the typesetter memory by the row.
 MOST_ROWS = 200
+#: Visits with several scans that a warning names.
+NAMED_REPEATS = 3
 ENDING_WITHIN = timedelta(days=90)
 NOTICE = "For trial quality control, not for diagnosis"
 HISTOGRAM = "uptake.svg"
@@ -138,6 +140,15 @@ class ProtocolRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Repeat:
+    """One visit of one subject of which several scans count."""
+
+    subject: str
+    visit: str
+    times: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialFacts:
     """What is known of a trial beside its scans. ``digest`` is that of all the report is made from."""
 
@@ -146,6 +157,7 @@ class TrialFacts:
     title: str
     places: Sequence[Place]
     waiting: Mapping[Place, int]
+    repeats: Sequence[Repeat]
     queries: Sequence[QueryRow]
     clearances: Sequence[ClearanceRow]
     protocols: Sequence[ProtocolRow]
@@ -222,9 +234,15 @@ class TrialReport:
         }
 
     @property
+    def protocol(self) -> ProtocolRow | None:
+        """The protocol that is in force on the day of the data; one that begins later judges nothing yet."""
+        today = self.facts.as_of.date()
+        return next((one for one in self.facts.protocols if one.effective_on <= today), None)
+
+    @property
     def band(self) -> tuple[float, float] | None:
-        """What the newest protocol accepts as uptake, minutes."""
-        return self.facts.protocols[0].uptake_band_min if self.facts.protocols else None
+        """What the protocol in force accepts as uptake, minutes."""
+        return self.protocol.uptake_band_min if self.protocol else None
 
     def _document(self) -> dict[str, Any]:
         as_of = moment_words(self.facts.as_of, "UTC")
@@ -245,8 +263,9 @@ class TrialReport:
 
     def _facts(self, scans_digest: str, deviations_digest: str) -> list[list[str]]:
         first, last = self.first_on, self.last_on
-        newest = self.facts.protocols[0] if self.facts.protocols else None
-        in_force = f"version {newest.version}, from {date_words(newest.effective_on)}" if newest else "none published"
+        now = self.protocol
+        none = "none in force yet" if self.facts.protocols else "none published"
+        in_force = f"version {now.version}, from {date_words(now.effective_on)}" if now else none
         facts = [
             ["Protocol", in_force],
             ["Signed scans of", f"{date_words(first)} to {date_words(last)}" if first and last else "none yet"],
@@ -271,9 +290,8 @@ class TrialReport:
         ]
 
     def _warnings(self) -> list[dict[str, Any]]:
-        if not self.tally.are_standards_mixed:
-            return []
-        return [{**verdict_of(Outcome.WARN), "text": mixed_words(self.tally.standards)}]
+        texts = warnings_of(self.tally, self.facts.repeats)
+        return [{**verdict_of(Outcome.WARN), "text": text} for text in texts]
 
     # --- sections ------------------------------------------------------------------------------
 
@@ -461,7 +479,8 @@ class TrialReport:
 DEFINITIONS = (
     "Received: patient scans of this trial that arrived and were accepted for measuring. Drafts, dry runs, and what "
     "was withdrawn or replaced count nowhere.",
-    "A scan that was sent again in answer to a query counts once: by the last one that was signed.",
+    "A scan that was sent again in answer to a query counts once: by the last one that was signed. Other scans of the "
+    "same subject and visit each count, with a warning.",
     "A verdict is the one that a physicist signed. What is not signed yet is only counted as received.",
     "Conformant: signed Pass. Deviating: signed Warning or Fail. Evaluable: signed Pass or Warning.",
     "Shares are of the signed scans.",
@@ -544,6 +563,19 @@ def deviation_cells(scan: ScanRow) -> Iterator[tuple[object, ...]]:
 
 
 # --- words ------------------------------------------------------------------------------------
+
+
+def warnings_of(tally: Tally[Any], repeats: Sequence[Repeat]) -> list[str]:
+    """Return what somebody must know before the counts are used, for the report and for the trial's page."""
+    mixed = [mixed_words(tally.standards)] if tally.are_standards_mixed else []
+    return [*mixed, repeated_words(repeats)] if repeats else mixed
+
+
+def repeated_words(repeats: Sequence[Repeat]) -> str:
+    """Return the warning that several scans of one visit are counted."""
+    shown = "; ".join(f"{one.subject}, {one.visit}: {one.times} scans" for one in repeats[:NAMED_REPEATS])
+    rest = f"; and {len(repeats) - NAMED_REPEATS} more visits" if len(repeats) > NAMED_REPEATS else ""
+    return f"Several scans of one visit are counted, each as a scan of its own ({shown}{rest}). Ask which one stands."
 
 
 def mixed_words(standards: Mapping[str, int]) -> str:

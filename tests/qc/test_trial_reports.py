@@ -20,6 +20,8 @@ from corelab.models import Clearance, Role
 from corelab.models.work import WorkState
 from qc import services, trials
 from qc.models import ProtocolVersion, Query, Submission, TrialReport
+from qc.reports import trial as document
+from qc.reports.trial import warnings_of
 from qc.states import SubmissionState as S
 from tests import factories
 from tests.qc import kit, scenes
@@ -98,6 +100,49 @@ def standing(trial) -> trials.Standing:
 
 
 # --- what counts ----------------------------------------------------------------------------------
+
+
+def test_standing_when_a_visit_was_sent_twice_then_both_count_and_somebody_is_told(trial, scan, waiting):
+    scan("0101", visit="Baseline")
+    waiting(S.AWAITING_REVIEW, subject_code="0101", visit="Baseline")
+    scan("0101", visit="Interim")
+    scan("0102", visit="")
+    scan("0102", visit="")
+    found = standing(trial)
+    assert found.tally.whole.received == 5
+    assert [(one.subject, one.visit, one.times) for one in found.repeats] == [("0101", "Baseline", 2)]
+    assert warnings_of(found.tally, found.repeats) == [
+        "Several scans of one visit are counted, each as a scan of its own (0101, Baseline: 2 scans). "
+        "Ask which one stands."
+    ]
+
+
+def test_report_when_a_protocol_begins_later_then_the_one_in_force_gives_the_band(trial, scan, sender):
+    def publish(version: int, days: int, low: int) -> None:
+        limits = {"limits": {"uptake_min": {"low": low, "high": 75}}}
+        day = timezone.now().date() + datetime.timedelta(days=days)
+        ProtocolVersion.objects.create(
+            trial=trial, version=version, document=limits, digest=str(version), made_by=sender,
+            effective_on=day, published_at=timezone.now(),
+        )  # fmt: skip
+
+    scan("0101")
+    publish(2, 30, 55)
+    made_of = trials.made_from(trial)
+    assert document.TrialReport(trials.facts_of(trial, made_of)).band is None
+    publish(1, -400, 50)
+    made_of = trials.made_from(trial)
+    whole = document.TrialReport(trials.facts_of(trial, made_of))
+    assert (whole.band, whole.protocol.version) == ((50, 75), 1) == (standing(trial).band, 1)
+
+
+def test_digest_when_a_waiting_scan_repeats_a_visit_then_it_is_another_report(trial, scan, waiting):
+    scan("0101", visit="Baseline")
+    other = waiting(S.AWAITING_REVIEW, subject_code="0102", visit="Baseline")
+    before = trials.made_from(trial).digest
+    other.subject_code = "0101"
+    other.save()
+    assert trials.made_from(trial).digest != before
 
 
 def test_standing_when_scans_are_signed_then_they_are_conformant_deviating_evaluable_or_not_checked(trial, scan):
@@ -186,7 +231,7 @@ def test_standings_when_trials_and_scans_grow_then_the_queries_are_as_many(site,
     few = count([trial])
     for number in range(5):
         scan(f"02{number:02}", scenes.patient_result(PREP_01="WARN"))
-    assert count([trial, factories.trial(site), factories.trial(site)]) == few <= 5
+    assert count([trial, factories.trial(site), factories.trial(site)]) == few <= 6
 
 
 # --- the same data, the same bytes ----------------------------------------------------------------
