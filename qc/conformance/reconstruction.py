@@ -137,9 +137,31 @@ def is_reconstructed_as_accredited(inputs: Inputs) -> Answer:
             expected=profile.method,
             next_step=_AGAIN,
         )
+    if unsaid := _unsaid(seen, wanted):
+        return unknown(
+            f"The images were made by {_named(observed, seen)}; the register does not name the {unsaid} of the "
+            "accredited reconstruction.",
+            observed=observed,
+            expected=profile.method,
+            severity="query",
+            next_step=f"Write the {unsaid} into the method of the accredited reconstruction.",
+            owner=Owner.CORE_LAB,
+        )
+    but = f"; the images do not name the {unsaid}" if (unsaid := _unsaid(wanted, seen)) else ""
     return passed(
-        f"The images were made by {_named(observed, seen)}, as accredited.", observed=observed, expected=profile.method
+        f"The images were made by {_named(observed, seen)}, as accredited{but}.",
+        observed=observed,
+        expected=profile.method,
     )
+
+
+def _unsaid(saying: Reconstruction, silent: Reconstruction) -> str:
+    """Return what one of the two says and the other leaves out, so that it was not compared."""
+    named = {"iterations": "iterations", "subsets": "subsets", "beta": "β"}
+    missing = [
+        words for name, words in named.items() if getattr(saying, name) is not None and getattr(silent, name) is None
+    ]
+    return " and ".join(filter(None, (", ".join(missing[:-1]), *missing[-1:])))
 
 
 def _named(method: str, read: Reconstruction) -> str:
@@ -168,8 +190,14 @@ def accredited_filter_mm(facts: SubmissionFacts, profile: Profile) -> float | No
 
 
 def is_same_filter(facts: SubmissionFacts, profile: Profile) -> bool:
-    """Say whether the post-filter is the accredited one."""
-    return _is_same_mm(facts.reconstruction.filter_fwhm_mm, accredited_filter_mm(facts, profile))
+    """Say whether the post-filter is the accredited one; in the plane alone it is another than in all directions."""
+    seen, axes = facts.reconstruction, _accredited_axes(facts, profile)
+    is_turned = bool(seen.filter_fwhm_mm) and None not in (seen.filter_axes, axes) and seen.filter_axes != axes
+    return _is_same_mm(seen.filter_fwhm_mm, accredited_filter_mm(facts, profile)) and not is_turned
+
+
+def _accredited_axes(facts: SubmissionFacts, profile: Profile) -> str | None:
+    return read_reconstruction(facts.Manufacturer, profile.method, profile.kernel).filter_axes
 
 
 def is_same_pixel(facts: SubmissionFacts, profile: Profile) -> bool:
@@ -227,6 +255,9 @@ def is_filtered_as_accredited(inputs: Inputs) -> Answer:
         )
     observed = filter_words(seen_mm)
     if not is_same_filter(facts, profile):
+        if observed == expected:  # as wide, and in other directions
+            observed = filter_words(seen_mm, facts.reconstruction.filter_axes)
+            expected = filter_words(wanted_mm, _accredited_axes(facts, profile))
         return failed(
             f"The images use {_article(observed)} (0018,1210); this scanner is accredited with {_article(expected)}.",
             observed=observed,

@@ -19,7 +19,7 @@ from phantoms.suv import Injection, Warned
 from qc import conformance, protocols
 from qc.conformance import RULES, Inputs
 from qc.conformance.register import clearance_on
-from qc.facts import SubmissionFacts, Syringe
+from qc.facts import SubmissionFacts, Syringe, read_reconstruction
 from tests.qc.conformance import scans
 from tests.qc.conformance.scans import GOOD, NO_SERIES, NOTHING, WITHOUT_PROTOCOL, WITHOUT_REGISTER
 
@@ -365,6 +365,37 @@ def test_steps_when_one_is_wider_then_one_and_a_half_usual_steps_are_the_limit(f
 )
 def test_reconstruction_when_its_name_differs_then_what_it_says_is_compared(method, expected) -> None:
     assert outcome(scans.made_by(method), "REC-03") is expected
+
+
+@pytest.mark.parametrize(("method", "unsaid"), [("PSF+TOF", "iterations and subsets"), ("PSF+TOF 4i5s", "")])
+def test_reconstruction_when_the_register_leaves_out_what_the_images_say_then_nobody_calls_it_accredited(
+    method, unsaid
+) -> None:
+    found = finding(scans.profile(method=method), "REC-03")
+    assert (found.outcome, found.severity) == ((NOT_EVALUABLE, "query") if unsaid else (PASS, "exclude"))
+    assert unsaid in found.message
+
+
+def test_reconstruction_when_the_penalty_of_a_maker_differs_then_it_is_another_one() -> None:
+    ge = {"Regularize": 1.0, "Beta": 350.0, "Iterations": None}
+    images = read_reconstruction("GE MEDICAL SYSTEMS", "QCFX", ge=ge)
+    scan = scans.facts(Manufacturer="GE MEDICAL SYSTEMS", ReconstructionMethod="QCFX", reconstruction=images)
+    for method, expected in (("QCFX β 350", PASS), ("QCFX beta=500", FAIL), ("QCFX", NOT_EVALUABLE)):
+        assert outcome(replace(scan, profile=replace(scans.PROFILE, method=method)), "REC-03") is expected
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected", "words"),
+    [
+        ("XYZ Gauss2.00", PASS, "2 mm filter"),
+        ("Gauss2.00", PASS, "2 mm filter"),  # its axes are not said
+        ("XY Gauss2.00", FAIL, "2 mm XY filter"),
+        ("XY Gauss5.00", FAIL, "5 mm filter"),
+    ],
+)
+def test_filter_when_it_smooths_the_plane_alone_then_it_is_another_filter(kernel, expected, words) -> None:
+    found = finding(scans.made_by("PSF+TOF 4i5s", kernel), "REC-04")
+    assert (found.outcome, words in found.message) == (expected, True)
 
 
 @pytest.mark.parametrize(
