@@ -98,7 +98,8 @@ class PatientForm(EntryForm):
         number: float | None = self.value("glucose")
         if number is None or self.glucose_unit_now == "mmol/L":
             return number
-        return float(f"{number / MG_DL_PER_MMOL_L:.6g}")
+        # To a hundredth, a fifth of the meter's own step of 1 mg/dL: 200 mg/dL is the 11.1 mmol/L of the guidelines.
+        return round(number / MG_DL_PER_MMOL_L, 2)
 
     @property
     def scan_at(self) -> datetime | None:

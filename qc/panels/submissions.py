@@ -119,7 +119,9 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
             hint=draft.check_findings[0]["message"] if came_back else f"{draft.scanner}, draft",
             state="needs-you" if came_back else "in-progress",
         )
+    # A phantom is scanned again; a patient is not: what the lab wants to know of that scan comes as a query.
     failed = mine.filter(state=S.RELEASED, verdict__in=("FAIL", "NOT_EVALUABLE"), is_dry_run=False)
+    failed = failed.exclude(kind="patient")
     for submission in failed.exclude(_was_followed(request)).order_by("-released_at")[:TASKS]:
         yield Task(
             text=f"Send {submission} again",

@@ -91,6 +91,15 @@ def test_tasks_when_a_draft_came_back_then_it_stands_first_with_what_is_wrong(si
     assert second.text.startswith("Finish")
 
 
+def test_tasks_when_a_patient_scan_failed_then_nobody_asks_for_it_again(draft, sender, physicist, site):
+    trial = factories.trial(site)
+    scan = factories.submission(of=site, created_by=sender, kind="patient", trial=trial, subject_code="0101")
+    scenes.signed(scan, physicist, scenes.patient_result(TIM_01="FAIL"))
+    scan.refresh_from_db()
+    assert scan.verdict == "FAIL"
+    assert [task.text for task in panels.tasks(ask(sender)) if str(scan) in task.text] == []
+
+
 def test_tasks_when_a_scan_failed_then_it_is_asked_for_until_it_was_sent_again(draft, sender, physicist):
     scenes.signed(draft, physicist, scenes.cylinder_result(14.0))
     assert [task.text for task in panels.tasks(ask(sender))] == [f"Send {draft} again"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from corelab.models import Role
+from phantoms.results import Outcome
 from qc import protocols
 from qc.forms import PatientForm, typed_of
 from qc.models import ProtocolVersion, Submission
@@ -47,7 +49,7 @@ def test_values_when_all_is_typed_then_the_rules_get_them_in_their_units_and_tim
         "weight_kg": 72.5,
         "height_m": 1.78,
         "fasting_h": 6.0,
-        "glucose_mmol_l": pytest.approx(98 / 18.016, rel=1e-5),
+        "glucose_mmol_l": 5.44,
         "glucose_at": "2026-03-02T08:50:00",
         "injected_mbq": 280.0,
         "injected_at": "2026-03-02T09:12:00",
@@ -56,6 +58,12 @@ def test_values_when_all_is_typed_then_the_rules_get_them_in_their_units_and_tim
     }
     read = protocols.ScanDayValues.read(values())
     assert read.glucose_at == datetime.datetime(2026, 3, 2, 8, 50)
+
+
+@pytest.mark.parametrize(("mg_dl", "expected"), [("200", Outcome.PASS), ("201", Outcome.FAIL)])
+def test_glucose_when_it_is_the_guidelines_200_mg_dl_then_it_is_their_11_1_mmol_l(mg_dl, expected):
+    limit = replace(protocols.parse(protocols.TEMPLATES["lymphoma"]).limits["glucose_mmol_l"], warn_high=None)
+    assert limit.judge(values(glucose=mg_dl, glucose_unit="mg/dL")["glucose_mmol_l"]) is expected
 
 
 @pytest.mark.parametrize("written", ["5,4", "5.4"])
