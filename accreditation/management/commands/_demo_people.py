@@ -88,7 +88,11 @@ def find_or_make(accounts: Sequence[Account]) -> User:
             )
             if not site.calibrators.exists():
                 services.calibrator_add(
-                    actor=administrator, site=site, manufacturer="Digital", model="Well counter", serial=f"{code}-1"
+                    actor=administrator,
+                    site=site,
+                    manufacturer="Digital",
+                    model="Ion chamber",
+                    serial=f"{code}-1",
                 )
         for code, serial in SCANNERS:
             scanner_find_or_make(administrator, Site.objects.get(code=code), "SIEMENS", "Digital PET", serial, "1")
