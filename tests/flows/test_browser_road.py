@@ -1,10 +1,11 @@
-"""Both roads once, in a real browser against the real product: to a signed report, and to a certificate."""
+"""Three roads, once each, in a real browser: to a signed report, to a certificate, and to a trial's report."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from accreditation.management.commands import _demo_drawn as drawn
 from accreditation.management.commands import _demo_people as people
 from accreditation.management.commands import _demo_reviews as reviews
 from accreditation.management.commands import _demo_site
+from accreditation.management.commands import _demo_trial as trial
 from accreditation.management.commands._browser import Browser
 from accreditation.management.commands._demo_scans import standard_scans
 from accreditation.management.commands._demo_site import written
@@ -109,8 +111,8 @@ def _send(site: Walker, files: list[Path], number: str) -> None:
     assert page.locator(".verdict-bar").count() == 0
 
 
-def _review(physicist: Walker, number: str) -> None:
-    """Take the submission from the worklist, answer the visual check, decide."""
+def _look_at_images(physicist: Walker, number: str) -> None:
+    """Take the submission from the worklist and answer the visual check."""
     page = physicist.page
     physicist.open("/work/")
     physicist.press(number, leads_to=f"**/submissions/{number}/**")
@@ -121,6 +123,12 @@ def _review(physicist: Walker, number: str) -> None:
     for row in rows.all():
         row.get_by_role("button", name="Not seen").click()
         expect(row).to_contain_text("Not seen · ")
+
+
+def _review(physicist: Walker, number: str) -> None:
+    """Look at the submission, and decide."""
+    page = physicist.page
+    _look_at_images(physicist, number)
     # A verdict of one's own wants a reason; without one there is nothing to sign.
     page.get_by_label("Fail", exact=True).check()
     expect(page.get_by_label("Why your verdict differs")).to_be_visible()
@@ -237,15 +245,15 @@ def _decide(person: Walker, case: str, decision: str, words: str, password: str)
     person.press(words, leads_to=f"**{case}")
 
 
+def _browser_of(house_: House, email: str) -> Browser:
+    browser = Browser(house_.address)
+    browser.sign_in("/accounts/login/", email, house_.passwords[email])
+    return browser
+
+
 def _evidence(house_: House, folder: Path) -> None:
     """Send both phantoms and sign them; how that looks in a browser the first road shows."""
-
-    def browser_of(email: str) -> Browser:
-        browser = Browser(house_.address)
-        browser.sign_in("/accounts/login/", email, house_.passwords[email])
-        return browser
-
-    site, physicist = browser_of(SITE_USER), browser_of(PHYSICIST)
+    site, physicist = _browser_of(house_, SITE_USER), _browser_of(house_, PHYSICIST)
     yesterday = datetime.combine(hand.today() - timedelta(days=1), time(10))
     for kind in ("cylinder", "nema_iq"):
         scan = drawn.evidence(kind, kind, "1", yesterday).make()
@@ -256,3 +264,82 @@ def _evidence(house_: House, folder: Path) -> None:
         _demo_site.send(site, number)
         wait_for(f"{kind} to be measured", partial(_demo_site.outcome, physicist, number), within_s=90)
         reviews.sign(physicist, number, house_.passwords[PHYSICIST])
+
+
+def test_road_when_walked_in_a_browser_then_a_late_scan_is_asked_about_and_stands_in_the_trials_report(
+    running_house: House, walker: Walks, tmp_path: Path
+) -> None:
+    trial.publish_protocol(_browser_of(running_house, PHYSICIST), people.TRIAL)
+    late = replace(next(one for one in drawn.SUBJECTS if one.rules == ("TIM-01",)), serial="1")
+    scanned_at = drawn.scan_times(datetime.combine(hand.today(), time(15)))[late.code]
+    scan = late.scan(scanned_at).make()
+
+    site = walker(SITE_USER)
+    site.press("Send a scan", leads_to="**/send/")
+    page = site.page
+    page.get_by_text("Patient scan for a trial").click()
+    page.select_option("#id_scanner", label="Digital PET · 1")
+    page.select_option("#id_reconstruction", label=people.RECONSTRUCTION)
+    page.select_option("#id_trial", label=people.TRIAL)
+    page.fill("#id_subject_code", late.code)
+    page.fill("#id_visit", "Baseline")
+    site.press("Save and continue", leads_to="**/sheet/")
+    for name, value in written(scan.sheet).items():
+        if name not in {"unit", "glucose_unit"}:
+            page.fill(f'[name="{name}"]', value)
+    site.press("Save and continue", leads_to="**/files/")
+    number = re.search(r"S-\d+", page.url)[0]
+    _send(site, digital.write_dicom(scan, tmp_path / "late"), number)
+
+    technician = walker(TECHNICIAN)
+    technician.open(f"/submissions/{number}/")
+    expect(technician.page.locator("main")).to_contain_text("82 min after the injection")
+    place = str(technician.page.locator('main a[href^="/queries/Q-"]').first.get_attribute("href"))
+    technician.open(place)
+    technician.press("Ask the site", leads_to=f"**{place}")
+
+    site.open("/")
+    site.page.locator(f'main a[href="{place}"]').first.click()
+    site.look()
+    expect(site.page.locator("main")).to_contain_text("82 min after the injection")
+    site.page.fill("#id_text", "The scanner was down for half an hour.")
+    site.press("Send answer", leads_to=f"**{place}")
+
+    technician.open(place)
+    expect(technician.page.locator("main")).to_contain_text("The scanner was down for half an hour.")
+    technician.page.fill("#id_reason", "The time is right; the scan stays late.")
+    technician.press("Close", leads_to=f"**{place}")
+
+    physicist = walker(PHYSICIST)
+    _look_at_images(physicist, number)
+    physicist.page.get_by_label("Fail", exact=True).check()
+    physicist.press("Continue to sign", leads_to="**/sign/")
+    physicist.page.wait_for_selector(".sign-form")
+    physicist.page.fill("#id_password", running_house.passwords[PHYSICIST])
+    physicist.press("Sign review", leads_to=f"**/submissions/{number}/")
+
+    manager = walker(TRIAL_MANAGER)
+    text = _trial_report(manager, tmp_path)
+    assert late.code in text
+    assert "TIM-01" in text
+    assert running_house.names[PHYSICIST] not in text
+
+    assert not [*site.wrong, *technician.wrong, *physicist.wrong, *manager.wrong]
+    answer = walker(house.STRANGER).open(f"/trials/{people.TRIAL}/")
+    assert answer is not None
+    assert answer.status == 404
+
+
+def _trial_report(manager: Walker, folder: Path) -> str:
+    """Ask for the trial's report, watch it appear without loading the page again, and download it; return its text."""
+    page = manager.page
+    manager.open(f"/trials/{people.TRIAL}/")
+    manager.press("Make the report", leads_to=f"**/trials/{people.TRIAL}/**")
+    download = page.locator(".download-files a").first
+    expect(download).to_contain_text("PDF", timeout=PATIENCE_MS)
+    manager.look()
+    with page.expect_download() as started:
+        download.click()
+    report = folder / "conformance.pdf"
+    started.value.save_as(report)
+    return subprocess.run(["pdftotext", "-layout", report, "-"], check=True, capture_output=True, text=True).stdout
