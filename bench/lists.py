@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -16,6 +17,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accreditation.models import Case
+from accreditation.workflow import CaseState as C
 from bench.rows import Row, at_most, ms
 from corelab import audit, services
 from corelab.embedded import collect_static_files
@@ -31,7 +34,8 @@ from corelab.models import (
     User,
 )
 from corelab.models.work import WorkState
-from qc.models import Run, Submission
+from qc.models import Query, Run, Submission
+from qc.states import QueryState as Q
 from qc.states import SubmissionState as S
 
 FEW = 200
@@ -49,6 +53,8 @@ STATES = {
     S.REPLACED: 2,
     S.PREVIEWED: 2,
 }
+QUERY_STATES = {Q.DRAFT: 5, Q.OPEN: 10, Q.SITE_RESPONDED: 5, Q.CLOSED: 80}
+CASE_STATES = (C.ANALYSIS_RUNNING, C.PHYSICIST_REVIEW, C.PASS_RECOMMENDED, C.ACCREDITED, C.SUSPENDED)
 MEASURED = {S.RELEASED, S.AWAITING_REVIEW, S.IN_REVIEW, S.PREVIEWED}
 RULES = ("TIM-01", "INJ-03", "PAT-01", "PREP-01", "REC-04", "REC-08", "ACQ-03")
 VERDICTS = ("PASS", "PASS", "PASS", "WARN", "FAIL", "NOT_EVALUABLE")
@@ -61,14 +67,19 @@ PAGES: Sequence[tuple[str, str, Sequence[Any], str]] = (
     ("site user", "qc:submission-list", (), ""),
     ("site user", "qc:submission-start", (), ""),
     ("site user", "corelab:site-detail", ("site-0",), ""),
+    ("site user", "accreditation:case-list", (), ""),
+    ("site user", "qc:query-list", (), ""),
     ("physicist", "corelab:work-list", (), ""),
     ("physicist", "corelab:work-list", (), "view=open"),
     ("physicist", "corelab:work-list", (), "view=released"),
-    ("physicist", "corelab:work-list", (), "view=open&page=5"),
+    ("physicist", "corelab:work-list", (), "view=open&page=2"),
     ("physicist", "corelab:work-news", (), ""),
     ("physicist", "qc:submission-list", (), ""),
     ("physicist", "qc:submission-list", (), "state=open&kind=nema_iq"),
     ("physicist", "qc:submission-list", (), "page=4"),
+    ("physicist", "accreditation:case-list", (), ""),
+    ("physicist", "qc:query-list", (), ""),
+    ("physicist", "qc:protocol-list", (), ""),
     ("physicist", "corelab:search-show", (), "q=site"),
     ("physicist", "corelab:scanner-detail", (1,), ""),
     ("physicist", "corelab:site-list", (), ""),
@@ -136,6 +147,8 @@ class Lab:
             for run in runs:
                 run.submission.current_run = run
             Submission.objects.bulk_update([run.submission for run in runs], ["current_run"], batch_size=500)
+            Query.objects.bulk_create(map(self._query, runs[::20]), batch_size=500)
+            Case.objects.bulk_create(self._cases(count), ignore_conflicts=True)
         administrator = self.people["administrator"]
         with audit.acting(administrator, role="Administrator"), transaction.atomic():
             for one in submissions[::10]:
@@ -172,6 +185,42 @@ class Lab:
             reviewer=self.people["physicist"] if state in {S.IN_REVIEW, S.RELEASED} else None,
             work_state=WorkState.DONE,
         )
+
+    def _query(self, run: Run) -> Query:
+        """Return a question about a scan, as every twentieth has one; most are settled."""
+        (state,) = self.dice.choices(list(QUERY_STATES), list(QUERY_STATES.values()))
+        asked_at = None if state == Q.DRAFT else run.submission.sent_at
+        return Query(
+            number=run.number,
+            submission=run.submission,
+            run=run,
+            state=state,
+            title="Injection time",
+            text="When was it injected?",
+            asked_at=asked_at,
+            due_on=run.submission.due_on if asked_at else None,
+        )
+
+    def _cases(self, count: int) -> list[Case]:
+        """Return a case for each scanner and standard; with many submissions one for each trial as well."""
+        trials = [None, *self.trials] if count > FEW else [None]
+        scopes = product(self.scanners, ("earl1_18f", "earl2_18f"), trials)
+        return [
+            Case(
+                number=1001 + k,
+                scanner=scanner,
+                reconstruction=scanner.reconstructions.all()[0],
+                standard=standard,
+                trial=trial,
+                programme="earl@1",
+                state=self.dice.choice(CASE_STATES),
+                applied_at=datetime(2026, 1, 1, tzinfo=UTC),
+                valid_from=date(2026, 1, 1),
+                valid_until=date(2099, 12, 31),
+                created_by=self.people["site user"],
+            )
+            for k, (scanner, standard, trial) in enumerate(scopes)
+        ]
 
     def _run(self, submission: Submission) -> Run:
         return Run(

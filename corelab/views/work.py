@@ -18,7 +18,7 @@ from corelab.templatetags.ui import VERDICTS
 
 ROWS = 50
 #: Deeper than this nobody pages through a worklist: a filter narrows it, or the list of submissions takes over.
-LAST_PAGE = 5
+LAST_PAGE = 2
 
 
 def require_staff(user: User) -> None:
