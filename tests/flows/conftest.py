@@ -73,6 +73,13 @@ class Walker:
             for node in rule["nodes"]
         ]
 
+    def accept(self, link: str, password: str) -> None:
+        """Follow an invitation, choose a password, and be signed in."""
+        self.open(link)
+        self.page.fill("#id_password", password)
+        self.page.fill("#id_again", password)
+        self.press("Save and sign in", leads_to=lambda address: "/invitation/" not in address)
+
     def sign_in(self, password: str) -> None:
         """Sign in on the page where a stranger arrives."""
         self.open("/")
@@ -117,13 +124,13 @@ def running_house(place: Place, tmp_path: Path) -> House:  # noqa: F811
 
 
 @pytest.fixture
-def walker(running_house: House) -> Iterator[Callable[[str], Walker]]:
-    """Return a function that gives a person a browser of their own, signed in."""
+def walker(running_house: House) -> Iterator[Callable[..., Walker]]:
+    """Return a function that gives a person a browser, signed in; one who was invited comes by the link."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         opened: list[BrowserContext] = []
 
-        def walks(email: str) -> Walker:
+        def walks(email: str, *, link: str = "") -> Walker:
             context = browser.new_context(
                 base_url=running_house.address, viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
             )
@@ -131,7 +138,10 @@ def walker(running_house: House) -> Iterator[Callable[[str], Walker]]:
             opened.append(context)
             person = Walker(page=context.new_page(), email=email)
             person.listen()
-            person.sign_in(running_house.passwords[email])
+            if link:
+                person.accept(link, factories.PASSWORD)
+            else:
+                person.sign_in(running_house.passwords[email])
             return person
 
         yield walks
