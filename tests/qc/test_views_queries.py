@@ -119,7 +119,7 @@ def test_detail_when_a_trial_looks_before_the_release_then_it_reads_no_word_of_i
     manager = factories.user(Role.TRIAL_MANAGER, trial=trial)
     html = page(client, manager, query)
     assert "Uptake time" in html
-    for hidden in ("When was it injected?", "82", "The scan began"):
+    for hidden in ("When was it injected?", "82 min", "The scan began"):
         assert hidden not in html
     press(client, manager, "answer", query, {"text": "Me"}, 404)
     press(client, manager, "answer", query, {"text": ""}, 404)
