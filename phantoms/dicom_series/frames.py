@@ -16,7 +16,8 @@ ENHANCED_PET = "1.2.840.10008.5.1.4.1.1.130"
 LEGACY_CONVERTED_PET = "1.2.840.10008.5.1.4.1.1.128.1"
 MULTI_FRAME = frozenset({ENHANCED_PET, LEGACY_CONVERTED_PET})
 
-_SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
+#: What all frames share, and what each has of its own.
+GROUPS = _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 #: Macros of one item that hold what a single slice has at its top; those of a conversion first, as a macro of the
 #: standard's own says it more exactly.
 _MACROS = (
@@ -82,7 +83,7 @@ def frame_values(values: Mapping[str, Any], sop_class_uid: str) -> Iterator[Mapp
             "(5200,9230)",
             "Export the series as single-frame PET images.",
         )
-    common = {keyword: value for keyword, value in values.items() if keyword not in {_SHARED, _PER_FRAME}}
+    common = {keyword: value for keyword, value in values.items() if keyword not in GROUPS}
     # Some writers leave a slope at the top that is not that of any frame.
     common.pop("RescaleSlope", None)
     common.pop("RescaleIntercept", None)

@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from phantoms.dicom_series.attributes import IDENTITY
+from phantoms.dicom_series.attributes import IDENTIFYING, IDENTITY
 from phantoms.dicom_series.elements import Elements, Field, HeaderReader
-from phantoms.dicom_series.frames import MULTI_FRAME, frame_values
+from phantoms.dicom_series.frames import GROUPS, MULTI_FRAME, frame_values
 from phantoms.dicom_series.values import integer, number, numbers, text, texts
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
@@ -61,7 +61,8 @@ class InstanceFacts:
     ``position_mm`` is ImagePositionPatient along the normal of the image plane. ``is_attenuation_corrected`` is None
     where the header does not say. ``is_lossy`` is true where values were, or may have been, changed by compression.
     ``patient_identity`` joins patient id, name and birth date: hash it to tell people apart, never show, log or
-    store it. ``scan_at`` is the scanner's wall clock.
+    store it. ``identifying`` names those of `attributes.IDENTIFYING` that hold something, a pseudonym too.
+    ``scan_at`` is the scanner's wall clock.
     """
 
     sop_instance_uid: str
@@ -77,6 +78,7 @@ class InstanceFacts:
     transfer_syntax_uid: str
     is_lossy: bool
     patient_identity: str = field(repr=False)
+    identifying: tuple[str, ...]
     manufacturer: str
     model: str
     device_serial_number: str
@@ -184,6 +186,10 @@ _FACTS: dict[str, Field] = {
     "number_of_slices": (integer, ("NumberOfSlices",)),
     "is_lossy": (text, ("LossyImageCompression",)),
     "patient_identity": (lambda *parts: "\x1f".join(map(text, parts)), IDENTITY),
+    "identifying": (
+        lambda *values: tuple(name for name, value in zip(IDENTIFYING, values, strict=True) if value is not None),
+        IDENTIFYING,
+    ),
     "manufacturer": (text, ("Manufacturer",)),
     "model": (text, ("ManufacturerModelName",)),
     "device_serial_number": (text, ("DeviceSerialNumber",)),
@@ -237,13 +243,13 @@ def facts_of(read: Elements) -> InstanceFacts:
     return InstanceFacts(transfer_syntax_uid=syntax, **facts)
 
 
-def read_instances(source: Source, reader: HeaderReader) -> list[Instance]:
-    """Read one file's header as the PET slice, or slices, that it holds.
+def read_elements(source: Source, reader: HeaderReader) -> tuple[Elements, int]:
+    """Read one file's header, and how many bytes the file has.
 
     Raises
     ------
     AnalysisRefused
-        With why it holds none.
+        ``ING-01`` or ``ING-15`` where it cannot be read.
     """
     try:
         file = source.open()
@@ -255,7 +261,7 @@ def read_instances(source: Source, reader: HeaderReader) -> list[Instance]:
             file_bytes = file.seek(0, io.SEEK_END) if source.path else _unpacked_bytes(file)
         except _DAMAGE as error:
             raise AnalysisRefused("ING-01", "The file is damaged, so it could not be read.") from error
-    return instances_of(read, source, file_bytes)
+    return read, file_bytes
 
 
 def _unpacked_bytes(member: BinaryIO) -> int:
@@ -266,9 +272,8 @@ def _unpacked_bytes(member: BinaryIO) -> int:
     return member.tell()
 
 
-def instances_of(read: Elements, source: Source, file_bytes: int) -> list[Instance]:
-    """Return the PET slices of a header, or raise AnalysisRefused with why it has none."""
-    facts = facts_of(read)
+def instances_of(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int) -> list[Instance]:
+    """Return the PET slices of a header with these facts, or raise AnalysisRefused with why it has none."""
     _check_kind(facts)
     if facts.sop_class_uid not in MULTI_FRAME:
         return [_instance(read, facts, source, file_bytes, 0)]
@@ -277,13 +282,10 @@ def instances_of(read: Elements, source: Source, file_bytes: int) -> list[Instan
 
 
 def _instance(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int, frame: int) -> Instance:
-    header = dict(read.values)
-    for keyword in IDENTITY:
-        header.pop(keyword, None)
     return Instance(
         source=source,
         facts=facts,
-        header=header,
+        header=header_of(read),
         frame=frame,
         has_pixels=read.has_pixels,
         file_bytes=file_bytes,
@@ -291,6 +293,14 @@ def _instance(read: Elements, facts: InstanceFacts, source: Source, file_bytes: 
         pixel_bytes=read.pixel_bytes,
         **read.derive(_PLANE),
     )
+
+
+def header_of(read: Elements) -> dict[str, Any]:
+    """Return the values of a header, but for what may say who somebody is, and what is said of single frames."""
+    header = dict(read.values)
+    for keyword in (*IDENTIFYING, *GROUPS):
+        header.pop(keyword, None)
+    return header
 
 
 def _check_kind(facts: InstanceFacts) -> None:

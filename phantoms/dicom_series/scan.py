@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from phantoms.dicom_series.elements import HeaderReader
-from phantoms.dicom_series.header import Instance, InstanceFacts, read_instances
+from phantoms.dicom_series.header import Instance, InstanceFacts, facts_of, header_of, instances_of, read_elements
 from phantoms.dicom_series.pixels import check_pixels, read_planes
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
 from phantoms.errors import AnalysisRefused
@@ -178,11 +178,23 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Other:
+    """What the header of a DICOM object says that is no PET image, such as a slice of the CT."""
+
+    facts: InstanceFacts
+    header: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Scan:
-    """The PET series under a path, and every other file with the reason why it is in none."""
+    """The PET series under a path, and every other file with the reason why it is in none.
+
+    ``others`` are the headers of those of the other files that are DICOM objects.
+    """
 
     series: tuple[Series, ...]
     ignored: tuple[Ignored, ...]
+    others: tuple[Other, ...] = ()
 
 
 def read_scan(sources: Iterable[Source | Path]) -> Scan:
@@ -193,13 +205,19 @@ def read_scan(sources: Iterable[Source | Path]) -> Scan:
     reader = HeaderReader()
     by_series: dict[str, list[Instance]] = {}
     ignored: list[Ignored] = []
+    others: list[Other] = []
     seen: dict[str, Source] = {}
     for item in sources:
         source = Source.from_path(item) if isinstance(item, Path) else item
+        facts = None
         try:
-            instances = read_instances(source, reader)
+            read, file_bytes = read_elements(source, reader)
+            facts = facts_of(read)
+            instances = instances_of(read, facts, source, file_bytes)
         except AnalysisRefused as refusal:
             ignored.append(Ignored(source.name, refusal.detail, refusal.code))
+            if facts is not None:
+                others.append(Other(facts, header_of(read)))
             continue
         facts = instances[0].facts
         twin = seen.setdefault(facts.sop_instance_uid, source)
@@ -213,7 +231,7 @@ def read_scan(sources: Iterable[Source | Path]) -> Scan:
         header = SeriesHeader.from_slices([instance.header for instance in instances])
         series.append(Series(uid, tuple(instances), header))
     series.sort(key=lambda one: (one.facts.series_number or 0, one.series_instance_uid))
-    return Scan(tuple(series), tuple(ignored))
+    return Scan(tuple(series), tuple(ignored), tuple(others))
 
 
 def choose(scan: Scan, series_uid: str | None = None) -> Series:

@@ -45,7 +45,7 @@ from phantoms.dicom_series import (
 )
 from phantoms.dicom_series.authority import read_by_pydicom
 from phantoms.dicom_series.elements import HeaderReader
-from phantoms.dicom_series.header import instances_of
+from phantoms.dicom_series.header import facts_of, instances_of
 from phantoms.errors import AnalysisRefused
 from phantoms.suv import suv_factor
 from phantoms.volume import PetVolume
@@ -703,7 +703,7 @@ def outcome(read) -> str:
     if read is None:
         return "left to pydicom"
     try:
-        made = instances_of(read, Source("x", io.BytesIO), 0)[0]
+        made = instances_of(read, facts_of(read), Source("x", io.BytesIO), 0)[0]
     except AnalysisRefused as refused:
         return str(refused)
     return f"{made} {sorted(made.header.items())} {made.facts.patient_identity}"
