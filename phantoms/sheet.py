@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from phantoms import sheet_checks
+from phantoms import sheet_checks, sheet_slips
 from phantoms.errors import AnalysisRefused
 from phantoms.fills import FILLS, NAMES, DecayClock, Fill
 from phantoms.nuclides import half_life_s, nuclide_name
@@ -230,8 +230,14 @@ class Sheet:
             rows.append(BudgetRow("Clock", timing_pct, f"decay of {self.nuclide} in {p.clock_min:g} min"))
         return Budget(tuple(rows))
 
-    def check(self, at: datetime | None = None, *, fills: Collection[str] | None = None) -> tuple[Finding, ...]:
-        """Return everything that looks wrong, all at once.
+    def check(
+        self,
+        at: datetime | None = None,
+        *,
+        fills: Collection[str] | None = None,
+        readings: Mapping[str, sheet_slips.Reading] | None = None,
+    ) -> tuple[Finding, ...]:
+        """Return everything that looks wrong, all at once, with the slips that explain it.
 
         Parameters
         ----------
@@ -241,6 +247,9 @@ class Sheet:
         fills : collection of str or None
             The fills that the scan's method uses; only they are looked at, and spheres against background only
             where it uses both. None looks at all.
+        readings : mapping of str to Reading, optional
+            What the images show of each fill, once they are measured: it tells slips apart, and gives ``SHEET-SLIP``
+            where one explains why image and sheet disagree.
         """
         used = [fill for fill in self.fills if fills is None or fill.what in fills]
         findings = [*sheet_checks.check_keys(self.unknown_keys)]
@@ -251,7 +260,9 @@ class Sheet:
         if fills is None or {"spheres", "background"} <= set(fills):
             findings += sheet_checks.check_partner(fill.what for fill in used)
             findings += sheet_checks.check_ratio(self.activity_ratio(at)[0])
-        return tuple(findings)
+        budget_pct = {fill.what: self.uncertainty_budget(fill.what).total_pct for fill in used}
+        at = at if self.is_one_instant else None
+        return sheet_slips.with_slips(findings, used, sheet_slips.Evidence(self.clock, at, budget_pct, readings or {}))
 
 
 def problems(

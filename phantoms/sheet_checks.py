@@ -139,6 +139,22 @@ def finding(
     )
 
 
+def residual_share_pct(fill: Fill, clock: DecayClock) -> float | None:
+    """Return what stayed in the syringe over what was drawn, at one moment; None where one of the two is missing."""
+    drawn, left = fill.assayed_at, fill.residual_at
+    if not fill.residual_mbq or not fill.activity_mbq or drawn is None or left is None:
+        return None
+    if not clock.is_near(left, clock.on_scanner(drawn)):
+        return None
+    grown = 2.0 ** ((left - drawn).total_seconds() / clock.half_life_s)
+    return float(100 * fill.residual_mbq * grown / fill.activity_mbq)
+
+
+def highest_kbqml(what: str, at: datetime | None) -> float:
+    """Return the highest plausible concentration; with no scan known, up to three half-lives may pass before it."""
+    return PLAUSIBLE_KBQML[what][1] * (1 if at is not None else 8)
+
+
 def listed(words: Sequence[str], last: str = "and") -> str:
     """Join words into “a, b and c”."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
@@ -190,11 +206,11 @@ def _residual(fill: Fill, clock: DecayClock) -> list[Finding]:
     if left < drawn:
         return [_residual_before_draw(fill, clock, drawn, left)]
     name = NAMES[fill.what]
-    grown = 2.0 ** ((left - drawn).total_seconds() / clock.half_life_s)
-    share_pct = 100 * fill.residual_mbq * grown / fill.activity_mbq
+    share_pct = residual_share_pct(fill, clock)
+    if share_pct is None:
+        return []
     observed, expected = f"{share_pct:.1f} %", f"at most {RESIDUAL_WARN_PCT:g} %"
     if share_pct >= 100:
-        reason = "the two activities are exchanged"
         return [
             finding(
                 "SHEET-RESIDUAL",
@@ -202,13 +218,9 @@ def _residual(fill: Fill, clock: DecayClock) -> list[Finding]:
                 "exclude",
                 f"The residual of the {name} is more than was drawn "
                 f"({fill.residual_mbq:g} of {fill.activity_mbq:g} MBq).",
-                "Check both activities and their units; they may be exchanged.",
+                "Check both activities, their units and their times; they may be exchanged.",
                 observed=observed,
                 expected=expected,
-                proposals=[
-                    _proposal(fill, "activity_mbq", fill.residual_mbq, reason),
-                    _proposal(fill, "residual_mbq", fill.activity_mbq, reason),
-                ],
             )
         ]
     if share_pct <= RESIDUAL_WARN_PCT:
@@ -337,11 +349,6 @@ def _order(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     waited = at - clock.on_scanner(drawn)
     if timedelta(0) <= waited and (waited <= SCAN_WITHIN or clock.half_life_s > SHORT_LIVED_S):
         return []
-    proposals = _draws_before(fill, clock, at)
-    step = "Check date and clock time."
-    if proposals:
-        to = datetime.fromisoformat(proposals[0]["to"])
-        step = f"Use {to:%d %b %Y %H:%M} ({proposals[0]['reason']}), or keep {drawn:%H:%M} and say why."
     when = "after the scan began" if waited < timedelta(0) else "more than a day before the scan"
     return [
         finding(
@@ -349,38 +356,22 @@ def _order(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
             Outcome.WARN,
             "query",
             f"The {NAMES[fill.what]} was drawn {when} by the sheet ({drawn:%d %b %Y %H:%M}; scan {at:%d %b %Y %H:%M}).",
-            step,
+            "Check date and clock time.",
             observed=drawn.isoformat(),
             expected=f"within a day before {at.isoformat()}",
-            proposals=proposals,
         )
     ]
 
 
 def _unit(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
-    """Propose the other unit, MBq or mCi, where only that makes the concentration plausible."""
-    filled_at = fill.residual_at or fill.assayed_at
-    if fill.activity_mbq is None or filled_at is None:
+    """Say so where the concentration is none that a phantom has."""
+    if fill.activity_mbq is None or not fill.moments:
         return []
-    low, high = PLAUSIBLE_KBQML[fill.what]
-    if at is None:
-        high *= 8  # up to three half-lives may pass before the scan
+    filled_at = max(fill.moments)
+    low, high = PLAUSIBLE_KBQML[fill.what][0], highest_kbqml(fill.what, at)
     kbqml = (clock.concentration_bqml(fill, at or clock.on_scanner(filled_at)) or 0.0) / 1000
     if kbqml <= 0 or low <= kbqml <= high:
         return []
-    proposals = []
-    for factor, reason in ((MBQ_PER_MCI, "written in mCi"), (1 / MBQ_PER_MCI, "turned from mCi into MBq twice")):
-        if low <= kbqml * factor <= high:
-            effect_pct = 100 * (factor - 1)
-            proposals.append(_proposal(fill, "activity_mbq", fill.activity_mbq * factor, reason, effect_pct))
-            if fill.residual_mbq:
-                proposals.append(_proposal(fill, "residual_mbq", fill.residual_mbq * factor, reason, effect_pct))
-    step = "Check activity, unit and volume."
-    if proposals:
-        step = (
-            f"Use {proposals[0]['to']:.4g} MBq ({proposals[0]['reason']}), "
-            f"or keep {fill.activity_mbq:g} MBq and say why."
-        )
     observed, expected = f"{kbqml:.3g} kBq/mL", f"{low:g} to {high:g} kBq/mL"
     return [
         finding(
@@ -388,10 +379,9 @@ def _unit(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
             Outcome.WARN,
             "query",
             f"The {NAMES[fill.what]} comes to {observed} by the sheet; {expected} is usual.",
-            step,
+            "Check activity, unit, times and volume.",
             observed=observed,
             expected=expected,
-            proposals=proposals,
         )
     ]
 

@@ -38,6 +38,10 @@ FILLS: Mapping[str, frozenset[str]] = {
     "cylinder": frozenset({"cylinder"}),
     "nema_iq": frozenset({"spheres", "background"}),
 }
+#: The measurement that shows a fill's concentration; that of the spheres is what their profiles are freed to.
+READ_AS: Mapping[str, str] = {"cylinder": "cylinder_mean_bqml", "background": "background_mean"}
+#: How well the fitted profiles give the spheres' concentration, one standard deviation.
+SPHERE_FILLING_SD_PCT = 5.0
 #: What is wrong with the image itself: no phantom passes on such pixels, whatever its sheet says. Weight, dose and
 #: uptake are not among them, for a phantom is judged against its sheet.
 IMAGE_PROBLEMS = frozenset({"SUV-NOT-CORRECTED", "SUV-DECAY-UNKNOWN", "SUV-TREF-CONFLICT", "SUV-CHOICE"})
@@ -263,6 +267,8 @@ def _measure_phantom(
         if _holds_for(standard, suv):
             work.measurements += standards.judge(result.measurements, standard)
     work.findings += result.findings
+    if sheet is not None:
+        _hold_sheet_to_images(work, sheet, suv, result)
     deciding = [standards.load(standard_id) for standard_id in request.standards]
     work.findings += [_other_nuclide(standard, suv) for standard in deciding if not _holds_for(standard, suv)]
     # Two editions may name the same cause; it is said once, in the words of the first that does.
@@ -292,6 +298,24 @@ def _read_sheet(work: _Work, request: Request, series: Series, suv: SuvResult) -
     work.findings += problems
     is_other = any(one.id == "SHEET-NUCLIDE" and one.outcome is Outcome.NOT_EVALUABLE for one in problems)
     return None if is_other else sheet
+
+
+def _hold_sheet_to_images(work: _Work, sheet: Sheet, suv: SuvResult, result: Any) -> None:
+    """Look at the sheet once more, now that the images say what was in the phantom: a slip may explain both."""
+    from phantoms.sheet_slips import Reading
+
+    readings = {}
+    plain = {one.name: one for one in result.measurements}
+    for what, name in READ_AS.items():
+        one = plain.get(name)
+        if one is not None and one.value is not None and one.value > 0 and one.unit == "Bq/mL":
+            readings[what] = Reading(one.value, 100 * (one.uncertainty or 0.0) / one.value)
+    if work.method == "nema_iq" and readings and result.sphere_filling is not None:
+        readings["spheres"] = Reading(result.sphere_filling, SPHERE_FILLING_SD_PCT)
+    fills = FILLS[work.method]
+    before = sheet.check(suv.reference_time, fills=fills)
+    work.findings = [one for one in work.findings if one not in before]
+    work.findings += sheet.check(suv.reference_time, fills=fills, readings=readings)
 
 
 def _holds_for(standard: Standard, suv: SuvResult) -> bool:

@@ -11,8 +11,11 @@ from datetime import date, datetime
 from typing import Any
 
 from phantoms import sheet as sheets
+from phantoms.fills import NAMES
 from phantoms.results import Finding
 from phantoms.sheet_checks import MBQ_PER_MCI
+
+_ACTIVITIES = ("activity_mbq", "residual_mbq")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +66,14 @@ def slips_in(findings: Sequence[Finding], sheet: Mapping[str, Any], *, unit: str
         The form's day of the scan.
     """
     fills = {fill["what"]: fill for fill in sheet.get("fills", [])}
-    slips = []
+    slips: list[Slip] = []
     for finding in findings:
-        by_reason: dict[str, list[Mapping[str, Any]]] = {}
+        by_slip: dict[str, list[Mapping[str, Any]]] = {}
         for proposal in finding.evidence.get("proposals", []):
-            by_reason.setdefault(f"{proposal['reason']} {_instant(proposal)}", []).append(proposal)
-        proposals = [_proposal(group, fills[group[0]["fill"]], unit, day) for group in by_reason.values()]
-        if not proposals:
+            by_slip.setdefault(_slip_of(proposal), []).append(proposal)
+        proposals = [_proposal(group, fills, unit, day) for group in by_slip.values()]
+        # One slip may upset several checks: it is asked about once.
+        if not proposals or any(slip.proposals == tuple(proposals) for slip in slips):
             continue
         what = finding.evidence["proposals"][0]["fill"]
         slips.append(
@@ -83,28 +87,37 @@ def slips_in(findings: Sequence[Finding], sheet: Mapping[str, Any], *, unit: str
     return slips
 
 
-def _instant(proposal: Mapping[str, Any]) -> str:
-    """Tell apart two proposals with the same reason: "another hour" can mean two hours."""
+def _slip_of(proposal: Mapping[str, Any]) -> str:
+    """Return what the proposals of one slip share; without a number, the same reason can be two: two other hours."""
+    if "slip" in proposal:
+        return str(proposal["slip"])
     is_pair = "exchanged" in proposal["reason"] or not str(proposal["field"]).endswith("_at")
-    return "" if is_pair else str(proposal["to"])
+    return proposal["reason"] if is_pair else f"{proposal['reason']} {proposal['to']}"
 
 
-def _proposal(group: Sequence[Mapping[str, Any]], fill: Mapping[str, Any], unit: str, day: date | None) -> Proposal:
-    what = fill["what"]
+def _proposal(
+    group: Sequence[Mapping[str, Any]], fills: Mapping[str, Mapping[str, Any]], unit: str, day: date | None
+) -> Proposal:
     use: dict[str, str] = {}
     words: list[str] = []
+    is_of_several = len({one["fill"] for one in group}) > 1
+    proposed = {(one["fill"], one["field"]) for one in group}
+    written = {(what, name) for what, fill in fills.items() for name in _ACTIVITIES if fill.get(name)}
     for one in group:
+        what = one["fill"]
         if str(one["field"]).endswith("_at"):
             moment = datetime.fromisoformat(one["to"])
-            words.append(_time_into(use, what, one["field"], moment, day))
-        elif other := _other_unit(one, fill, unit):
-            use["unit"] = other
+            said = _time_into(use, what, one["field"], moment, day)
+        elif written <= proposed and (other := _other_unit(one, fills[what], unit)):
+            use["unit"] = other  # the form's unit is that of all its activities
             words = [f"{other} for the whole sheet"]
+            continue
         else:
             amount = float(one["to"]) / (MBQ_PER_MCI if unit == "mCi" else 1.0)
             name = "activity" if one["field"] == "activity_mbq" else "residual"
             use[f"{what}-{name}"] = f"{amount:.6g}"
-            words.append(f"{amount:.6g} {unit} {'drawn' if name == 'activity' else 'left'}")
+            said = f"{amount:.6g} {unit} {'drawn' if name == 'activity' else 'left'}"
+        words.append(f"{NAMES[what]} {said}" if is_of_several else said)
     if len(group) == 1:
         words = [words[0].removesuffix(" drawn").removesuffix(" left")]
     return Proposal(label=f"Use {', '.join(words)}", use=use)
@@ -113,6 +126,7 @@ def _proposal(group: Sequence[Mapping[str, Any]], fill: Mapping[str, Any], unit:
 def _time_into(use: dict[str, str], what: str, name: str, moment: datetime, day: date | None) -> str:
     """Write a proposed time into the fields that make it up, and return it in words."""
     clock = f"{moment:%H:%M}"
+    day = date.fromisoformat(use["date"]) if "date" in use else day
     if name == "assayed_at":
         use[f"{what}-activity_time"] = clock
         if day is not None and moment.date() != day:

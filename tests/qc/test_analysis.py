@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,30 @@ def test_phantom_when_counts_carry_no_factor_then_no_concentration_is_given(cyli
     result = result_of(changed(counts), method="cylinder", sheet=cylinder[1])
     assert value_of(result, "cylinder_mean_bqml") is None
     assert result["verdict"] == "NOT_EVALUABLE"
+
+
+def _an_hour_early(sheet: dict[str, Any]) -> dict[str, Any]:
+    """Return a sheet whose calibrator's clock still stood at winter time."""
+    names = ("assayed_at", "residual_at", "at")
+    moved = [
+        fill
+        | {
+            name: (datetime.fromisoformat(fill[name]) - timedelta(hours=1)).isoformat()
+            for name in names
+            if fill.get(name)
+        }
+        for fill in sheet["fills"]
+    ]
+    return sheet | {"fills": moved}
+
+
+def test_sheet_when_an_hour_of_summer_time_explains_the_images_then_a_finding_says_so(cylinder):
+    folder, sheet = cylinder
+    assert not any("SLIP" in one["id"] for one in result_of(folder, method="cylinder", sheet=sheet)["findings"])
+    result = result_of(folder, method="cylinder", sheet=_an_hour_early(sheet))
+    (found,) = [one for one in result["findings"] if one["id"] == "SHEET-SLIP"]
+    assert (found["outcome"], found["severity"], found["owner"]) == ("WARN", "query", "site")
+    assert "an hour of summer time" in found["message"]
+    # 2^(3600 s / 6586.2 s) = 1.46; nothing was mended: the bias is what the sheet as it stands gives.
+    bias = next(one for one in result["measurements"] if one["name"] == "cylinder_bias_pct")
+    assert bias["value"] == pytest.approx(46, abs=2)

@@ -220,9 +220,32 @@ def test_slip_when_millicurie_was_meant_then_proposes_the_unit(drawn_mci, left_m
     assert slips(unit="mCi", **{"spheres-activity": drawn_mci, "spheres-residual": left_mci}) == []
 
 
+def test_slip_when_only_one_of_two_fills_is_in_millicurie_then_its_amounts_are_proposed_and_not_the_unit():
+    around = {"background-activity": "35", "background-activity_time": "09:20", "background-volume": "9700"}
+    around |= {"background-residual": "0"}
+    (slip,) = slips(scan_time="10:32", **around, **{"spheres-activity": "0.6", "spheres-residual": "0.011"})
+    assert slip.proposals[0].use == {"spheres-activity": "22.2", "spheres-residual": "0.407"}
+
+
+def test_slip_when_both_fills_are_an_hour_late_then_one_question_moves_all_times():
+    around = {"background-activity": "35", "background-activity_time": "09:20", "background-volume": "9700"}
+    around |= {"background-residual": "0.5", "background-residual_time": "09:22"}
+    asked = slips(scan_time="08:55", **around)
+    assert len(asked) == 1
+    use = asked[0].proposals[0].use
+    assert {name: text for name, text in use.items() if text} == {
+        "spheres-activity_time": "08:10",
+        "spheres-residual_time": "08:14",
+        "background-activity_time": "08:20",
+        "background-residual_time": "08:22",
+    }
+
+
 def test_slip_when_drawn_just_after_the_scan_then_asks_about_summer_time():
     (slip,) = slips(scan_time="08:40")
-    assert slip.proposals[0].use == {"spheres-activity_time": "08:10"}
+    # One clock was read for both: the draw alone an hour earlier would leave its residual for after the scan.
+    times = {"spheres-activity_time": "08:10", "spheres-residual_time": "08:14", "spheres-residual_next_day": ""}
+    assert [one.use for one in slip.proposals] == [times]
 
 
 def test_slip_when_taken_or_kept_then_is_not_asked_again():
