@@ -89,6 +89,15 @@ class DecayClock:
             net_mbq -= fill.residual_mbq * self._left(fill.residual_at, at)
         return net_mbq * 1e6 / (fill.volume_ml or math.inf)
 
+    def since(self, moment: datetime | None, at: datetime | None) -> tuple[float | None, float | None]:
+        """Return the seconds from the sheet's ``moment`` to ``at`` and what is left after them; None without both.
+
+        ``at`` is on the scanner's clock; the factor is above 1 where ``at`` lies before ``moment``.
+        """
+        if moment is None or at is None:
+            return None, None
+        return (at - self.on_scanner(moment)).total_seconds(), self._left(moment, at)
+
     def _left(self, since: datetime | None, at: datetime) -> float:
         if since is None:
             return 1.0

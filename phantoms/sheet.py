@@ -75,12 +75,22 @@ class DecayStep:
     """One line of the decay table: the activity and concentration at a clock time.
 
     The steps of the fill carry the sheet's clock, the last one the scanner's.
+
+    Attributes
+    ----------
+    waited_s, factor : float or None
+        Time since the line above, on one clock, and what is left of an activity after it; None on the first line.
+    taken_off_mbq : float or None
+        The residual, where this line has it taken off after the decay.
     """
 
     label: str
     at: datetime | None
     activity_mbq: float | None
     concentration_bqml: float | None
+    waited_s: float | None = None
+    factor: float | None = None
+    taken_off_mbq: float | None = None
 
 
 @dataclass(frozen=True)
@@ -196,18 +206,21 @@ class Sheet:
         fill = self.fill(what)
         if fill is None:
             return []
+        clock = self.clock
         if fill.is_concentration:
             steps = [DecayStep("Stated", fill.at, None, fill.concentration_bqml)]
         else:
             steps = [DecayStep("Drawn", fill.assayed_at, fill.activity_mbq, None)]
             place = {"cylinder": "phantom", "spheres": "stock"}.get(what, what)
             if not fill.missing and fill.residual_at is not None:
-                bqml = self.clock.concentration_bqml(fill, self.clock.on_scanner(fill.residual_at))
+                bqml = clock.concentration_bqml(fill, clock.on_scanner(fill.residual_at))
                 if bqml is not None:
-                    steps.append(DecayStep(f"In the {place}, residual off", fill.residual_at, _mbq(fill, bqml), bqml))
+                    label, left_at = f"In the {place}, residual off", fill.residual_at
+                    since = clock.since(fill.assayed_at, clock.on_scanner(left_at))
+                    steps.append(DecayStep(label, left_at, _mbq(fill, bqml), bqml, *since, fill.residual_mbq))
         value, _ = self.concentration_bqml(what, at)
         if value is not None:
-            steps.append(DecayStep("At the scan", at, _mbq(fill, value), value))
+            steps.append(DecayStep("At the scan", at, _mbq(fill, value), value, *clock.since(steps[-1].at, at)))
         return steps
 
     def uncertainty_budget(self, what: str, parameters: FillUncertainty | None = None) -> Budget:

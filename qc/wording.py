@@ -9,9 +9,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phantoms.results import Outcome, counted
+
+if TYPE_CHECKING:
+    from phantoms.sheet import DecayStep
 
 NARROW_SPACE = "\u202f"  # no-break, between a number and its unit
 MINUS = "−"
@@ -316,6 +319,24 @@ def quantity(measurement: Mapping[str, Any]) -> Quantity:
     margins += [high - value] if high is not None else []
     margin = signed(min(margins), places) if margins else ""
     return Quantity(shown, spread, unit.sign, limits_text(low, high), margin, "", words)
+
+
+def decay_words(step: DecayStep) -> str:
+    """Return how a line of a decay table follows from the one above: time between, factor, what was taken off."""
+    if step.waited_s is None or step.factor is None:
+        return ""
+    minutes = round(abs(step.waited_s) / 60)
+    hours, days = minutes // 60, minutes / 1440
+    if hours >= 48:
+        waited = with_unit(number(days, 1), "d")
+    elif hours:
+        waited = f"{with_unit(str(hours), 'h')} {with_unit(str(minutes % 60), 'min')}"
+    else:
+        waited = with_unit(str(minutes), "min")
+    words = f"{waited} {'later' if step.waited_s >= 0 else 'earlier'}: × {number(step.factor, 4)}"
+    if step.taken_off_mbq is None:
+        return words
+    return f"{words}, then {with_unit(number(step.taken_off_mbq, 2), 'MBq')} off"
 
 
 def limits_text(low: float | None, high: float | None) -> str:

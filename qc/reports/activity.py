@@ -173,7 +173,8 @@ def _decay_blocks(written: Mapping[str, Any], suv: Mapping[str, Any]) -> list[di
     steps, contributions = [], []
     for fill in sheet.fills:
         name = fill.what.capitalize()
-        steps += [[cell(name), cell(step.label), *_amounts(step)] for step in sheet.decay_steps(fill.what, at)]
+        decayed = sheet.decay_steps(fill.what, at)
+        steps += [[cell(name), cell(step.label, sub=wording.decay_words(step)), *_amounts(step)] for step in decayed]
         budget = sheet.uncertainty_budget(fill.what)
         contributions += [
             [cell(name), cell(row.what), cell(_percent(row.pct), kind="number"), cell(row.source)]

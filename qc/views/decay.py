@@ -16,6 +16,7 @@ from phantoms.fills import NAMES
 from phantoms.results import Finding
 from phantoms.sheet import DecayStep, Sheet
 from phantoms.sheet_checks import RATIO_BEST
+from qc import wording
 
 WIDTH_PX, HEIGHT_PX = 320, 120
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 6, 6, 22, 26
@@ -23,9 +24,10 @@ LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 6, 6, 22, 26
 
 @dataclass(frozen=True)
 class StepRow:
-    """One line of the decay table."""
+    """One line of the decay table; ``how`` says how it follows from the line above."""
 
     label: str
+    how: str
     at: datetime | None
     activity_mbq: float | None
     concentration_kbqml: float | None
@@ -79,7 +81,7 @@ def sheet_side(core: Mapping[str, Any], at: datetime | None, findings: Sequence[
 
 def _row(step: DecayStep) -> StepRow:
     kbqml = None if step.concentration_bqml is None else step.concentration_bqml / 1_000
-    return StepRow(step.label, step.at, step.activity_mbq, kbqml)
+    return StepRow(step.label, wording.decay_words(step), step.at, step.activity_mbq, kbqml)
 
 
 def _chart(fills: Sequence[FillDecay]) -> SafeString | str:

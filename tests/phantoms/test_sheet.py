@@ -128,6 +128,17 @@ def test_decay_steps_when_complete_then_go_from_the_draw_to_the_scan():
     assert filled.concentration_bqml == pytest.approx(21050, abs=5)
     assert scanned.at == T_SCAN
     assert scanned.activity_mbq == pytest.approx(12.86, abs=0.01)
+    # Line by line: four minutes and 78 minutes of F-18, each line the one above times its factor, less what it lost.
+    assert (drawn.waited_s, drawn.factor) == (None, None)
+    assert (filled.waited_s, filled.factor) == (240.0, pytest.approx(0.5 ** (240 / F18_S)))
+    assert filled.activity_mbq == pytest.approx(drawn.activity_mbq * filled.factor - filled.taken_off_mbq)
+    assert (scanned.waited_s, scanned.factor) == (4680.0, pytest.approx(0.5 ** (4680 / F18_S)))
+    assert scanned.activity_mbq == pytest.approx(filled.activity_mbq * scanned.factor)
+
+
+def test_decay_steps_when_the_clocks_differ_then_times_between_are_on_one_clock():
+    *_, scanned = Sheet.parse(CONTRACT | {"clock_offset_s": 120}).decay_steps("spheres", T_SCAN)
+    assert scanned.waited_s == 4680.0 - 120
 
 
 def test_decay_steps_when_half_filled_in_then_show_what_is_there():

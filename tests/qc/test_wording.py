@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phantoms.sheet import DecayStep
 from qc import wording
 
 NARROW = wording.NARROW_SPACE
@@ -263,3 +264,19 @@ def test_quantity_when_no_unit_is_named_then_raw_values_are_not_shown_as_ratios(
 )
 def test_label_when_a_measurement_is_named_then_it_reads_as_words(name: str, expected: str) -> None:
     assert wording.label(name).replace(NARROW, " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "factor", "off", "words"),
+    [
+        (None, None, None, ""),
+        (240.0, 0.97505, 0.4, "4\u202fmin later: × 0.9750, then 0.40\u202fMBq off"),
+        (4680.0, 0.61107, None, "1\u202fh 18\u202fmin later: × 0.6111"),
+        (-600.0, 1.0652, None, "10\u202fmin earlier: × 1.0652"),
+        (226 * 86_400.0, 0.5609, None, "226.0\u202fd later: × 0.5609"),
+    ],
+)
+def test_decay_words_when_a_line_follows_another_then_say_time_factor_and_what_was_taken_off(
+    waited_s, factor, off, words
+):
+    assert wording.decay_words(DecayStep("Step", None, None, None, waited_s, factor, off)) == words
