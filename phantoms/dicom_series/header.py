@@ -29,6 +29,7 @@ LOSSY_SYNTAXES = frozenset(
         "1.2.840.10008.1.2.4.53",  # JPEG spectral selection
         "1.2.840.10008.1.2.4.55",  # JPEG full progression
         "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+        "1.2.840.10008.1.2.4.111",  # JPEG XL around a JPEG image, which had loss before
     }
 )
 # JPEG 2000, high-throughput JPEG 2000 and JPEG XL may hold either; without a word in the header nobody can tell.

@@ -32,6 +32,8 @@ _PLUGINS = {
     **dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203)), "pylibjpeg"),
     RLE: "pylibjpeg",
 }
+#: Names of transfer syntaxes that pydicom's dictionary lacks. Source: DICOM PS3.6, table A-1.
+_UNKNOWN_TO_PYDICOM = {"1.2.840.10008.1.2.4.110": "JPEG XL Lossless"}
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
@@ -203,7 +205,8 @@ def lossy(detail: str) -> AnalysisRefused:
 
 
 def _undecodable(instance: Instance) -> AnalysisRefused:
-    name = UID(instance.facts.transfer_syntax_uid).name
+    syntax = instance.facts.transfer_syntax_uid
+    name = _UNKNOWN_TO_PYDICOM.get(syntax) or UID(syntax).name
     return AnalysisRefused(
         "SERIES-PIXELS",
         f"The pixels of a slice could not be read (7FE0,0010); they are stored as {name}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from phantoms.dicom_series import choose, list_files, read_scan
 from phantoms.dicom_series.codestreams import Codestream, read_codestream
@@ -96,6 +107,96 @@ def test_load_when_a_multi_frame_file_is_compressed_then_values_are_the_same(tmp
     dataset.compress(syntax, generate_instance_uid=False)
     dataset.save_as(path)
     assert np.array_equal(choose(read_scan([path])).load().image, expected)
+
+
+#: The plane 700 y + 13 x of this size, encoded for these tests by OpenJPH 0.26.3 with the reversible wavelet and the
+#: progression RPCL, unsigned, and less 5000 signed. Nothing that is installed here can encode it.
+HTJ2K_FRAMES = {
+    0: """
+    /0//UQApQAAAAAAOAAAADwAAAAAAAAAAAAAADgAAAA8AAAAAAAAAAAABDwEB/1AACAACAAAACv9SAAwAAgABAAUEBEAB/1wAEyCIkJCQkJCQkJCQkJCQ
+    iIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAGYAAf+TwAAmleYFB3QAAMAAEsAAEwDqAQd0AObxBAd0AMAAE0AAE4As+wCCdACaWBMA
+    41QAwAASQAAVgIB1FADu6i53uevAYwHstgDAACtAGBEjRvznhfr9fst4AP/Z""",
+    1: """
+    /0//UQApQAAAAAAOAAAADwAAAAAAAAAAAAAADgAAAA8AAAAAAAAAAAABjwEB/1AACAACAAAACv9SAAwAAgABAAUEBEAB/1wAEyCIkJCQkJCQkJCQkJCQ
+    iIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAGYAAf+TwAAmpf0DB3QAAMAAEsAAEwDqAQd0AObxBAd0AMAAE0AAE4As+wCCdACaWBMA
+    41QAwAASQAAVgIB1FADu6i53uevAYwHstgDAACtAGBEjRvznhfr9fst4AP/Z""",
+}
+HIGH_THROUGHPUT = pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL], ids=["HTJ2K", "HTJ2K RPCL"])
+
+
+def high_throughput(folder: Path, syntax: str, is_signed: int = 0, **changes) -> np.ndarray:
+    """Write one slice of high-throughput JPEG 2000, and return what was stored in it."""
+    (path,) = written(folder, volume((1, ROWS, COLUMNS)), PixelRepresentation=is_signed, RescaleSlope=0.5, **changes)
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = encapsulate([base64.b64decode(HTJ2K_FRAMES[is_signed])])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path)
+    y, x = np.mgrid[:ROWS, :COLUMNS]
+    return 700 * y + 13 * x - 5000 * is_signed
+
+
+@HIGH_THROUGHPUT
+@pytest.mark.parametrize("is_signed", [1, 0], ids=["signed", "unsigned"])
+def test_load_when_it_is_high_throughput_jpeg_2000_without_loss_then_values_are_those_that_were_encoded(
+    tmp_path: Path, syntax: str, is_signed: int
+) -> None:
+    stored = high_throughput(tmp_path, syntax, is_signed)
+    assert np.array_equal(series_of(tmp_path).load().image[0], 0.5 * stored.astype(np.float32))
+
+
+@HIGH_THROUGHPUT
+def test_load_when_high_throughput_jpeg_2000_is_irreversible_under_a_lossless_name_then_it_is_refused_by_name(
+    tmp_path: Path, syntax: str
+) -> None:
+    high_throughput(tmp_path, syntax)
+    with_frame(next(tmp_path.iterdir()), at(b"\xff\x52", 13, b"\x00"))
+    assert refusal(tmp_path).code == "ING-10"
+
+
+@HIGH_THROUGHPUT
+def test_load_when_high_throughput_jpeg_2000_declares_another_size_or_is_cut_off_then_it_is_refused(
+    tmp_path: Path, syntax: str
+) -> None:
+    high_throughput(tmp_path / "huge", syntax)
+    with_frame(next((tmp_path / "huge").iterdir()), at(b"\xff\x51", 6, HUGE_2000 + HUGE_2000))
+    high_throughput(tmp_path / "cut", syntax)
+    with_frame(next((tmp_path / "cut").iterdir()), lambda frame: frame[:-30])
+    assert {refusal(tmp_path / name).code for name in ("huge", "cut")} == {"SERIES-PIXELS"}
+
+
+@pytest.mark.parametrize("declared", ["01", None])
+def test_load_when_high_throughput_jpeg_2000_may_be_lossy_then_it_is_refused_by_name(tmp_path: Path, declared) -> None:
+    high_throughput(tmp_path, HTJ2K, LossyImageCompression=declared)
+    assert refusal(tmp_path).code == "ING-10"
+
+
+def test_load_when_high_throughput_jpeg_2000_is_declared_and_coded_without_loss_then_it_is_read(tmp_path: Path) -> None:
+    stored = high_throughput(tmp_path, HTJ2K, LossyImageCompression="00")
+    assert np.array_equal(series_of(tmp_path).load().image[0], 0.5 * stored.astype(np.float32))
+
+
+# --- what cannot be decoded --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("syntax", "code", "words"),
+    [
+        ("1.2.840.10008.1.2.4.110", "SERIES-PIXELS", "JPEG XL"),
+        ("1.2.840.10008.1.2.4.111", "ING-10", "loss"),
+        ("1.2.840.10008.1.2.4.112", "ING-10", "loss"),
+    ],
+)
+def test_load_when_nothing_here_decodes_it_then_it_is_refused_by_name_with_what_to_do(
+    tmp_path: Path, syntax: str, code: str, words: str
+) -> None:
+    high_throughput(tmp_path, HTJ2KLossless)
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes().replace(HTJ2KLossless.encode(), syntax.encode()))  # pydicom writes none of them
+    refused = refusal(tmp_path)
+    assert refused.code == code
+    assert words in refused.detail
+    assert "without compression" in refused.next_step
 
 
 # --- what a codestream says --------------------------------------------------------------------------------------
@@ -206,10 +307,13 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 255)), min_
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory) -> dict[str, bytes]:
-    return {syntax: compressed(tmp_path_factory.mktemp("codec"), syntax)[0].read_bytes() for syntax in GDCM_NAMES}
+    made = {syntax: compressed(tmp_path_factory.mktemp("codec"), syntax)[0].read_bytes() for syntax in GDCM_NAMES}
+    folder = tmp_path_factory.mktemp("codec")
+    high_throughput(folder, HTJ2KLossless)
+    return made | {HTJ2KLossless: next(folder.iterdir()).read_bytes()}
 
 
-@LOSSLESS
+@pytest.mark.parametrize("syntax", [*GDCM_NAMES, HTJ2KLossless], ids=[*GDCM_NAMES.values(), "HTJ2K"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutations=MUTATIONS, cut=st.integers(0, 10**4))
 def test_load_when_a_codestream_is_mutated_then_it_is_refused_or_has_the_declared_shape(
