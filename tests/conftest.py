@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import TransactionTestCase
 
@@ -56,6 +57,12 @@ def _audit_rows_may_be_flushed() -> None:
                 cursor.execute(statement)
 
     TransactionTestCase._fixture_teardown = flush_without_triggers
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_tried_yet() -> None:
+    """Forget tries of passwords and questions about certificates: they are counted by address, and tests share one."""
+    cache.clear()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import datetime
 import gzip
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,11 +22,6 @@ from tests.accreditation.scenes import EARL, Scene, certificate_of, days, fresh
 from tests.qc.kit import call, work
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_yet():
-    cache.clear()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.core.cache import cache
 
 from corelab import audit, signatures
 from corelab.errors import NotAllowed
@@ -18,7 +17,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def sign(make_user, make_submission):
     physicist, target = make_user(Role.PHYSICIST), make_submission()
-    cache.clear()
 
     def attempt(password: str) -> Signature:
         with audit.acting(physicist, role="Physicist"):
@@ -77,7 +75,6 @@ def test_password_change_when_guessed_too_often_then_signing_waits_too(sign, mak
 
 def test_password_when_many_are_tried_at_once_then_no_more_are_compared_than_the_limit(make_user, monkeypatch):
     person, compared = make_user(), []
-    cache.clear()
 
     def slow_comparison(password):
         # While this one is compared the others come in.
