@@ -91,12 +91,15 @@ class Evidence:
         One standard deviation of each fill's concentration.
     readings : mapping of str to Reading
         What the images show, by fill; empty before they are measured.
+    ratio_accepted : tuple of float
+        The ratios of spheres to background that the phantom's limits hold for.
     """
 
     clock: DecayClock
     at: datetime | None
     budget_pct: Mapping[str, float] = field(default_factory=dict)
     readings: Mapping[str, Reading] = field(default_factory=dict)
+    ratio_accepted: tuple[float, float] = RATIO_ACCEPTED
 
     def deviation(self, fill: Fill) -> tuple[float, float] | None:
         """Return ln(image / sheet) with its standard deviation; None where one of the two is missing."""
@@ -221,7 +224,7 @@ def _all_wrong(fills: Sequence[Fill], evidence: Evidence, bound_sd: float) -> tu
     impossible = {f"{fill.what} {rule}" for fill in fills for rule in _impossible(fill, evidence, bound_sd)}
     unusual = {f"{fill.what} {rule}" for fill in fills for rule in _unusual(fill, evidence)}
     ratio = _ratio(fills, evidence)
-    if ratio is not None and not RATIO_ACCEPTED[0] <= ratio <= RATIO_ACCEPTED[1]:
+    if ratio is not None and not evidence.ratio_accepted[0] <= ratio <= evidence.ratio_accepted[1]:
         unusual.add("ratio")
     return impossible, unusual
 

@@ -11,7 +11,7 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 2, "nema_iq": 2}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 2, "nema_iq": 2, "calibrator": 1}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
+#: Methods whose numbers no other standard limits.
+OWN_STANDARD: Mapping[str, str] = {"calibrator": "radionuclide_calibrator"}
 #: Methods that acceptance limits are published for, with the fills of the sheet that each of them uses.
 FILLS: Mapping[str, frozenset[str]] = {
     "cylinder": frozenset({"cylinder"}),
@@ -172,6 +174,44 @@ def conform_files(files: Sequence[Source], request: Request) -> Analysis:
         work.refused = refused
     _hold_to_rules(work, request)
     return _compose(work, request)
+
+
+def analyse_readings(readings: Any, request: Request, *, with_figures: bool = False) -> Analysis:
+    """Work out what the readings of a radionuclide calibrator come to; without images there is no series and no SUV.
+
+    Parameters
+    ----------
+    readings : object
+        As `phantoms.calibrator` reads them.
+    request : Request
+    with_figures : bool
+        Whether to draw.
+
+    Returns
+    -------
+    Analysis
+        Always; readings that cannot be read are a refusal in it.
+    """
+    from phantoms import calibrator, standards
+
+    work = _Work(method="calibrator")
+    try:
+        result = work.timed("measure", lambda: calibrator.measure(readings))
+    except AnalysisRefused as refused:
+        work.refused = refused
+        return _compose(work, request)
+    deciding = [standards.load(one) for one in request.standards]
+    work.measurements += result.measurements
+    for standard in {one.id: one for one in (standards.load(calibrator.STANDARD), *deciding)}.values():
+        work.measurements += standards.judge(result.measurements, standard)
+    work.findings += calibrator.diagnose(result, deciding[0])
+    if with_figures:
+        from phantoms import figures
+
+        work.figures = work.timed("figures", lambda: figures.calibrator_figures(result, deciding[0]))
+    composed = _compose(work, request)
+    # The readings are the input; without a series nothing else names them.
+    return replace(composed, json=composed.json | {"input_digest": f"sha256:{digest(readings)}"})
 
 
 def unusable(code: str, detail: str, next_step: str, request: Request) -> Analysis:

@@ -64,6 +64,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "NEAR_LIMIT": "near the limit",
     "NO_FIT": "the model that would give the number did not settle",
     "SMALL_REGION": "no sphere of 1 mL lies far enough inside the region",
+    "TOO_FEW_READINGS": "the readings are too few, or over too narrow a range",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
 METHOD_WORDS: Mapping[str, str] = {
@@ -71,6 +72,7 @@ METHOD_WORDS: Mapping[str, str] = {
     "cylinder": "Uniform cylinder",
     "patient": "Patient scan",
     "suv": "SUV check",
+    "calibrator": "Radionuclide calibrator",
 }
 _COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -105,6 +107,11 @@ _LABELS: Mapping[str, str] = {
     "cylinder_cov_pct": "Noise (COV)",
     "cylinder_diameter_mm": "Diameter found",
     "cylinder_tilt_deg": "Tilt",
+    "cylinder_cross_calibration": "Cross-calibration, scanner / calibrator",
+    "calibrator_accuracy_pct": "Accuracy of the calibrator",
+    "calibrator_constancy_max_pct": "Constancy, farthest reading",
+    "calibrator_linearity_max_pct": "Linearity, farthest reading",
+    "calibrator_clock_offset_s": "Clock of the calibrator",
     "background_mean": "Background mean",
     "background_cov_pct": "Background noise (COV)",
     "background_roughness_pct": "Background roughness",

@@ -22,6 +22,7 @@ from accreditation import programmes, workflow
 from corelab.states import Move
 from phantoms import (
     background_rois,
+    calibrator,
     cylinder,
     cylinder_pose,
     diagnosis,
@@ -326,6 +327,17 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, analysis.Ana
         "patient": _analysed(torso, folder / "patient", method="patient", mask=mask),
         "cylinder": _analysed(drum, folder / "cylinder", method="cylinder"),
         "nema_iq": _analysed(spheres, folder / "nema_iq", method="nema_iq"),
+        "calibrator": analysis.analyse_readings(_calibrator_readings(), analysis.Request(), with_figures=True),
+    }
+
+
+def _calibrator_readings() -> dict[str, Any]:
+    hours = [{"at": f"2026-03-02T{hour:02d}:00:00", "activity_mbq": 900 * 2 ** (-hour / 1.83)} for hour in range(8)]
+    return {
+        "source": {"nuclide": "Cs-137", "activity_mbq": 9.2, "calibrated_at": "2026-01-15T12:00:00"},
+        "readings": [{"at": "2026-03-02T08:00:00", "activity_mbq": 9.2}],
+        "linearity": {"nuclide": "F-18", "readings": hours},
+        "clock_offset_s": 0,
     }
 
 
@@ -340,6 +352,7 @@ def test_measurements_when_digital_scans_are_analysed_then_the_page_lists_their_
         "patient": whole | written["with `--mask`"],
         "cylinder": whole | written["cylinder"],
         "nema_iq": whole | written["nema_iq"],
+        "calibrator": written["calibrator"],
     }
     for method, outcome in analysed.items():
         assert outcome.json["refused"] is None
@@ -397,6 +410,11 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, "{:g} to {:g} kBq/mL in the cylinder".format(*usual["cylinder"])
     yield part, "{:g} to {:g} in the spheres".format(*usual["spheres"])
     yield part, "{:g} to {:g} in the background".format(*usual["background"])
+    part = "Radionuclide calibrator"
+    yield part, f"{calibrator.LONG_LIVED_S / 86_400:g} days or more"
+    yield part, f"over {calibrator.MAX_HALF_LIVES:g} half-lives after"
+    yield part, f"{calibrator.MIN_LINEARITY_READINGS} readings or more"
+    yield part, f"over a factor of {calibrator.MIN_LINEARITY_RANGE:g} or more"
     part = "Finding the cylinder"
     yield part, f"Voxels under {cylinder_pose._VOXEL_MM:g} mm are averaged"
     yield part, f"Gaussian of {cylinder_pose._SMOOTHING_MM:g} mm"

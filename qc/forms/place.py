@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from phantoms import standards
+from phantoms import calibrator, standards
 
 #: What can be sent; the words are those of the radio buttons.
 KINDS = [
@@ -65,8 +65,8 @@ class GroupedModelChoiceField(forms.ModelChoiceField):
 
 
 def standard_choices() -> list[tuple[str, str]]:
-    """Return every shipped standard with its title and edition."""
-    found = [standards.load(standard_id) for standard_id in standards.available()]
+    """Return every shipped standard that a scan is judged by, with its title and edition."""
+    found = [standards.load(standard_id) for standard_id in standards.available() if standard_id != calibrator.STANDARD]
     return [(standard.id, standard.title) for standard in found]
 
 

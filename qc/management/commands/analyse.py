@@ -40,13 +40,24 @@ class Command(OfflineCommand):
         except Unusable as error:
             self.refuse_usage(str(error), as_json=options["json"])
         with_figures = figures is not None
-        outcome = self.run_on(
-            path, request, lambda files: analysis.analyse_files(files, request, with_figures=with_figures)
-        )
+        if request.method == "calibrator":
+            outcome = self.run_on_readings(path, request, with_figures=with_figures)
+        else:
+            outcome = self.run_on(
+                path, request, lambda files: analysis.analyse_files(files, request, with_figures=with_figures)
+            )
         if figures is not None:
             for name, figure in outcome.figures.items():
                 (figures / f"{name}.svg").write_bytes(figure.svg)
         self.end_with(outcome, as_json=options["json"])
+
+    def run_on_readings(self, path: Path, request: analysis.Request, *, with_figures: bool) -> analysis.Analysis:
+        """Return what the readings in a JSON file come to, or why there are none."""
+        try:
+            return analysis.analyse_readings(read_json(path, "readings"), request, with_figures=with_figures)
+        except Unusable as error:
+            step = "Give a JSON file of readings, as phantoms/README.md describes it."
+            return analysis.unusable("INPUT-NONE", f"{error}"[:1].upper() + f"{error}."[1:], step, request)
 
     def request_from(self, options: dict[str, Any]) -> analysis.Request:
         """Return what is asked for, or raise Unusable."""
@@ -56,7 +67,8 @@ class Command(OfflineCommand):
             raise Unusable(f"method {options['method']} is not one of {', '.join(CHOICES)}")
         if options["edition"] not in EDITIONS:
             raise Unusable(f"edition {options['edition']} is not one of {', '.join(EDITIONS)}")
-        deciding = options["standard"] or [analysis.DEFAULT_STANDARD]
+        usual = analysis.OWN_STANDARD.get(options["method"], analysis.DEFAULT_STANDARD)
+        deciding = options["standard"] or [usual]
         unknown = [name for name in deciding if name not in standards.available()]
         if unknown:
             raise Unusable(f"standard {', '.join(unknown)} is not one of {', '.join(standards.available())}")
