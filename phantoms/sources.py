@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import zipfile
@@ -43,7 +44,11 @@ class Source:
         return cls(name or path.name, partial(_open_regular, path), path)
 
     def open(self) -> BinaryIO:
-        """Open for reading; a zip member comes as a stream and is never written to disk."""
+        """Open for reading; a zip member comes as a stream and is never written to disk.
+
+        A file on disk comes without a buffer, for most readers here take few and large pieces: who reads in small ones
+        puts `io.BufferedReader` before it.
+        """
         return self.opener()
 
 
@@ -94,15 +99,11 @@ def _walk(folder: Path, max_files: int) -> Iterator[Path]:
 
 
 def _open_regular(path: Path) -> BinaryIO:
-    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 (the caller closes it)
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe would wait for ever
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise OSError("not a regular file")
-    return file
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would wait for ever
+    return cast("BinaryIO", io.FileIO(descriptor))
 
 
 def _is_zip(path: Path) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
 from phantoms.dicom_series.attributes import ATTRIBUTES, find_attributes
@@ -51,8 +50,7 @@ _MAX_TEMPLATES = 8
 Field = tuple[Callable[..., Any], tuple[str, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Elements:
+class Elements(NamedTuple):
     """A header as read.
 
     Attributes
@@ -206,8 +204,7 @@ def pixel_place(head: bytes, start: int, *, is_explicit: bool) -> tuple[bool, in
     return True, start + size, length
 
 
-@dataclass(frozen=True)
-class _FileHead:
+class _FileHead(NamedTuple):
     """A file's own head, group 0002, up to the byte `end`; `before` and `after` surround the instance's UID in it."""
 
     syntax: str
@@ -255,7 +252,8 @@ class _FileHead:
             return None
         if int.from_bytes(data[uid_start - 2 : uid_start], "little") != uid_end - uid_start:
             return None
-        return replace(self, media_instance=_head_text(data[uid_start:uid_end]), end=end)
+        uid = _head_text(data[uid_start:uid_end])
+        return _FileHead(self.syntax, self.media_class, uid, end, self.before, self.after)
 
 
 def _head_text(raw: bytes) -> str:

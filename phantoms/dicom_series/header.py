@@ -43,6 +43,8 @@ _DRAIN_BYTES = 1024 * 1024
 #: What reading raises where a disk or a zip gives no bytes, or wrong ones.
 _DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
+#: What of a header goes no further than this module.
+_KEPT_BACK = frozenset((*IDENTIFYING, *GROUPS))
 _UIDS = ("sop_instance_uid", "sop_class_uid", "series_instance_uid", "study_instance_uid")
 
 _MODALITY_WORDS = {
@@ -148,7 +150,7 @@ def read_header(file: BinaryIO | Path) -> InstanceFacts:
         return facts
     first = next(frame_values(read.values, facts.sop_class_uid))
     # What counts a series' slices counts its files elsewhere; a multi-frame file is all of them.
-    return replace(facts_of(replace(read, values=first, kind=None)), number_of_slices=None)
+    return replace(facts_of(read._replace(values=first, kind=None)), number_of_slices=None)
 
 
 def _scan_at(
@@ -278,7 +280,7 @@ def instances_of(read: Elements, facts: InstanceFacts, source: Source, file_byte
     _check_kind(facts)
     if facts.sop_class_uid not in MULTI_FRAME:
         return [_instance(read, facts, source, file_bytes, 0)]
-    frames = (replace(read, values=values, kind=None) for values in frame_values(read.values, facts.sop_class_uid))
+    frames = (read._replace(values=values, kind=None) for values in frame_values(read.values, facts.sop_class_uid))
     return [_instance(frame, facts_of(frame), source, file_bytes, k) for k, frame in enumerate(frames)]
 
 
@@ -299,8 +301,8 @@ def _instance(read: Elements, facts: InstanceFacts, source: Source, file_bytes: 
 def header_of(read: Elements) -> dict[str, Any]:
     """Return the values of a header, but for what may say who somebody is, and what is said of single frames."""
     header = dict(read.values)
-    for keyword in (*IDENTIFYING, *GROUPS):
-        header.pop(keyword, None)
+    for keyword in header.keys() & _KEPT_BACK:
+        del header[keyword]
     return header
 
 

@@ -109,21 +109,17 @@ def read_planes(
     by_source: dict[int, list[int]] = {}
     for z, instance in enumerate(instances):
         by_source.setdefault(id(instance.source), []).append(z)
-    buffer = bytearray(max(map(_plane_bytes, instances)))
+    buffers: dict[tuple[str, int, int], NDArray[Any]] = {}
     with np.errstate(over="ignore", invalid="ignore"):  # judged by _rescale
         for planes in by_source.values():
             planes.sort(key=lambda z: instances[z].frame)
             of_file = [instances[z] for z in planes]
             is_plain = of_file[0].pixel_offset is not None
-            stored = _stored_fast(of_file, buffer) if is_plain else _stored_by_pydicom(of_file)
+            stored = _stored_fast(of_file, buffers) if is_plain else _stored_by_pydicom(of_file)
             for z, instance, one in zip(planes, of_file, stored, strict=True):
                 if one.shape != image[z].shape:
                     raise _undecodable(instance)
                 _rescale(one, instance, 1.0 if factors is None else factors[z], image[z])
-
-
-def _plane_bytes(instance: Instance) -> int:
-    return instance.rows * instance.columns * instance.bits_allocated // 8
 
 
 def _rescale(stored: NDArray[Any], instance: Instance, factor: float, plane: NDArray[np.float32]) -> None:
@@ -142,17 +138,22 @@ def _rescale(stored: NDArray[Any], instance: Instance, factor: float, plane: NDA
         )
 
 
-def _stored_fast(instances: Sequence[Instance], buffer: bytearray) -> Iterator[NDArray[Any]]:
-    """Yield the stored values of uncompressed little-endian slices of one file; each lasts until the next."""
+def _stored_fast(
+    instances: Sequence[Instance], buffers: dict[tuple[str, int, int], NDArray[Any]]
+) -> Iterator[NDArray[Any]]:
+    """Yield the stored values of uncompressed little-endian slices of one file; each lasts until the next.
+
+    ``buffers`` has one plane for each kind and size of stored values, and is filled as they come.
+    """
     first = instances[0]
-    kind = np.dtype(f"<{'i' if first.is_signed else 'u'}{first.bits_allocated // 8}")
-    plane_bytes = _plane_bytes(first)
-    stored = np.frombuffer(buffer, kind, first.rows * first.columns).reshape(first.rows, first.columns)
-    view = memoryview(buffer)[:plane_bytes]
+    kind = f"<{'i' if first.is_signed else 'u'}{first.bits_allocated // 8}", first.rows, first.columns
+    if kind not in buffers:
+        buffers[kind] = np.empty(kind[1:], kind[0])
+    stored = buffers[kind]
     with first.source.open() as file:
         for instance in instances:
-            file.seek((instance.pixel_offset or 0) + instance.frame * plane_bytes)
-            if file.readinto(view) != plane_bytes:  # type: ignore[attr-defined]  # the file shrank since
+            file.seek((instance.pixel_offset or 0) + instance.frame * stored.nbytes)
+            if file.readinto(stored) != stored.nbytes:  # type: ignore[attr-defined]  # the file shrank since
                 raise _undecodable(instance)
             yield stored
 
@@ -166,7 +167,7 @@ def _stored_by_pydicom(instances: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     try:
         with first.source.open() as file:
             # A zip stream seeks slowly.
-            whole = file if first.source.path else io.BytesIO(file.read(first.file_bytes))
+            whole = io.BufferedReader(file) if first.source.path else io.BytesIO(file.read(first.file_bytes))  # type: ignore[type-var]
             dataset = dcmread(Bounded(whole, limit_bytes))
         if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
             _check_frames(dataset, first)

@@ -26,8 +26,13 @@ _NUMBERS = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "UL": "I", "US": "H"}
 _SIZES = {vr: struct.calcsize(code) for vr, code in _NUMBERS.items()}
 _ONE_TEXT = frozenset({"LT", "ST", "UT"})
 _IN_CHARSET = frozenset({"LO", "LT", "PN", "SH", "ST", "UT"})
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
+_DECIMAL = r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})? *"
+_INTEGER = r" *[+-]?[0-9]{1,9} *"
+#: One number or several, as the standard has them written.
+_WRITTEN = {
+    vr: (re.compile(rf"{one}(?:\\{one})*".encode()).fullmatch, number)
+    for vr, one, number in (("DS", _DECIMAL, float), ("IS", _INTEGER, int))
+}
 
 
 def check_charset(charset: Any) -> None:
@@ -51,6 +56,8 @@ def decode(vr: str, raw: bytes, charset: str | None) -> Any:
             raise Unusual
         numbers = struct.unpack(f"<{count}{_NUMBERS[vr]}", raw)
         return numbers[0] if count == 1 else numbers
+    if vr in _WRITTEN:
+        return _written_numbers(vr, raw.rstrip(b" \0"))
     is_plain = raw.isascii()
     if not is_plain and vr not in _IN_CHARSET:
         raise Unusual
@@ -58,30 +65,23 @@ def decode(vr: str, raw: bytes, charset: str | None) -> Any:
         text = raw.decode("ascii" if is_plain else _CHARSETS[charset])
     except UnicodeDecodeError:
         raise Unusual from None
-    if vr == "DS":
-        return _several([float(part) for part in _parts(_DECIMAL, text)])
-    if vr == "IS":
-        return _several([int(part) for part in _parts(_INTEGER, text)])
     if vr in _IN_CHARSET and "\x1b" in text:  # begins another character set
         raise Unusual
-    return plain_text(text) if vr in _ONE_TEXT else _several([plain_text(part) or "" for part in text.split("\\")])
+    if "\\" not in text or vr in _ONE_TEXT:
+        return plain_text(text)
+    return tuple(plain_text(part) or "" for part in text.split("\\"))
 
 
-def _parts(pattern: re.Pattern[str], text: str) -> list[str]:
-    """Return the numbers of a text that all are written as the pattern says."""
-    text = text.rstrip(" \0")
-    if not text:
-        return []
-    parts = [part.strip(" ") for part in text.split("\\")]
-    if not all(map(pattern.fullmatch, parts)):
+def _written_numbers(vr: str, raw: bytes) -> Any:
+    """Return the number of a text, or its several; None where nothing is written."""
+    if not raw:
+        return None
+    is_written, number = _WRITTEN[vr]
+    if not is_written(raw):
         raise Unusual
-    return parts
-
-
-def _several(values: list[Any]) -> Any:
-    if len(values) < 2:
-        return values[0] if values and values[0] != "" else None
-    return tuple(values)
+    if b"\\" not in raw:
+        return number(raw)
+    return tuple(map(number, raw.split(b"\\")))
 
 
 def plain_text(text: str) -> str | None:

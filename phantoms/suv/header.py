@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 # Values that a series has once; where slices differ, the first slice's is kept and the difference is named.
@@ -157,20 +158,18 @@ class SeriesHeader:
         count = _number(first.get("NumberOfSlices"))
         values["NumberOfSlices"] = int(count) if count else None
         values["is_derived"] = any(_texts(header.get("ImageType"))[:1] == ("DERIVED",) for header in headers)
-        return cls(**values, slices=tuple(_slice(header) for header in headers), differing=tuple(differing))
+        return cls(**values, slices=tuple(_slices(headers)), differing=tuple(differing))
 
 
-def _slice(header: Mapping[str, Any]) -> SliceHeader:
-    return SliceHeader(
-        AcquisitionDate=_text(header.get("AcquisitionDate")),
-        AcquisitionTime=_text(header.get("AcquisitionTime")),
-        AcquisitionDateTime=_text(header.get("AcquisitionDateTime")),
-        FrameReferenceTime=_number(header.get("FrameReferenceTime")),
-        FrameReferenceDateTime=_text(header.get("FrameReferenceDateTime")),
-        ActualFrameDuration=_number(header.get("ActualFrameDuration")),
-        DecayFactor=_number(header.get("DecayFactor")),
-        RescaleIntercept=_number(header.get("RescaleIntercept")),
-    )
+def _slices(headers: Iterable[Mapping[str, Any]]) -> Iterator[SliceHeader]:
+    raw: list[Any] = []
+    made = SliceHeader()
+    for header in headers:
+        found = [header.get(keyword) for keyword in _OF_SLICE]
+        if found != raw:  # slices of one bed say the same
+            raw = found
+            made = SliceHeader(**{k: read(one) for (k, read), one in zip(_OF_SLICE.items(), raw, strict=True)})
+        yield made
 
 
 def _injections(sequence: Iterable[Mapping[str, Any]] | None) -> tuple[Injection, ...]:
@@ -206,16 +205,25 @@ def _texts(value: Any) -> tuple[str, ...]:
 def _number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
 
+_OF_SLICE: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "FrameReferenceDateTime"), _text),
+    **dict.fromkeys(("FrameReferenceTime", "ActualFrameDuration", "DecayFactor", "RescaleIntercept"), _number),
+}
+
+
+#: The slices of a series have few different times.
+_remembered = lru_cache(maxsize=1024)
 _DATE = re.compile(r"^(\d{4})[.:]?(\d{2})[.:]?(\d{2})$")
 _TIME = re.compile(r"^(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6})\d*)?)?)?$")
 _DATETIME = re.compile(r"^(\d{8})(\d{2,6}(?:\.\d+)?)([+-]\d{4})?$")
 
 
+@_remembered
 def parse_date(text: str | None) -> date | None:
     """Read a DICOM DA; None where it is no date."""
     match = _DATE.match(text or "")
@@ -225,6 +233,7 @@ def parse_date(text: str | None) -> date | None:
         return None
 
 
+@_remembered
 def parse_time(text: str | None) -> time | None:
     """Read a DICOM TM, also a short one (``HH``, ``HHMM``); None where it is no time of day."""
     match = _TIME.match(text or "")
@@ -238,6 +247,7 @@ def parse_time(text: str | None) -> time | None:
         return None
 
 
+@_remembered
 def parse_datetime(text: str | None, zone: str | None = None) -> datetime | None:
     """Read a DICOM DT that holds at least an hour, as wall-clock time; None where it is none.
 
