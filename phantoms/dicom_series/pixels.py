@@ -112,7 +112,8 @@ def read_planes(
     buffers: dict[tuple[str, int, int], NDArray[Any]] = {}
     with np.errstate(over="ignore", invalid="ignore"):  # judged by _rescale
         for planes in by_source.values():
-            planes.sort(key=lambda z: instances[z].frame)
+            if len(planes) > 1:
+                planes.sort(key=lambda z: instances[z].frame)
             of_file = [instances[z] for z in planes]
             is_plain = of_file[0].pixel_offset is not None
             stored = _stored_fast(of_file, buffers) if is_plain else _stored_by_pydicom(of_file)

@@ -282,7 +282,11 @@ def _from_slices(
     `offset_s` returns seconds from a slice's acquisition time to the reference, or why it has none.
     """
     times: list[tuple[datetime, datetime]] = []
+    before: tuple[datetime | None, SliceHeader] | None = None
     for at, one in zip(clock.acquired, header.slices, strict=True):
+        if (at, one) == before:  # slices of one bed give one time
+            continue
+        before = at, one
         offset = offset_s(one) if at else "A slice has no acquisition time (0008,0022) (0008,0032)."
         if isinstance(offset, str):
             return Candidate(key, None, False, offset)
@@ -310,7 +314,9 @@ def philips_ratio(
     weight_kg = header.PatientWeight
     if not (administered and dose_bq and half_life_s and weight_kg and weight_kg > 0):
         return Candidate("R7", None, False, "Weight, activity, half-life or injection time is missing.")
-    waited_s = half_life_s * math.log2(suv_scale / activity_scale * dose_bq / (1000 * weight_kg))
+    ratio = suv_scale / activity_scale * dose_bq / (1000 * weight_kg)
+    # Factors far beyond any that are written make a ratio that is no number.
+    waited_s = half_life_s * math.log2(ratio) if 0 < ratio < math.inf else math.inf
     if abs(waited_s) > DAY_S:
         return Candidate("R7", None, False, "Philips' two factors do not go with weight and activity.")
     at = shifted(administered, waited_s)

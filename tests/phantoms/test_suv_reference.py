@@ -309,6 +309,13 @@ def test_r7_when_philips_factors_name_another_time_then_bqml_is_refused() -> Non
     assert refusal(result).code == "SUV-TREF-CONFLICT"
 
 
+def test_r7_when_philips_factors_are_beyond_all_that_are_written_then_it_is_left_out() -> None:
+    for suv_scale, activity_scale in ((1.0, 1e300), (1e300, 1e-300)):  # the ratio falls to 0, or rises beyond numbers
+        scale = {"SUVScaleFactor": suv_scale, "ActivityConcentrationScaleFactor": activity_scale, "PatientWeight": 1e20}
+        found = candidate(suv_factor(header(Manufacturer="Philips Medical Systems", **scale)), "R7")
+        assert (found.time, found.is_eligible) == (None, False)
+
+
 def test_candidates_when_any_are_left_out_then_each_says_why() -> None:
     for one in suv_factor(header()).candidates:
         assert one.reason
