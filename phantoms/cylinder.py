@@ -1,4 +1,4 @@
-"""Uniform cylinder, ``cylinder@2``: calibration against the activity sheet, and uniformity.
+"""Uniform cylinder, ``cylinder@3``: calibration against the activity sheet, and uniformity.
 
 Steps: find the cylinder (`phantoms.cylinder_pose`); measured region = radius less 20 mm, ends less 20 mm, in slices
 that lie wholly within; bias = mean of the region over the sheet's concentration at the image's decay reference time;
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms import rois
+from phantoms import calibrator, rois
 from phantoms.cylinder_pose import CylinderPose, cylindrical, find_cylinder, slice_heights_mm
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
@@ -425,6 +425,13 @@ def _concentrations(
         value=None if ratio is None else 100 * (ratio - 1),
         unit="%",
         uncertainty=_bias_sd_pct(ratio, budget, noise_sd, region.mean),
+        flags=cut | units | expected_flags,
+    )
+    yield calibrator.cross_calibration(
+        region.mean if is_bqml else None,
+        expected,
+        measured_sd=noise_sd,
+        expected_sd_pct=budget.total_pct if budget else None,
         flags=cut | units | expected_flags,
     )
     yield Measurement(

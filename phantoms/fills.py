@@ -16,7 +16,11 @@ MAX_HALF_LIVES = 20.0
 
 @dataclass(frozen=True)
 class Fill:
-    """What was put into one part of the phantom: an activity with its volume, or a concentration with its time."""
+    """What was put into one part of the phantom: an activity with its volume, or a concentration with its time.
+
+    A sealed source was filled by its maker: activity or concentration, date and volume are those of its certificate,
+    and nothing stayed in a syringe. ``activity_sd_pct`` is the certificate's uncertainty, one standard deviation.
+    """
 
     what: str
     activity_mbq: float | None = None
@@ -27,6 +31,8 @@ class Fill:
     concentration_bqml: float | None = None
     at: datetime | None = None
     is_at_reference_time: bool = False  # "at": null, the concentration holds at the image's own reference time
+    is_sealed: bool = False
+    activity_sd_pct: float | None = None
 
     @property
     def is_concentration(self) -> bool:
@@ -46,9 +52,12 @@ class Fill:
         """What this fill lacks before a concentration follows from it, in the site's words."""
         if self.is_concentration:
             return () if self.is_at_reference_time or self.at else ("the time of the concentration",)
+        activity, time = ("activity drawn", "time it was drawn")
+        if self.is_sealed:
+            activity, time = ("activity of the certificate", "date of the certificate")
         wanted = (
-            (self.activity_mbq, "the activity drawn"),
-            (self.assayed_at, "the time it was drawn"),
+            (self.activity_mbq, f"the {activity}"),
+            (self.assayed_at, f"the {time}"),
             (self.volume_ml, "the volume"),
         )
         lacks = [words for value, words in wanted if value is None]

@@ -57,6 +57,7 @@ class QualityFlag(Flag):
     LIMIT_UNCONFIRMED = auto()  # the limit has no confirmed source and does not decide
     NO_FIT = auto()  # the model that would give the number did not settle on one
     SMALL_REGION = auto()  # no sphere of 1 mL lies far enough inside the region
+    OTHER_NUCLIDE_TOLD = auto()  # the scanner was told another nuclide than the sealed source's: taken into account
     TOO_FEW_READINGS = auto()  # readings of a calibrator are too few, or over too narrow a range
 
     def names(self) -> list[str]:

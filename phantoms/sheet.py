@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from phantoms import sheet_checks, sheet_slips
 from phantoms.errors import AnalysisRefused
 from phantoms.fills import FILLS, NAMES, DecayClock, Fill
-from phantoms.nuclides import half_life_s, nuclide_name
+from phantoms.nuclides import NUCLIDES, half_life_s, nuclide_name
 from phantoms.results import Finding, Outcome, QualityFlag
 
 DEFAULT_NUCLIDE = "F-18"
@@ -32,7 +32,9 @@ YEARS = (1900, 2199)
 _KEYS = {"nuclide", "time_zone", "fills", "phantom_serial", "calibrator", "volume_uncertainty_ml", "clock_offset_s"}
 _KEYS |= {"header_dose"}
 _FILL_KEYS = {"what", "activity_mbq", "assayed_at", "residual_mbq", "residual_at", "volume_ml", "concentration_bqml"}
-_FILL_KEYS |= {"at"}
+_FILL_KEYS |= {"at", "sealed", "uncertainty_pct"}
+#: A sealed source is used for years; what decays faster is filled anew.
+SEALED_HALF_LIFE_S = 100 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,22 @@ class Sheet:
         """The nuclide's decay on the scanner's clock."""
         return DecayClock(half_life_s(self.nuclide), self.clock_offset_s)
 
+    @property
+    def is_told_otherwise(self) -> bool:
+        """Whether the fills are a sealed source and the images name another nuclide than its own."""
+        is_sealed = any(fill.is_sealed for fill in self.fills)
+        return is_sealed and self.header_nuclide not in (None, nuclide_name(self.nuclide))
+
+    @property
+    def positron_ratio(self) -> float:
+        """What a scanner shows of a true concentration: 1, or the source's positrons over those it was told of.
+
+        A scanner divides by the positron fraction of the nuclide that it was told.
+        """
+        told = NUCLIDES.get(self.header_nuclide or "") if self.is_told_otherwise else None
+        own = NUCLIDES.get(nuclide_name(self.nuclide) or "")
+        return own.positron_fraction / told.positron_fraction if told and own else 1.0
+
     def fill(self, what: str) -> Fill | None:
         """Return the fill of ``cylinder``, ``spheres`` or ``background``."""
         return next((fill for fill in self.fills if fill.what == what), None)
@@ -151,7 +169,8 @@ class Sheet:
         """Return the true concentration at the image's decay reference time, and flags.
 
         ``(A·2^(-(t - t_A)/T) - A_r·2^(-(t - t_r)/T)) / V`` with the drawn activity A, the residual A_r, their clock
-        times, the half-life T and the volume V.
+        times, the half-life T and the volume V. Of a sealed source whose nuclide the scanner was not told, what such a
+        scanner shows of it (`positron_ratio`), with the flag ``OTHER_NUCLIDE_TOLD``.
 
         Parameters
         ----------
@@ -170,12 +189,16 @@ class Sheet:
         fill = self.fill(what)
         if fill is None or fill.missing:
             return None, QualityFlag.NO_SHEET
+        told = QualityFlag.OTHER_NUCLIDE_TOLD if self.is_told_otherwise else QualityFlag.NONE
         if fill.is_at_reference_time and self.is_one_instant:
-            return fill.concentration_bqml, QualityFlag.SHEET_TIME_ASSUMED
+            stated = (fill.concentration_bqml or 0.0) * self.positron_ratio
+            return stated, QualityFlag.SHEET_TIME_ASSUMED | told
         if fill.is_at_reference_time or at is None:
             return None, QualityFlag.NO_REFERENCE_TIME
         value = self.clock.concentration_bqml(fill, at)
-        return (value, QualityFlag.NONE) if value is not None and value > 0 else (None, QualityFlag.NO_SHEET)
+        if value is None or value <= 0:
+            return None, QualityFlag.NO_SHEET
+        return value * self.positron_ratio, told
 
     def activity_ratio(self, at: datetime | None = None) -> tuple[float | None, QualityFlag]:
         """Return spheres over background at one moment, and flags.
@@ -208,9 +231,9 @@ class Sheet:
             return []
         clock = self.clock
         if fill.is_concentration:
-            steps = [DecayStep("Stated", fill.at, None, fill.concentration_bqml)]
+            steps = [DecayStep("Certified" if fill.is_sealed else "Stated", fill.at, None, fill.concentration_bqml)]
         else:
-            steps = [DecayStep("Drawn", fill.assayed_at, fill.activity_mbq, None)]
+            steps = [DecayStep("Certified" if fill.is_sealed else "Drawn", fill.assayed_at, fill.activity_mbq, None)]
             place = {"cylinder": "phantom", "spheres": "stock"}.get(what, what)
             if not fill.missing and fill.residual_at is not None:
                 bqml = clock.concentration_bqml(fill, clock.on_scanner(fill.residual_at))
@@ -220,6 +243,11 @@ class Sheet:
                     steps.append(DecayStep(label, left_at, _mbq(fill, bqml), bqml, *since, fill.residual_mbq))
         value, _ = self.concentration_bqml(what, at)
         if value is not None:
+            if self.positron_ratio != 1.0:
+                true = value / self.positron_ratio
+                steps.append(DecayStep("At the scan", at, _mbq(fill, true), true, *clock.since(steps[-1].at, at)))
+                label = f"As a scanner told {self.header_nuclide} shows it"
+                return [*steps, DecayStep(label, at, None, value, 0.0, self.positron_ratio)]
             steps.append(DecayStep("At the scan", at, _mbq(fill, value), value, *clock.since(steps[-1].at, at)))
         return steps
 
@@ -233,6 +261,16 @@ class Sheet:
         volume_pct, volume_source = p.volume_pct, "house value for a measured volume"
         if fill and fill.volume_ml and self.volume_uncertainty_ml is not None:
             volume_pct, volume_source = 100 * self.volume_uncertainty_ml / fill.volume_ml, "the sheet"
+        if fill and fill.is_sealed:
+            source = (
+                "the certificate" if fill.activity_sd_pct is not None else "house value; no uncertainty on the sheet"
+            )
+            certificate_pct = p.calibrator_pct if fill.activity_sd_pct is None else fill.activity_sd_pct
+            rows = [BudgetRow("Certificate", certificate_pct, source)]
+            # A certified concentration has its volume in it.
+            return Budget(
+                tuple(rows if fill.is_concentration else [*rows, BudgetRow("Volume", volume_pct, volume_source)])
+            )
         timing_pct = 100 * math.log(2) * 60 * p.clock_min / half_life_s(self.nuclide)
         rows = [
             BudgetRow("Dose calibrator", p.calibrator_pct, "house value; calibrators are traceable to 2 to 5 %"),
@@ -267,7 +305,8 @@ class Sheet:
         used = [fill for fill in self.fills if fills is None or fill.what in fills]
         findings = [*sheet_checks.check_keys(self.unknown_keys)]
         written = nuclide_name(self.nuclide) if self.is_nuclide_written else None
-        findings += sheet_checks.check_nuclide(written, self.header_nuclide)
+        is_sealed = any(fill.is_sealed for fill in used)
+        findings += sheet_checks.check_nuclide(written, self.header_nuclide, is_sealed=is_sealed)
         for fill in used:
             findings += sheet_checks.check_fill(fill, self.clock, at)
         if fills is None or {"spheres", "background"} <= set(fills):
@@ -275,7 +314,11 @@ class Sheet:
             findings += sheet_checks.check_ratio(self.activity_ratio(at)[0])
         budget_pct = {fill.what: self.uncertainty_budget(fill.what).total_pct for fill in used}
         at = at if self.is_one_instant else None
-        return sheet_slips.with_slips(findings, used, sheet_slips.Evidence(self.clock, at, budget_pct, readings or {}))
+        shown = {
+            what: replace(reading, bqml=reading.bqml / self.positron_ratio)
+            for what, reading in (readings or {}).items()
+        }
+        return sheet_slips.with_slips(findings, used, sheet_slips.Evidence(self.clock, at, budget_pct, shown))
 
 
 def problems(
@@ -299,6 +342,7 @@ class _Reader:
         self._header_nuclide = nuclide_name(header_nuclide) or header_nuclide
         self._is_one_instant = is_one_instant
         self._zone: ZoneInfo | None = None
+        self._nuclide = DEFAULT_NUCLIDE
 
     def sheet(self, data: object) -> Sheet:
         if not isinstance(data, Mapping):
@@ -314,6 +358,7 @@ class _Reader:
         except AnalysisRefused as refusal:
             self._note("SHEET-NUCLIDE", refusal.detail, "Name the nuclide as in F-18.")
             nuclide, header_nuclide = DEFAULT_NUCLIDE, None  # nothing is left to compare
+        self._nuclide = nuclide
         header_dose = self._text(data, "header_dose")
         if header_dose not in (None, "real", "placeholder"):
             self._note("SHEET-FORM", "The header's dose is either real or placeholder.", "Choose one of them.")
@@ -361,18 +406,32 @@ class _Reader:
             return None
         concentration = self._number(row, "concentration_bqml", f"{name}: the concentration")
         volume = self._number(row, "volume_ml", f"{name}: the volume")
+        is_sealed = row.get("sealed", False)
+        if not isinstance(is_sealed, bool):
+            self._note("SHEET-FORM", f"{name}: sealed is neither true nor false.", "Say whether the source is sealed.")
+            is_sealed = False
+        if is_sealed and half_life_s(self._nuclide) < SEALED_HALF_LIFE_S:
+            self._note(
+                "SHEET-FORM",
+                f"{name}: a sealed source is of a nuclide that lives for months, and {self._nuclide} is none.",
+                "Name the nuclide of the source, as in Ge-68.",
+            )
+        if is_sealed and (row.get("residual_mbq") or row.get("residual_at")):
+            self._note("SHEET-FORM", f"{name}: a sealed source has no residual.", "Leave the residual out.")
         if volume == 0 or concentration == 0:
             self._note("SHEET-NUMBER", f"{name}: a volume or concentration of 0 says nothing.", "Enter what it was.")
         return Fill(
             what=what,
             activity_mbq=self._number(row, "activity_mbq", f"{name}: the activity"),
-            assayed_at=self._time(row, "assayed_at", f"{name}: the time of the draw"),
+            assayed_at=self._time(row, "assayed_at", f"{name}: the time of the draw", is_day_enough=is_sealed),
             residual_mbq=self._number(row, "residual_mbq", f"{name}: the residual"),
             residual_at=self._time(row, "residual_at", f"{name}: the time of the residual"),
             volume_ml=volume,
             concentration_bqml=concentration,
-            at=self._time(row, "at", f"{name}: the time of the concentration"),
+            at=self._time(row, "at", f"{name}: the time of the concentration", is_day_enough=is_sealed),
             is_at_reference_time=concentration is not None and "at" in row and row["at"] is None,
+            is_sealed=is_sealed,
+            activity_sd_pct=self._number(row, "uncertainty_pct", f"{name}: the uncertainty") if is_sealed else None,
         )
 
     def _text(self, row: Mapping[str, Any], key: str) -> str | None:
@@ -414,14 +473,15 @@ class _Reader:
             return 0.0
         return number
 
-    def _time(self, row: Mapping[str, Any], key: str, name: str) -> datetime | None:
+    def _time(self, row: Mapping[str, Any], key: str, name: str, *, is_day_enough: bool = False) -> datetime | None:
+        """Return a moment; a certificate may give the day alone, which stands for its noon."""
         value = row.get(key)
         if value is None:
             return None
         try:
-            if not isinstance(value, str) or ":" not in value:
+            if not isinstance(value, str) or (":" not in value and not is_day_enough):
                 raise ValueError  # noqa: TRY301 (a date alone is no clock time)
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value if ":" in value else f"{value}T12:00:00")
         except ValueError:
             self._note("SHEET-TIME", f"{name} is not a date with a clock time ({_shown(value)}).", "Enter both.")
             return None

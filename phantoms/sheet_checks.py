@@ -21,6 +21,7 @@ RESIDUAL_WARN_PCT = 10.0
 RESIDUAL_QUERY_PCT = 20.0
 # Concentrations at the scan that a phantom of this kind has, kBq/mL; wide, so that only a slip of unit falls outside.
 PLAUSIBLE_KBQML = {"cylinder": (1.0, 30.0), "spheres": (4.0, 200.0), "background": (0.5, 20.0)}
+SEALED_LOWEST_KBQML = 0.2
 MBQ_PER_MCI = 37.0
 # A residual is measured within this time of the draw, and a phantom scanned within that one of it.
 RESIDUAL_WITHIN = timedelta(hours=1)
@@ -58,10 +59,26 @@ def check_partner(filled: Iterable[str]) -> list[Finding]:
     ]
 
 
-def check_nuclide(sheet_says: str | None, images_say: str | None) -> list[Finding]:
-    """Compare the nuclide that the sheet names, if it names one, with the one that the images name."""
+def check_nuclide(sheet_says: str | None, images_say: str | None, *, is_sealed: bool = False) -> list[Finding]:
+    """Compare the nuclide that the sheet names, if it names one, with the one that the images name.
+
+    A sealed source is what its certificate says, whatever the scanner was told: it decays by its own half-life.
+    """
     if images_say is None or sheet_says == images_say:
         return []
+    if is_sealed and sheet_says is not None:
+        return [
+            finding(
+                "SHEET-NUCLIDE",
+                Outcome.WARN,
+                "info",
+                f"The sealed source is of {sheet_says}, the scanner was told {images_say}: the certificate was decayed "
+                f"as {sheet_says}, and the reading expected in the share of positrons that the scanner assumed.",
+                "If the scanner can be told the nuclide of the source, do so next time.",
+                observed=images_say,
+                expected=sheet_says,
+            )
+        ]
     if sheet_says is None:
         return [
             finding(
@@ -93,6 +110,31 @@ def check_keys(unknown: Iterable[str]) -> list[Finding]:
     return [
         finding("SHEET-KEY", Outcome.WARN, "query", message.format(key[:40]), "Check its spelling.") for key in unknown
     ]
+
+
+def check_told_decay(told: str, factors: Sequence[float]) -> Finding:
+    """Say what became of the decay that the scanner corrected by another half-life than the sealed source's.
+
+    ``factors`` are those of the slices (DecayFactor); none where they are not known.
+    """
+    if not factors:
+        return finding(
+            "SHEET-SEALED",
+            Outcome.NOT_EVALUABLE,
+            "exclude",
+            f"The scanner corrected the decay of {told}, not that of the sealed source, and by how much is not in the "
+            "images (0054,1321).",
+            "Send the images as the scanner made them, or scan again with the nuclide of the source.",
+        )
+    return finding(
+        "SHEET-SEALED",
+        Outcome.PASS,
+        "info",
+        f"The scanner raised the values by {100 * (min(factors) - 1):.1f} to {100 * (max(factors) - 1):.1f} % for the "
+        f"decay of {told} (0054,1321), which the sealed source does not show: this was taken back, slice by slice.",
+        "",
+        observed=f"{min(factors):.4f} to {max(factors):.4f}",
+    )
 
 
 def check_ratio(ratio: float | None) -> list[Finding]:
@@ -150,6 +192,11 @@ def residual_share_pct(fill: Fill, clock: DecayClock) -> float | None:
     return float(100 * fill.residual_mbq * grown / fill.activity_mbq)
 
 
+def lowest_kbqml(fill: Fill) -> float:
+    """Return the lowest plausible concentration; a sealed source is used for years."""
+    return SEALED_LOWEST_KBQML if fill.is_sealed else PLAUSIBLE_KBQML[fill.what][0]
+
+
 def highest_kbqml(what: str, at: datetime | None) -> float:
     """Return the highest plausible concentration; with no scan known, up to three half-lives may pass before it."""
     return PLAUSIBLE_KBQML[what][1] * (1 if at is not None else 8)
@@ -186,7 +233,7 @@ def _completeness(fill: Fill) -> list[Finding]:
                 "Leave one of them out.",
             )
         )
-    if not fill.is_concentration and not fill.missing and fill.residual_mbq is None:
+    if not (fill.is_concentration or fill.is_sealed or fill.missing) and fill.residual_mbq is None:
         findings.append(
             finding(
                 "SHEET-NO-RESIDUAL",
@@ -350,12 +397,14 @@ def _order(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     if timedelta(0) <= waited and (waited <= SCAN_WITHIN or clock.half_life_s > SHORT_LIVED_S):
         return []
     when = "after the scan began" if waited < timedelta(0) else "more than a day before the scan"
+    happened = "certified" if fill.is_sealed else "drawn"
     return [
         finding(
             "SHEET-ORDER",
             Outcome.WARN,
             "query",
-            f"The {NAMES[fill.what]} was drawn {when} by the sheet ({drawn:%d %b %Y %H:%M}; scan {at:%d %b %Y %H:%M}).",
+            f"The {NAMES[fill.what]} was {happened} {when} by the sheet "
+            f"({drawn:%d %b %Y %H:%M}; scan {at:%d %b %Y %H:%M}).",
             "Check date and clock time.",
             observed=drawn.isoformat(),
             expected=f"within a day before {at.isoformat()}",
@@ -368,7 +417,7 @@ def _unit(fill: Fill, clock: DecayClock, at: datetime | None) -> list[Finding]:
     if fill.activity_mbq is None or not fill.moments:
         return []
     filled_at = max(fill.moments)
-    low, high = PLAUSIBLE_KBQML[fill.what][0], highest_kbqml(fill.what, at)
+    low, high = lowest_kbqml(fill), highest_kbqml(fill.what, at)
     kbqml = (clock.concentration_bqml(fill, at or clock.on_scanner(filled_at)) or 0.0) / 1000
     if kbqml <= 0 or low <= kbqml <= high:
         return []

@@ -18,7 +18,6 @@ from phantoms.fills import NAMES, DecayClock, Fill
 from phantoms.results import Finding, Outcome
 from phantoms.sheet_checks import (
     MBQ_PER_MCI,
-    PLAUSIBLE_KBQML,
     RATIO_ACCEPTED,
     RESIDUAL_QUERY_PCT,
     RESIDUAL_WARN_PCT,
@@ -29,6 +28,7 @@ from phantoms.sheet_checks import (
     finding,
     highest_kbqml,
     listed,
+    lowest_kbqml,
     residual_share_pct,
 )
 
@@ -244,7 +244,7 @@ def _impossible(fill: Fill, evidence: Evidence, bound_sd: float) -> Iterator[str
     moment = at or (clock.on_scanner(max(fill.moments)) if fill.moments else None)
     if moment is not None:
         bqml = clock.concentration_bqml(fill, moment)
-        low, high = PLAUSIBLE_KBQML[fill.what][0], highest_kbqml(fill.what, at)
+        low, high = lowest_kbqml(fill), highest_kbqml(fill.what, at)
         if bqml is None or not low <= bqml / 1000 <= high:
             yield "level"
     deviation = evidence.deviation(fill)
@@ -383,7 +383,8 @@ def _in_words(old: Fill, new: Fill) -> str:
     if new.concentration_bqml != old.concentration_bqml:
         parts.append(f"the {name} held {new.concentration_bqml:g} Bq/mL, not {old.concentration_bqml:g}")
     if new.activity_mbq != old.activity_mbq:
-        parts.append(f"{new.activity_mbq:.4g} MBq of the {name} were drawn, not {old.activity_mbq:g}")
+        verb = "certified" if new.is_sealed else "drawn"
+        parts.append(f"{new.activity_mbq:.4g} MBq of the {name} were {verb}, not {old.activity_mbq:g}")
     if new.residual_mbq != old.residual_mbq:
         whose = "" if parts else f" of the {name}"
         parts.append(f"{new.residual_mbq:.4g} MBq{whose} were left, not {old.residual_mbq:g}")

@@ -35,6 +35,11 @@ class PetVolume:
             return self
         return PetVolume(self.image * np.float32(factor), self.affine_lps_mm, unit)
 
+    def scaled_by_slice(self, factors: NDArray[np.float64]) -> PetVolume:
+        """Return the voxels of each slice times its own factor, shape (z,)."""
+        image = self.image * factors.astype(np.float32)[:, None, None]
+        return PetVolume(image, self.affine_lps_mm, self.unit)
+
     @property
     def spacing_zyx_mm(self) -> tuple[float, float, float]:
         """Distance of neighbouring voxel centres along z, y and x, millimetres."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 2, "nema_iq": 2, "calibrator": 1}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 3, "nema_iq": 2, "calibrator": 1}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
 #: Methods whose numbers no other standard limits.
@@ -293,6 +293,11 @@ def _measure_phantom(
         # A maker's own factor turns counts into Bq/mL, which phantoms are judged in.
         volume = volume.scaled(to_bqml, "Bq/mL")
         factor = factor / to_bqml if factor is not None else None
+    nuclide = suv.nuclide
+    if sheet is not None and sheet.is_told_otherwise:
+        # What the scanner was told is not what was scanned: neither its decay, nor a SUV, nor a limit follows from it.
+        nuclide, factor = sheet.nuclide, None
+        volume, sheet = _without_told_decay(work, series, volume, sheet)
     known: dict[str, Any] = {"reference_time": suv.reference_time, "sheet": sheet, "suv_factor": factor}
     method: Any  # one of the two modules: they answer to the same two calls
     if work.method == "cylinder":
@@ -304,15 +309,15 @@ def _measure_phantom(
     result = work.timed("measure", lambda: method.measure(volume, **known))
     work.measurements += result.measurements
     for standard in map(standards.load, standards.available()):
-        if _holds_for(standard, suv):
+        if _holds_for(standard, nuclide):
             work.measurements += standards.judge(result.measurements, standard)
     work.findings += result.findings
     if sheet is not None:
         _hold_sheet_to_images(work, sheet, suv, result)
     deciding = [standards.load(standard_id) for standard_id in request.standards]
-    work.findings += [_other_nuclide(standard, suv) for standard in deciding if not _holds_for(standard, suv)]
+    work.findings += [_other_nuclide(standard, nuclide) for standard in deciding if not _holds_for(standard, nuclide)]
     # Two editions may name the same cause; it is said once, in the words of the first that does.
-    fitting = [standard for standard in reversed(deciding) if _holds_for(standard, suv)]
+    fitting = [standard for standard in reversed(deciding) if _holds_for(standard, nuclide)]
     causes = {cause.id: cause for standard in fitting for cause in method.diagnose(result, standard)}
     work.findings += causes.values()
     if with_figures:
@@ -358,18 +363,38 @@ def _hold_sheet_to_images(work: _Work, sheet: Sheet, suv: SuvResult, result: Any
     work.findings += sheet.check(suv.reference_time, fills=fills, readings=readings)
 
 
-def _holds_for(standard: Standard, suv: SuvResult) -> bool:
-    """Say whether a standard was made for the nuclide of the images; headers that name none are given the doubt."""
-    return None in (standard.nuclide, suv.nuclide) or standard.nuclide == suv.nuclide
+def _without_told_decay(work: _Work, series: Series, volume: PetVolume, sheet: Sheet) -> tuple[PetVolume, Sheet | None]:
+    """Take back the decay that the scanner corrected for a nuclide that is not the sealed source's.
+
+    Within a scan the source's own decay is below the last digit. Without DecayFactor the sheet is not used.
+    """
+    from phantoms import sheet_checks
+
+    if series.header.DecayCorrection == "NONE":
+        return volume, sheet
+    factors = [one.DecayFactor for one in series.header.slices]
+    known = [one for one in factors if one is not None and one > 0]
+    if len(known) != volume.image.shape[0]:
+        work.findings.append(sheet_checks.check_told_decay(sheet.header_nuclide or "", ()))
+        return volume, None
+    import numpy as np
+
+    work.findings.append(sheet_checks.check_told_decay(sheet.header_nuclide or "", known))
+    return volume.scaled_by_slice(1 / np.asarray(known, dtype=np.float64)), sheet
 
 
-def _other_nuclide(standard: Standard, suv: SuvResult) -> Finding:
+def _holds_for(standard: Standard, nuclide: str | None) -> bool:
+    """Say whether a standard was made for the nuclide that was scanned; where none is named it gets the doubt."""
+    return None in (standard.nuclide, nuclide) or standard.nuclide == nuclide
+
+
+def _other_nuclide(standard: Standard, nuclide: str | None) -> Finding:
     return Finding(
         id="STD-NUCLIDE",
         outcome=Outcome.NOT_EVALUABLE,
         severity="exclude",
-        message=f"{standard.title} holds for {standard.nuclide}; these images are of {suv.nuclide}.",
-        observed=suv.nuclide or "",
+        message=f"{standard.title} holds for {standard.nuclide}; these images are of {nuclide}.",
+        observed=nuclide or "",
         expected=standard.nuclide or "",
         next_step="Choose a standard for this nuclide.",
         owner=Owner.CORE_LAB,

@@ -64,6 +64,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "NEAR_LIMIT": "near the limit",
     "NO_FIT": "the model that would give the number did not settle",
     "SMALL_REGION": "no sphere of 1 mL lies far enough inside the region",
+    "OTHER_NUCLIDE_TOLD": "the scanner was told another nuclide than the source's; taken into account",
     "TOO_FEW_READINGS": "the readings are too few, or over too narrow a range",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }

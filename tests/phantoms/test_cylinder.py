@@ -20,6 +20,7 @@ NAMES = {
     "cylinder_mean_bqml",
     "cylinder_expected_bqml",
     "cylinder_bias_pct",
+    "cylinder_cross_calibration",
     "cylinder_suv_mean",
     "cylinder_slice_deviation_max_pct",
     "cylinder_axial_slope_pct_per_cm",
@@ -244,11 +245,14 @@ def test_measure_when_complete_then_gives_every_name_with_its_unit():
     assert result.findings[0].outcome is Outcome.PASS
 
 
+EXPECTED_NEEDED = ("cylinder_expected_bqml", "cylinder_bias_pct", "cylinder_cross_calibration")
+
+
 @pytest.mark.parametrize(
     ("changes", "missing", "flag"),
     [
-        ({"sheet": None}, {"cylinder_expected_bqml", "cylinder_bias_pct"}, QualityFlag.NO_SHEET),
-        ({"reference_time": None}, {"cylinder_expected_bqml", "cylinder_bias_pct"}, QualityFlag.NO_REFERENCE_TIME),
+        ({"sheet": None}, {*EXPECTED_NEEDED}, QualityFlag.NO_SHEET),
+        ({"reference_time": None}, {*EXPECTED_NEEDED}, QualityFlag.NO_REFERENCE_TIME),
         ({}, {"cylinder_suv_mean"}, QualityFlag.NO_SUV),
     ],
 )
@@ -372,3 +376,14 @@ def test_measure_when_the_cylinder_is_too_short_then_refuses_and_says_so():
 
 def where(volume):
     return volume.affine_lps_mm, volume.unit
+
+
+@pytest.mark.parametrize("calibration", [0.93, 1.0, 1.08])
+def test_cross_calibration_when_the_scanner_reads_a_factor_then_gives_it_with_the_fills_uncertainty(calibration):
+    scan = digital.uniform_cylinder(calibration=calibration, cov=0.02, **SMALL)
+    found = {one.name: one for one in measure(scan).measurements}
+    factor, bias = found["cylinder_cross_calibration"], found["cylinder_bias_pct"]
+    assert factor.value == pytest.approx(calibration, abs=0.003)
+    # Calibrator 3 %, volume 1 %, residual 0.5 %, one minute of F-18 0.63 %: 3.26 %; the image's noise adds less.
+    assert factor.uncertainty == pytest.approx(0.0326 * factor.value, rel=0.02)
+    assert bias.value == pytest.approx(100 * (factor.value - 1))

@@ -519,3 +519,125 @@ def test_concentration_when_the_image_is_of_no_one_instant_then_a_null_time_give
         assert sheet.activity_ratio(at) == (10.0, QualityFlag.SHEET_TIME_ASSUMED)
     mixed = Sheet.parse({"fills": [STOCK, fills[1]]}, is_one_instant=False)
     assert mixed.activity_ratio(T_SCAN) == (None, QualityFlag.NO_REFERENCE_TIME)
+
+
+# --- sealed sources ------------------------------------------------------------------------------
+
+GERMANIUM = {
+    "nuclide": "Ge-68",
+    "fills": [
+        {
+            "what": "cylinder",
+            "sealed": True,
+            "activity_mbq": 75.0,
+            "assayed_at": "2025-08-01",
+            "volume_ml": 6283.0,
+            "uncertainty_pct": 1.5,
+        }
+    ],
+}
+
+
+def sealed(**changes) -> dict:
+    (fill,) = GERMANIUM["fills"]
+    return GERMANIUM | {"fills": [{key: value for key, value in (fill | changes).items() if value is not None}]}
+
+
+def test_sealed_when_certified_months_ago_then_decays_by_germanium_from_that_days_noon():
+    value, flags = Sheet.parse(GERMANIUM, header_nuclide="Ge-68").concentration_bqml("cylinder", T_SCAN)
+    days = (T_SCAN - datetime(2025, 8, 1, 12)).total_seconds() / 86_400
+    # 270.93 d; the table's 2.341e7 s are 270.95 d: 0.004 % over these seven months.
+    assert value == pytest.approx(75e6 / 6283 * 0.5 ** (days / 270.93), rel=1e-4)
+    assert flags is QualityFlag.NONE
+
+
+@pytest.mark.parametrize("told", ["Ge-68", "Ga-68", None])
+def test_sealed_when_the_scanner_was_told_the_source_or_its_daughter_then_nothing_is_taken_into_account(told):
+    sheet = Sheet.parse(GERMANIUM, header_nuclide=told)
+    assert sheet.positron_ratio == 1.0
+    assert sheet.concentration_bqml("cylinder", T_SCAN)[0] == pytest.approx(
+        Sheet.parse(GERMANIUM).concentration_bqml("cylinder", T_SCAN)[0]
+    )
+
+
+def test_sealed_when_the_scanner_was_told_fluorine_then_its_positrons_are_taken_into_account_and_it_is_said():
+    own = Sheet.parse(GERMANIUM).concentration_bqml("cylinder", T_SCAN)[0]
+    sheet = Sheet.parse(GERMANIUM, header_nuclide="F-18")
+    value, flags = sheet.concentration_bqml("cylinder", T_SCAN)
+    assert value == pytest.approx(own * 0.889 / 0.967)
+    assert flags is QualityFlag.OTHER_NUCLIDE_TOLD
+    finding = by_id(sheet.check(T_SCAN))["SHEET-NUCLIDE"]
+    assert (finding.outcome, finding.severity) == (Outcome.WARN, "info")
+    assert [step.label for step in sheet.decay_steps("cylinder", T_SCAN)] == [
+        "Certified",
+        "At the scan",
+        "As a scanner told F-18 shows it",
+    ]
+
+
+def test_sealed_when_in_order_then_asks_for_no_residual_and_raises_nothing():
+    assert Sheet.parse(GERMANIUM).check(T_SCAN) == ()
+    three_years = sealed(assayed_at="2023-03-01")
+    assert Sheet.parse(three_years).check(T_SCAN) == (), "a sealed source is used for years"
+
+
+def test_sealed_when_a_concentration_was_certified_then_its_volume_has_no_part():
+    data = sealed(activity_mbq=None, assayed_at=None, volume_ml=None, concentration_bqml=12_000.0, at="2025-08-01")
+    sheet = Sheet.parse(data)
+    assert sheet.concentration_bqml("cylinder", T_SCAN)[0] == pytest.approx(
+        Sheet.parse(sealed(activity_mbq=12.0, volume_ml=1000.0)).concentration_bqml("cylinder", T_SCAN)[0]
+    )
+    assert [(row.what, row.pct) for row in sheet.uncertainty_budget("cylinder").rows] == [("Certificate", 1.5)]
+
+
+def test_sealed_when_budgeted_then_certificate_and_volume_count_and_no_residual_or_clock():
+    budget = Sheet.parse(GERMANIUM).uncertainty_budget("cylinder")
+    assert {row.what: row.pct for row in budget.rows} == {"Certificate": 1.5, "Volume": 1.0}
+    house = Sheet.parse(sealed(uncertainty_pct=None)).uncertainty_budget("cylinder")
+    assert house.rows[0].pct == 3.0
+    assert "no uncertainty" in house.rows[0].source
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (sealed() | {"nuclide": "F-18"}, "lives for months"),
+        (sealed(residual_mbq=1.0), "has no residual"),
+        (sealed(sealed="yes"), "neither true nor false"),
+        (sealed(assayed_at="last year"), "not a date"),
+    ],
+)
+def test_sealed_when_it_cannot_be_then_is_refused_with_the_reason(data, words):
+    with pytest.raises(AnalysisRefused, match=words):
+        Sheet.parse(data)
+
+
+@pytest.mark.parametrize(("missing", "words"), [("activity_mbq", "activity"), ("assayed_at", "date")])
+def test_sealed_when_half_filled_in_then_names_the_certificate(missing, words):
+    finding = by_id(Sheet.parse(sealed(**{missing: None})).check())["SHEET-HALF"]
+    assert f"the {words} of the certificate" in finding.message
+
+
+def test_sealed_when_written_in_millicurie_then_proposes_what_was_certified():
+    # 2 mCi of 6.3 L: 2/37 of the figure, far below what even an old source holds.
+    wrong = Sheet.parse(sealed(activity_mbq=75.0 / 37))
+    finding = by_id(wrong.check(T_SCAN))["SHEET-UNIT"]
+    assert finding.evidence["proposals"][0]["to"] == pytest.approx(75.0)
+
+
+@pytest.mark.parametrize(
+    ("nuclide", "half_life_s", "wait"),
+    [("Zr-89", 78.41 * 3600, timedelta(days=2)), ("Ga-68", 67.71 * 60, timedelta(minutes=70))],
+)
+def test_concentration_when_the_nuclide_is_zirconium_or_gallium_then_decays_by_its_half_life(
+    nuclide, half_life_s, wait
+):
+    data = sheet_with(assayed_at=(T_SCAN - wait).isoformat(), residual_mbq=0, residual_at=None) | {"nuclide": nuclide}
+    sheet = Sheet.parse(data, header_nuclide=nuclide)
+    value, flags = sheet.concentration_bqml("cylinder", T_SCAN)
+    assert value == pytest.approx(80e6 / 6283 * 0.5 ** (wait.total_seconds() / half_life_s), rel=1e-3)
+    assert flags is QualityFlag.NONE
+    assert sheet.check(T_SCAN) == ()
+    # One minute of the clock: 0.015 % of Zr-89, 1.02 % of Ga-68.
+    clock = {row.what: row.pct for row in sheet.uncertainty_budget("cylinder").rows}["Clock"]
+    assert clock == pytest.approx(100 * 60 * 0.693147 / half_life_s, rel=1e-3)

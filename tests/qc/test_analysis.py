@@ -212,7 +212,8 @@ def test_standard_when_the_images_are_of_another_nuclide_then_it_does_not_judge_
     assert result["suv"]["nuclide"] == "Ga-68"
     assert "STD-NUCLIDE" in ids_of(result, "NOT_EVALUABLE")
     assert result["verdict"] == "NOT_EVALUABLE"
-    assert not [one for one in result["measurements"] if one["standard"] is not None]
+    # What limits scanner against calibrator holds for any nuclide.
+    assert {one["standard"] for one in result["measurements"]} == {None, "radionuclide_calibrator"}
 
 
 def test_sheet_when_its_nuclide_is_not_that_of_the_images_then_no_bias_is_given(cylinder, changed):
@@ -302,3 +303,69 @@ def test_sheet_when_an_hour_of_summer_time_explains_the_images_then_a_finding_sa
     # 2^(3600 s / 6586.2 s) = 1.46; nothing was mended: the bias is what the sheet as it stands gives.
     bias = next(one for one in result["measurements"] if one["name"] == "cylinder_bias_pct")
     assert bias["value"] == pytest.approx(46, abs=2)
+
+
+def _germanium(sheet: dict[str, Any], true_bqml: float) -> dict[str, Any]:
+    """Return the sheet of a sealed source that holds ``true_bqml`` at the scan and was certified 200 days before."""
+    volume_ml = sheet["fills"][0]["volume_ml"]
+    certified_mbq = true_bqml * volume_ml / 1e6 * 2 ** (200 / 270.95)
+    day = datetime.fromisoformat(sheet["fills"][0]["assayed_at"]) - timedelta(days=200)
+    fill = {"what": "cylinder", "sealed": True, "activity_mbq": certified_mbq, "assayed_at": day.isoformat()}
+    return {"nuclide": "Ge-68", "fills": [fill | {"volume_ml": volume_ml, "uncertainty_pct": 1.5}]}
+
+
+def test_sealed_source_when_the_scanner_was_told_fluorine_then_is_compared_all_the_same(cylinder):
+    folder, sheet = cylinder
+    # The image holds 7500 Bq/mL as a scanner told F-18 makes it: true · 0.889/0.967 · DecayFactor of a 600 s frame.
+    halvings = 600 / 6586.2
+    decay_factor = halvings * 0.693147 / (1 - 2**-halvings)
+    true_bqml = 7500 / decay_factor * 0.967 / 0.889
+    result = result_of(folder, method="cylinder", sheet=_germanium(sheet, true_bqml))
+    assert value_of(result, "cylinder_bias_pct") == pytest.approx(0.0, abs=0.2)
+    assert value_of(result, "cylinder_cross_calibration") == pytest.approx(1.0, abs=0.002)
+    bias = next(one for one in result["measurements"] if one["name"] == "cylinder_bias_pct")
+    assert "OTHER_NUCLIDE_TOLD" in bias["flags"]
+    found = {one["id"]: one for one in result["findings"]}
+    assert found["SHEET-NUCLIDE"]["severity"] == "info"
+    assert "raised the values by 3.2 to 3.2 %" in found["SHEET-SEALED"]["message"]
+    # No limit for F-18 is held against germanium, and no SUV is made of a dose that was not there.
+    assert result["verdict"] == "NOT_EVALUABLE"
+    assert "STD-NUCLIDE" in found
+    assert value_of(result, "cylinder_suv_mean") is None
+
+
+def test_sealed_source_when_the_factor_of_scanner_and_calibrator_is_asked_for_then_that_decides(cylinder):
+    folder, sheet = cylinder
+    result = result_of(
+        folder, method="cylinder", sheet=_germanium(sheet, 7500.0), standards=("radionuclide_calibrator",)
+    )
+    # 0.889/0.967 and the 3.2 % of the frame lie between: the image of 7500 Bq/mL is 7500 · 1.0541 of this source.
+    (one,) = [m for m in result["measurements"] if m["standard"] == "radionuclide_calibrator"]
+    assert one["name"] == "cylinder_cross_calibration"
+    assert one["value"] == pytest.approx(0.967 / 0.889 / 1.03225, abs=0.003)
+    assert (one["verdict"], result["verdict"]) == ("WARN", "WARN")
+
+
+def no_decay_factor(dataset, number):
+    if number == 3:
+        del dataset.DecayFactor
+
+
+def test_sealed_source_when_the_scanners_decay_correction_is_not_known_then_nothing_is_compared(cylinder, changed):
+    result = result_of(changed(no_decay_factor), method="cylinder", sheet=_germanium(cylinder[1], 7500.0))
+    assert "SHEET-SEALED" in ids_of(result, "NOT_EVALUABLE")
+    assert value_of(result, "cylinder_bias_pct") is None
+
+
+def germanium(dataset, number):
+    injection = dataset.RadiopharmaceuticalInformationSequence[0]
+    injection.RadionuclideHalfLife = 2.341e7
+    injection.RadionuclideCodeSequence[0].CodeValue = "C-128A2"
+    injection.RadionuclideCodeSequence[0].CodeMeaning = "^68^Germanium"
+    dataset.DecayFactor = 1.0
+
+
+def test_sealed_source_when_the_scanner_was_told_germanium_then_nothing_is_taken_back(cylinder, changed):
+    result = result_of(changed(germanium), method="cylinder", sheet=_germanium(cylinder[1], 7500.0))
+    assert value_of(result, "cylinder_bias_pct") == pytest.approx(0.0, abs=0.2)
+    assert not {"SHEET-SEALED", "SHEET-NUCLIDE"} & {one["id"] for one in result["findings"]}
