@@ -3,7 +3,8 @@
 Steps: find the cylinder (`phantoms.cylinder_pose`); measured region = radius less 20 mm, ends less 20 mm, in slices
 that lie wholly within; bias = mean of the region over the sheet's concentration at the image's decay reference time;
 slice means, their slope and largest deviation; 10 mm tiles for integral uniformity; 10 mm rings for cupping; standard
-deviation of the voxels. Sources: EARL calibration QC (bias), NEMA NU 2-1994 and IAEA Human Health Series 1 (tiles).
+deviation of the voxels; wedges, rings and steps at bed joins (`phantoms.artefacts`). Sources: EARL calibration QC
+(bias), NEMA NU 2-1994 and IAEA Human Health Series 1 (tiles).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms import calibrator, rois
+from phantoms import artefacts, calibrator, rois
 from phantoms.cylinder_pose import CylinderPose, cylindrical, find_cylinder, slice_heights_mm
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from phantoms.sheet import Budget, Sheet
     from phantoms.standards import Standard
 
-METHOD_VERSION = 1
-
 EDGE_MARGIN_MM = 20.0  # EARL: at least 1.5 to 2 FWHM and not less than 20 mm from the wall and the ends
 TILE_SIZE_MM = 10.0  # NEMA NU 2-1994: squares wholly inside a circle of nine tenths of the cylinder
 TILE_CIRCLE = 0.9
@@ -47,6 +46,7 @@ SLOPE_WARN_PCT_PER_CM = 1.0
 SLICE_WARN_PCT = 5.0
 CUPPING_WARN_PCT = 5.0
 VOLUME_WARN_PCT = 10.0
+ONE_SIDED_95 = 1.645  # a number that may lie at its rule's limit with this many standard errors is named
 REPEAT_BELOW_PCT = 12.0  # a fill is known to 3 or 4 %, so a bias just outside its limit is first repeated
 _LAB_RULE = "the lab's rule"
 
@@ -138,7 +138,10 @@ def measure(
     ring_mm, ring_ratio = region.rings()
     return CylinderResult(
         measurements=measurements,
-        findings=tuple(_findings(region, {one.name: one for one in measurements}, sheet)),
+        findings=(
+            *_findings(region, noise, {one.name: one for one in measurements}, sheet),
+            *_budget_finding(budget, 100 * noise.mean_sd() / region.mean),
+        ),
         pose=pose,
         axis_position_mm=region.height_mm,
         slice_mean=region.slice_mean,
@@ -200,6 +203,7 @@ class _Region:
         self.pose = pose
         self.radius_mm = pose.radius_mm - EDGE_MARGIN_MM
         self.volume = _box_round(volume, pose)
+        self.scanner_lps_mm = volume.to_lps_mm((np.array(volume.image.shape) - 1) / 2)
         self.height_mm = slice_heights_mm(volume, pose.center_lps_mm, pose.axis)
         # A tilted slice reaches further along the axis at its rim than at its middle.
         reach_mm = np.abs(self.height_mm) + self.radius_mm * math.tan(math.radians(pose.tilt_deg))
@@ -294,23 +298,29 @@ class _Noise:
         values = region.volume.image[region.used, rows, columns].astype(np.float64)
         values -= values.mean(axis=(1, 2), keepdims=True)
         self.variance = float((values**2).mean())
-        lengths = [self._lengths(values, axis) for axis in range(3)]
-        self.length_mm = [length for length, _ in lengths]
-        self.squared_length_mm = [squared for _, squared in lengths]
+        self.correlation = [self._by_lag(values, axis) for axis in range(3)]
+        steps = region.volume.spacing_zyx_mm
+        self.length_mm = [
+            (1.0 + 2 * float(by_lag[1:].sum())) * step for by_lag, step in zip(self.correlation, steps, strict=True)
+        ]
+        self.squared_length_mm = [
+            (1.0 + 2 * float((by_lag[1:] ** 2).sum())) * step
+            for by_lag, step in zip(self.correlation, steps, strict=True)
+        ]
         self.section_mm2 = math.pi * region.radius_mm**2
         self.depth_mm = float(region.used.sum()) * region.step_mm
 
-    def _lengths(self, values: NDArray[np.float64], axis: int) -> tuple[float, float]:
+    def _by_lag(self, values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        """Return the autocorrelation along an axis from lag 0 to where it ends."""
         step = self.region.volume.spacing_zyx_mm[axis]
         moved = np.moveaxis(values, axis, 0)
-        length = squared = 1.0
+        by_lag = [1.0]
         for lag in range(1, min(len(moved) // 2, round(MAX_CORRELATION_MM / step)) + 1):
             ratio = float((moved[lag:] * moved[:-lag]).mean()) / self.variance if self.variance > 0 else 0.0
             if ratio < _MIN_CORRELATION:
                 break
-            length += 2 * ratio
-            squared += 2 * ratio**2
-        return length * step, squared * step
+            by_lag.append(ratio)
+        return np.array(by_lag)
 
     def mean_sd(self) -> float:
         """Return the SD of the region's mean."""
@@ -467,7 +477,9 @@ def _uniformity(region: _Region, tiles: _Tiles, noise: _Noise) -> Iterator[Measu
         yield Measurement(name=name, value=value, unit=unit, uncertainty=uncertainty, flags=region.cut)
 
 
-def _findings(region: _Region, measured: dict[str, Measurement], sheet: Sheet | None) -> Iterator[Finding]:
+def _findings(
+    region: _Region, noise: _Noise, measured: dict[str, Measurement], sheet: Sheet | None
+) -> Iterator[Finding]:
     """Say how the cylinder lies and what its uniformity shows; limits of a standard are `diagnose`'s matter."""
     pose = region.pose
     steep = pose.tilt_deg > STEEP_TILT_DEG
@@ -501,36 +513,153 @@ def _findings(region: _Region, measured: dict[str, Measurement], sheet: Sheet | 
             message=f"The image ends before the cylinder does ({ends} end); {pose.length_mm:.0f} mm of it are seen.",
             observed=f"{pose.length_mm:.0f} mm",
         )
-    slope = measured["cylinder_axial_slope_pct_per_cm"].value or 0.0
-    if abs(slope) > SLOPE_WARN_PCT_PER_CM:
+    yield from _shading(region, noise, measured)
+    slope = _number(measured["cylinder_axial_slope_pct_per_cm"])
+    yield from _artefacts(region, noise, is_sloped=_is_named(*slope, SLOPE_WARN_PCT_PER_CM))
+    yield from _volume_finding(pose, sheet)
+
+
+def _shading(region: _Region, noise: _Noise, measured: dict[str, Measurement]) -> Iterator[Finding]:
+    """Name slope, one slice off and cupping where they are more than noise and may reach the lab's rule."""
+    slope, slope_sd = _number(measured["cylinder_axial_slope_pct_per_cm"])
+    if _is_named(slope, slope_sd, SLOPE_WARN_PCT_PER_CM):
         yield _warning(
             "PHA-SLOPE",
             f"The reading {'rises' if slope > 0 else 'falls'} by {abs(slope):.1f} % per cm towards the head.",
-            f"{slope:+.2f} %/cm",
+            f"{slope:+.2f} ± {slope_sd:.2f} %/cm",
             f"up to {SLOPE_WARN_PCT_PER_CM:g} %/cm",
             "Check the scanner's normalisation and that the cylinder was mixed, then repeat it.",
+            figure="slice_profile",
+            pct_per_cm=slope,
+            sd_pct_per_cm=slope_sd,
         )
-    deviation = measured["cylinder_slice_deviation_max_pct"].value or 0.0
-    if deviation > SLICE_WARN_PCT:
+    deviation, deviation_sd = _number(measured["cylinder_slice_deviation_max_pct"])
+    if deviation > max(SLICE_WARN_PCT, artefacts.quantile(int(region.used.sum())) * deviation_sd):
         worst_mm = float(region.height_mm[np.nanargmax(np.where(region.used, np.abs(region.deviation), np.nan))])
         yield _warning(
             "PHA-SLICE",
             f"The slice {abs(worst_mm):.0f} mm {'above' if worst_mm > 0 else 'below'} the middle is "
             f"{deviation:.1f} % off the mean of all.",
-            f"{deviation:.1f} %",
+            f"{deviation:.1f} ± {deviation_sd:.1f} %",
             f"up to {SLICE_WARN_PCT:g} %",
             "Look at the slice profile for a saw-tooth at bed joins or one bad slice.",
+            figure="slice_profile",
+            height_mm=worst_mm,
+            pct=deviation,
+            sd_pct=deviation_sd,
         )
-    cupping = measured["cylinder_cupping_pct"].value or 0.0
-    if abs(cupping) > CUPPING_WARN_PCT:
+    cupping, cupping_sd = _number(measured["cylinder_cupping_pct"])
+    if _is_named(cupping, cupping_sd, CUPPING_WARN_PCT):
         yield _warning(
             "PHA-CUPPING",
             f"The middle reads {abs(cupping):.1f} % {'higher' if cupping > 0 else 'lower'} than the edge.",
-            f"{cupping:+.1f} %",
+            f"{cupping:+.1f} ± {cupping_sd:.1f} %",
             f"within {CUPPING_WARN_PCT:g} %",
             "Check scatter and attenuation correction, and that the CT shows the whole phantom.",
+            figure="radial_profile",
+            pct=cupping,
+            sd_pct=cupping_sd,
         )
-    yield from _volume_finding(pose, sheet)
+
+
+def _number(measurement: Measurement) -> tuple[float, float]:
+    return measurement.value or 0.0, measurement.uncertainty or 0.0
+
+
+def _is_named(value: float, sd: float, limit: float) -> bool:
+    """Whether a number is more than noise, and its upper 95 % bound reaches the limit."""
+    return abs(value) > artefacts.quantile(1) * sd and abs(value) + ONE_SIDED_95 * sd > limit
+
+
+def _artefacts(region: _Region, noise: _Noise, *, is_sloped: bool) -> Iterator[Finding]:
+    """Name wedges, rings and steps at bed joins."""
+    section = _section(region, noise)
+    if is_sloped:  # along a tilted axis a slope is also a slant across the slices, which is no wedge
+        section = section.level_along(float(region.pose.axis[0]), float(region.pose.axis[1]))
+    expected = f"no more than {artefacts.MATTERS_PCT:g} %, beyond noise"
+    wedge = section.wedge()
+    if wedge is not None:
+        yield _warning(
+            "PHA-WEDGE",
+            f"A sector of about {wedge.width_deg:.0f}° reads {-wedge.pct:.1f} % lower than the rest; its middle lies "
+            f"{wedge.at_deg:.0f}° from the patient's left towards the back, as a failed detector block leaves it.",
+            f"{wedge.pct:+.1f} ± {wedge.sd_pct:.1f} %",
+            expected,
+            "Look at the daily check of the detectors, have the block seen to, then repeat the cylinder.",
+            figure="uniformity_map",
+            at_deg=wedge.at_deg,
+            width_deg=wedge.width_deg,
+            pct=wedge.pct,
+            sd_pct=wedge.sd_pct,
+        )
+    ring = section.ring(beside=wedge)
+    if ring is not None:
+        yield _warning(
+            "PHA-RING",
+            f"A ring {ring.radius_mm:.0f} mm round the scanner's axis, {ring.width_mm:.0f} mm wide, reads "
+            f"{abs(ring.pct):.1f} % {'higher' if ring.pct > 0 else 'lower'} than what lies beside it.",
+            f"{ring.pct:+.1f} ± {ring.sd_pct:.1f} %",
+            expected,
+            "Make a new normalisation, then repeat the cylinder.",
+            figure="uniformity_map",
+            radius_mm=ring.radius_mm,
+            width_mm=ring.width_mm,
+            pct=ring.pct,
+            sd_pct=ring.sd_pct,
+        )
+    joins = artefacts.steps(
+        region.height_mm[region.used], region.slice_mean[region.used], noise.slice_mean_sd(), noise.length_mm[0]
+    )
+    if joins:
+        largest = max(joins, key=lambda step: abs(step.pct))
+        yield _warning(
+            "PHA-BED-JOIN",
+            f"The slice means jump like a saw-tooth, by {abs(largest.pct):.1f} % at {largest.height_mm:+.0f} mm from "
+            "the middle, as at the join of two beds.",
+            f"{artefacts.listed_steps(joins)} (± {largest.sd_pct:.1f} %)",
+            expected,
+            "Check normalisation and bed overlap, and that decay is corrected from bed to bed.",
+            figure="slice_profile",
+            heights_mm=[step.height_mm for step in joins],
+            pct=[step.pct for step in joins],
+            sd_pct=[step.sd_pct for step in joins],
+        )
+
+
+def _section(region: _Region, noise: _Noise) -> artefacts.Section:
+    """See the region along the axis; the scanner's axis is the middle of the image."""
+    inside = region.squared_mm2 < region.radius_mm**2
+    # Over its own slice mean: a tilted cylinder reaches the outer rings in some slices only, and a slope is no ring.
+    level = np.where(np.isfinite(region.slice_mean), region.slice_mean, region.mean)[region.used]
+    image = region.volume.image[region.used] * (region.mean / level)[:, None, None]
+    affine, (rows, columns) = region.volume.affine_lps_mm, image.shape[1:]
+    along_z, along_y, along_x = noise.correlation
+    return artefacts.Section(
+        total=np.where(inside, image, 0.0).sum(axis=0, dtype=np.float64),
+        number=inside.sum(axis=0).astype(np.float64),
+        x_mm=affine[0, 3] + affine[0, 0] * np.arange(columns) - region.scanner_lps_mm[0],
+        y_mm=affine[1, 3] + affine[1, 1] * np.arange(rows) - region.scanner_lps_mm[1],
+        mean=region.mean,
+        noise=artefacts.Noise(noise.variance, (along_z, along_y, along_x)),
+    )
+
+
+def _budget_finding(budget: Budget | None, counting_pct: float) -> Iterator[Finding]:
+    """Print what the bias may be off by, part by part."""
+    if budget is None:
+        return
+    parts = [f"{row.what} {row.pct:.2f} % ({row.source})" for row in budget.rows]
+    parts.append(f"Counting {counting_pct:.2f} % (the image's own noise)")
+    total_pct = math.hypot(budget.total_pct, counting_pct)
+    yield Finding(
+        id="PHA-BUDGET",
+        outcome=Outcome.PASS,
+        severity="info",
+        message=f"The bias is known to {total_pct:.1f} %, one standard deviation: {'; '.join(parts)}.",
+        observed=f"{total_pct:.2f} %",
+        source="root of the sum of squares of independent parts",
+        evidence={row.what: row.pct for row in budget.rows} | {"Counting": counting_pct, "figure": "bias"},
+    )
 
 
 def _volume_finding(pose: CylinderPose, sheet: Sheet | None) -> Iterator[Finding]:
@@ -550,7 +679,8 @@ def _volume_finding(pose: CylinderPose, sheet: Sheet | None) -> Iterator[Finding
         )
 
 
-def _warning(code: str, message: str, observed: str, expected: str, next_step: str) -> Finding:
+def _warning(code: str, message: str, observed: str, expected: str, next_step: str, **evidence: object) -> Finding:
+    """Return a warning to the site; ``evidence["figure"]`` names the picture that shows it."""
     return Finding(
         id=code,
         outcome=Outcome.WARN,
@@ -561,4 +691,5 @@ def _warning(code: str, message: str, observed: str, expected: str, next_step: s
         next_step=next_step,
         owner=Owner.SITE,
         source=_LAB_RULE,
+        evidence=evidence,
     )

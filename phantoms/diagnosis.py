@@ -6,12 +6,17 @@ import math
 from typing import TYPE_CHECKING
 
 from phantoms.results import Finding, Measurement, Outcome, Owner
+from phantoms.sheet import FillUncertainty
 from phantoms.standards import Standard, judge
 
 if TYPE_CHECKING:
     from phantoms.nema_iq import NemaIqResult
 
 _SAME_FACTOR_PCT = 5.0  # spheres and background off by one factor: their biases differ by less than a fill error
+# A common factor that a fill alone hardly makes: two standard deviations of what calibrator, two volumes and residual
+# may be off by together.
+_FILL = FillUncertainty()
+_MORE_THAN_A_FILL_PCT = 2 * math.sqrt(_FILL.calibrator_pct**2 + _FILL.volume_pct**2 / 2 + _FILL.residual_pct**2)
 _SAME_BLUR = 0.15  # spheres fit one blur where each width lies this near, as a fraction, to the median
 _COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 
@@ -19,8 +24,9 @@ _COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     """Say why a phantom fails one standard, where one cause explains it.
 
-    Only where a recovery coefficient fails. A calibration error lifts or lowers the spheres' filling and the background
-    alike; a blur outside the range in which the bands hold is a matter of the reconstruction, whatever the calibration.
+    A calibration error lifts or lowers the spheres' filling and the background alike, by more than a fill explains. It
+    fails where it lies outside the standard's limits and a recovery fails, and warns else. A blur outside the range in
+    which the bands hold is named where a recovery fails: a matter of the reconstruction, whatever the calibration.
 
     Parameters
     ----------
@@ -35,13 +41,12 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     """
     judged = judge(result.measurements, standard)
     failed = [one for one in judged if "mm_rc_" in one.name and one.verdict is Outcome.FAIL]
-    if not failed:
-        return ()
-    found = (_calibration(result, standard), _filter(result, standard, failed))
+    calibration = _calibration(result, standard, is_failed=bool(failed))
+    found = (calibration, _filter(result, standard, failed) if failed else None)
     return tuple(finding for finding in found if finding is not None)
 
 
-def _calibration(result: NemaIqResult, standard: Standard) -> Finding | None:
+def _calibration(result: NemaIqResult, standard: Standard, *, is_failed: bool) -> Finding | None:
     limit = standard.limits.get("cylinder_bias_pct")
     filling = result.sphere_filling
     if limit is None or filling is None or result.true_sphere_bqml is None or result.true_background_bqml is None:
@@ -50,11 +55,13 @@ def _calibration(result: NemaIqResult, standard: Standard) -> Finding | None:
     spheres_pct = 100.0 * (filling / result.true_sphere_bqml - 1.0)
     bias_pct = (background_pct + spheres_pct) / 2.0
     margin = limit.margin(bias_pct)
-    if abs(background_pct - spheres_pct) > _SAME_FACTOR_PCT or margin is None or margin >= 0:
+    if abs(background_pct - spheres_pct) > _SAME_FACTOR_PCT or margin is None:
+        return None
+    if margin >= 0 and abs(bias_pct) < _MORE_THAN_A_FILL_PCT:
         return None
     return Finding(
         id="PHA-CALIBRATION",
-        outcome=Outcome.FAIL,
+        outcome=Outcome.FAIL if is_failed and margin < 0 else Outcome.WARN,
         severity="query",
         message=f"All spheres and the background read {abs(bias_pct):.0f} % {'high' if bias_pct > 0 else 'low'}.",
         observed=f"spheres {spheres_pct:+.1f} %, background {background_pct:+.1f} %",

@@ -74,6 +74,47 @@ class DigitalScan:
     truth: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScannerFaults:
+    """Faults of a scanner, fixed to its own axis (x = y = 0) wherever the phantom lies; per cent of the reading.
+
+    Attributes
+    ----------
+    wedge_pct, wedge_at_deg, wedge_width_deg : float
+        A sector that reads otherwise, as a detector block that dropped out leaves it; its middle from +x (patient left)
+        towards +y (posterior).
+    ring_pct, ring_radius_mm, ring_width_mm : float
+        A ring that reads otherwise, with a Gaussian profile of that full width at half maximum.
+    bed_join_pct, bed_length_mm, bed_join_z_mm : float
+        Inside each bed the reading rises evenly by so much from its foot end to its head end, so it falls by as much at
+        each join; one join lies at ``bed_join_z_mm``.
+    """
+
+    wedge_pct: float = 0.0
+    wedge_at_deg: float = 0.0
+    wedge_width_deg: float = 30.0
+    ring_pct: float = 0.0
+    ring_radius_mm: float = 50.0
+    ring_width_mm: float = 8.0
+    bed_join_pct: float = 0.0
+    bed_length_mm: float = 100.0
+    bed_join_z_mm: float = 0.0
+
+    def gain(self, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the scanner reads over what it should, at patient millimetres that broadcast."""
+        gain = np.ones((1, 1, 1))
+        if self.wedge_pct:
+            away = (np.degrees(np.arctan2(y, x)) - self.wedge_at_deg + 180) % 360 - 180
+            gain = gain * (1 + self.wedge_pct / 100 * (np.abs(away) <= self.wedge_width_deg / 2))
+        if self.ring_pct:
+            off = (np.hypot(x, y) - self.ring_radius_mm) / (self.ring_width_mm * SIGMA_PER_FWHM)
+            gain = gain * (1 + self.ring_pct / 100 * np.exp(-(off**2) / 2))
+        if self.bed_join_pct:
+            share = (z - self.bed_join_z_mm) / self.bed_length_mm % 1.0
+            gain = gain * (1 + self.bed_join_pct / 100 * (share - 0.5))
+        return np.asarray(gain)
+
+
 def uniform_cylinder(
     *,
     fwhm_mm: float = 7.0,
@@ -87,8 +128,10 @@ def uniform_cylinder(
     tilt_y_deg: float = 0.0,
     axial_slope_pct_per_cm: float = 0.0,
     cupping_pct: float = 0.0,
+    faults: ScannerFaults | None = None,
     bed_fraction: float = 0.0,
     nuclide: str = "F-18",
+    assayed_days_ago: float | None = None,
     shape_zyx: tuple[int, int, int] = (110, 168, 168),
     spacing_zyx_mm: Vector = (2.0, 3.2, 3.2),
     samples_per_voxel: int = 1,
@@ -111,8 +154,12 @@ def uniform_cylinder(
         Rise of the reading towards +z, per cent of the mean.
     cupping_pct : float
         (centre - wall) / mean of the reading, quadratic in the radius; a low centre is negative.
+    faults : ScannerFaults or None
+        What the scanner does to the image, drawn before the noise.
     bed_fraction : float
         Activity of the patient bed, as a fraction of the concentration.
+    assayed_days_ago : float or None
+        A sealed source: its certificate's assay lies so many days back, and there is no residual.
     """
     grid = _Grid(shape_zyx, spacing_zyx_mm, samples_per_voxel)
     turn = _rotation(tilt_x_deg, tilt_y_deg, 0.0)
@@ -128,13 +175,19 @@ def uniform_cylinder(
             value = value * (1 - cupping_pct / 200 * (2 * (radius / radius_mm) ** 2 - 1))
         if axial_slope_pct_per_cm:
             value = value * (1 + axial_slope_pct_per_cm / 1000 * w)
+        if faults is not None:
+            value = value * faults.gain(x, y, z)
         return value + bed_fraction * _bed(x, y, center[1] + radius_mm, sigma)
 
     image = grid.sample(reading) * concentration_bqml
     image = _with_noise(image, grid, fwhm_mm, cov, concentration_bqml, seed) * calibration
     volume_ml = np.pi * radius_mm**2 * length_mm / 1000
-    times = _Times(scanned_at, 600.0, _HALF_LIFE_S[nuclide])
-    fill = _fill("cylinder", concentration_bqml, volume_ml, times)
+    if assayed_days_ago is None:
+        times = _Times(scanned_at, 600.0, _HALF_LIFE_S[nuclide])
+        fill = _fill("cylinder", concentration_bqml, volume_ml, times)
+    else:
+        times = _Times(scanned_at, 600.0, _HALF_LIFE_S[nuclide], assayed_days_ago * 86400.0)
+        fill = _sealed("cylinder", concentration_bqml, volume_ml, times)
     attributes, by_slice = _header(
         times, nuclide, shape_zyx[0], beds=1, dose_bq=_net_dose_bq(fill, times), weight_kg=volume_ml / 1000
     )
@@ -157,6 +210,7 @@ def uniform_cylinder(
             "tilt_deg": float(np.degrees(np.arccos(turn[2, 2]))),
             "axial_slope_pct_per_cm": axial_slope_pct_per_cm,
             "cupping_pct": cupping_pct,
+            "faults": faults,
             "reference_time": scanned_at,
         },
     )
@@ -584,12 +638,26 @@ def _fill(what: str, concentration_bqml: float, volume_ml: float, times: _Times)
     }
 
 
+def _sealed(what: str, concentration_bqml: float, volume_ml: float, times: _Times) -> dict[str, Any]:
+    """Return what stands on the certificate of a sealed source."""
+    activity_mbq = concentration_bqml * volume_ml / 1e6 / times.decay_since_draw
+    return {
+        "what": what,
+        "activity_mbq": round(activity_mbq, 9),
+        "assayed_at": times.drawn_at.isoformat(),
+        "volume_ml": volume_ml,
+        "is_sealed": True,
+    }
+
+
 def _sheet(nuclide: str, *fills: dict[str, Any]) -> dict[str, Any]:
     return {"nuclide": nuclide, "time_zone": "Europe/London", "header_dose": "real", "fills": list(fills)}
 
 
 def _net_dose_bq(fill: Mapping[str, Any], times: _Times) -> float:
     """Activity in the phantom, decay-corrected to the draw, becquerel."""
+    if fill.get("is_sealed"):
+        return float(fill["activity_mbq"] * 1e6)
     waited = datetime.fromisoformat(fill["residual_at"]) - datetime.fromisoformat(fill["assayed_at"])
     net_mbq = fill["activity_mbq"] - fill["residual_mbq"] / times.decay(waited.total_seconds())
     return float(net_mbq * 1e6)

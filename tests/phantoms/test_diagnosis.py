@@ -7,6 +7,7 @@ import pytest
 from phantoms import digital, standards
 from phantoms.diagnosis import diagnose
 from phantoms.nema_iq import NemaIqResult, measure
+from phantoms.results import Outcome
 from phantoms.sheet import Sheet
 
 GRID = {"shape_zyx": (90, 115, 115), "spacing_zyx_mm": (2.5, 3.2, 3.2)}
@@ -45,3 +46,34 @@ def test_diagnose_when_two_faults_come_together_names_both() -> None:
     result = run(digital.nema_iq(fwhm_mm=11.5, cov=0.03, calibration=0.85, seed=2, **GRID))
     found = {finding.id for finding in diagnose(result, standards.load("earl1_18f"))}
     assert found == {"PHA-CALIBRATION", "PHA-FILTER"}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_diagnose_when_the_calibration_is_8_to_20_per_cent_off_names_it_and_nothing_else(seed: int) -> None:
+    calibration = 1 + (-1) ** seed * (0.08 + 0.12 * seed / 9)
+    result = run(digital.nema_iq(fwhm_mm=8.0, cov=0.05, calibration=calibration, seed=seed, **GRID))
+    (finding,) = diagnose(result, standards.load("earl1_18f"))
+    assert finding.id == "PHA-CALIBRATION"
+    is_beyond = abs(finding.evidence["background_pct"] + finding.evidence["spheres_pct"]) / 2 > 10
+    assert (finding.outcome is Outcome.FAIL) <= is_beyond
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_diagnose_when_the_blur_is_2_to_4_mm_wider_names_the_filter_and_nothing_else(seed: int) -> None:
+    result = run(digital.nema_iq(fwhm_mm=10 + 2 * seed / 9, cov=0.05, seed=seed, **GRID))
+    (finding,) = diagnose(result, standards.load("earl1_18f"))
+    assert finding.id == "PHA-FILTER"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_diagnose_when_calibration_and_blur_are_off_names_both(seed: int) -> None:
+    calibration = 1 + (-1) ** seed * (0.08 + 0.12 * seed / 9)
+    scan = digital.nema_iq(fwhm_mm=10 + 2 * seed / 9, cov=0.05, calibration=calibration, seed=seed, **GRID)
+    found = {finding.id for finding in diagnose(run(scan), standards.load("earl1_18f"))}
+    assert found == {"PHA-CALIBRATION", "PHA-FILTER"}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_diagnose_when_nothing_is_wrong_is_silent(seed: int) -> None:
+    result = run(digital.nema_iq(fwhm_mm=8.0, cov=0.06, calibration=1 + 0.04 * (-1) ** seed, seed=seed, **GRID))
+    assert "PHA-CALIBRATION" not in {finding.id for finding in diagnose(result, standards.load("earl1_18f"))}

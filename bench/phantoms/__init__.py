@@ -1,0 +1,1 @@
+"""What the phantom methods find on digital objects with known answers."""

@@ -1,0 +1,203 @@
+"""How often each fault of a phantom is named, and how often one that is not there.
+
+``python -m bench.phantoms.faults --seeds 200`` prints the table that ``bench/phantoms/README.md`` keeps. Pose, voxels,
+noise and size of each fault are drawn; nothing is measured here that the methods do not measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from phantoms import cylinder, digital, nema_iq, standards
+from phantoms.errors import AnalysisRefused
+from phantoms.results import Finding
+from phantoms.sheet import Sheet
+
+#: Names that a faultless phantom must not get.
+CYLINDER_NAMES = frozenset({"PHA-WEDGE", "PHA-RING", "PHA-BED-JOIN", "PHA-CUPPING", "PHA-SLOPE", "PHA-SLICE"})
+SPHERE_NAMES = frozenset({"PHA-CALIBRATION", "PHA-FILTER", "PHA-SPHERE"})
+EXTENT_MM = 270.0
+
+Draw = Callable[[np.random.Generator], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: what is drawn beside pose, voxels and noise, and what must be named."""
+
+    title: str
+    draw: Draw
+    named: frozenset[str]
+    cov: tuple[float, float] = (0.02, 0.10)
+    is_nema_iq: bool = False
+    voxel_mm: tuple[float, float] = (2.0, 5.0)
+
+
+@dataclass
+class Count:
+    """What came of one case."""
+
+    objects: int = 0
+    named: int = 0
+    others: int = 0
+    refused: int = 0
+    other_names: dict[str, int] = field(default_factory=dict)
+
+
+def sign(rng: np.random.Generator) -> float:
+    return float(rng.choice((-1.0, 1.0)))
+
+
+def wedge(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "faults": digital.ScannerFaults(
+            wedge_pct=-rng.uniform(5, 20), wedge_at_deg=rng.uniform(0, 360), wedge_width_deg=rng.uniform(20, 45)
+        )
+    }
+
+
+def ring(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "faults": digital.ScannerFaults(
+            ring_pct=sign(rng) * rng.uniform(10, 20),
+            ring_radius_mm=rng.uniform(25, 55),
+            ring_width_mm=rng.uniform(6, 12),
+        )
+    }
+
+
+def bed_join(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "faults": digital.ScannerFaults(
+            bed_join_pct=sign(rng) * rng.uniform(6, 20),
+            bed_length_mm=rng.uniform(90, 180),
+            bed_join_z_mm=rng.uniform(-40, 40),
+        )
+    }
+
+
+def cupping(rng: np.random.Generator) -> dict[str, Any]:
+    return {"cupping_pct": sign(rng) * rng.uniform(12, 25)}
+
+
+def slope(rng: np.random.Generator) -> dict[str, Any]:
+    return {"axial_slope_pct_per_cm": sign(rng) * rng.uniform(1, 3)}
+
+
+def calibration(rng: np.random.Generator) -> dict[str, Any]:
+    return {"calibration": 1 + sign(rng) * rng.uniform(8, 20) / 100, "fwhm_mm": 8.0}
+
+
+def blur(rng: np.random.Generator) -> dict[str, Any]:
+    return {"fwhm_mm": 8.0 + rng.uniform(2, 4)}
+
+
+def both(rng: np.random.Generator) -> dict[str, Any]:
+    return calibration(rng) | blur(rng)
+
+
+def wedge_and_slope(rng: np.random.Generator) -> dict[str, Any]:
+    return wedge(rng) | slope(rng)
+
+
+def nothing(rng: np.random.Generator) -> dict[str, Any]:
+    return {}
+
+
+def names(*found: str) -> frozenset[str]:
+    return frozenset(found)
+
+
+CASES = (
+    Case("cylinder, no fault, COV 1 to 40 %, voxels 1.5 to 6 mm", nothing, names(), (0.01, 0.40), voxel_mm=(1.5, 6.0)),
+    Case("cylinder, wedge −5 to −20 %, 20 to 45°", wedge, names("PHA-WEDGE")),
+    Case("cylinder, ring ±10 to 20 %", ring, names("PHA-RING")),
+    Case("cylinder, saw-tooth ±6 to 20 %", bed_join, names("PHA-BED-JOIN")),
+    Case("cylinder, cupping ±12 to 25 % from centre to wall", cupping, names("PHA-CUPPING")),
+    Case("cylinder, axial slope ±1 to 3 %/cm", slope, names("PHA-SLOPE")),
+    Case("cylinder, wedge and axial slope", wedge_and_slope, names("PHA-WEDGE", "PHA-SLOPE")),
+    Case("spheres, no fault, COV 2 to 10 %", lambda _: {"fwhm_mm": 8.0}, names(), is_nema_iq=True),
+    Case("spheres, calibration ±8 to 20 %", calibration, names("PHA-CALIBRATION"), is_nema_iq=True),
+    Case("spheres, FWHM +2 to 4 mm", blur, names("PHA-FILTER"), is_nema_iq=True),
+    Case("spheres, calibration and FWHM", both, names("PHA-CALIBRATION", "PHA-FILTER"), is_nema_iq=True),
+)
+
+
+def found_in(case: Case, seed: int) -> set[str] | None:
+    """Draw one object and return the names that it gets; None where the phantom is not found."""
+    rng = np.random.default_rng([seed, CASES.index(case)])
+    planar, axial = rng.uniform(*case.voxel_mm, 2)
+    tilt, way = rng.uniform(0, 10 if not case.is_nema_iq else 5), rng.uniform(0, 2 * np.pi)
+    pose: dict[str, Any] = {
+        "tilt_x_deg": tilt * np.cos(way),
+        "tilt_y_deg": tilt * np.sin(way),
+        "shift_mm": tuple(rng.uniform(-15, 15, 3)),
+        "spacing_zyx_mm": (axial, planar, planar),
+        "cov": rng.uniform(*case.cov),
+        "seed": seed,
+    }
+    across_mm = 400.0 if case.is_nema_iq else EXTENT_MM
+    pose["shape_zyx"] = (round(EXTENT_MM / axial), round(across_mm / planar), round(across_mm / planar))
+    try:
+        return {finding.id for finding in _findings(case, pose | case.draw(rng))}
+    except AnalysisRefused:
+        return None
+
+
+def _findings(case: Case, drawn: dict[str, Any]) -> Iterator[Finding]:
+    method, standard = (nema_iq if case.is_nema_iq else cylinder), standards.load("earl1_18f")
+    scan = digital.nema_iq(**drawn) if case.is_nema_iq else digital.uniform_cylinder(**drawn)
+    result = method.measure(
+        scan.volume, reference_time=scan.truth["reference_time"], sheet=Sheet.parse(scan.sheet or {}), suv_factor=None
+    )
+    yield from result.findings
+    yield from method.diagnose(result, standard)
+
+
+def count(case: Case, seeds: int) -> Count:
+    """Run one case."""
+    told = Count()
+    watched = SPHERE_NAMES if case.is_nema_iq else CYLINDER_NAMES
+    # A slope moves the slices at its ends, and so does a saw-tooth: no false name.
+    allowed = case.named | ({"PHA-SLICE"} if case.named else frozenset())
+    for seed in range(seeds):
+        told.objects += 1
+        found = found_in(case, seed)
+        if found is None:
+            told.refused += 1
+            continue
+        told.named += case.named <= found
+        others = (found & watched) - allowed
+        told.others += bool(others)
+        for name in others:
+            told.other_names[name] = told.other_names.get(name, 0) + 1
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--only", default="", help="only the cases whose title contains this")
+    asked = parser.parse_args()
+    print("| object | drawn | all its faults named | another name | phantom not found |")
+    print("|---|---|---|---|---|", flush=True)
+    began = time.process_time()
+    for case in CASES:
+        if asked.only not in case.title:
+            continue
+        told = count(case, asked.seeds)
+        right = f"{100 * told.named / told.objects:.1f} %" if case.named else "–"
+        others = ", ".join(f"{name} {number}" for name, number in sorted(told.other_names.items()))
+        wrong = f"{100 * told.others / told.objects:.1f} %" + (f" ({others})" if others else "")
+        print(f"| {case.title} | {told.objects} | {right} | {wrong} | {told.refused} |", flush=True)
+    print(f"\n{time.process_time() - began:.0f} s of the processor")
+
+
+if __name__ == "__main__":
+    main()
