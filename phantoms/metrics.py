@@ -28,6 +28,7 @@ LIVER_DIAMETER_MM = 30.0
 
 # The peak's centre is sought about so many voxels, those with the hottest surroundings: all of them in any lesion.
 _PEAK_VOXELS = 20_000
+_PEAK_CANDIDATES = 12
 _CHUNK_VALUES = 4_000_000
 
 
@@ -172,6 +173,52 @@ def shifted_means(values: NDArray[np.float64], at: NDArray[np.intp], kernels: Pe
     """Return the means ``[n, k]`` of the sphere at each shift ``k`` off the voxels ``at[n, 3]``, whose boxes fit."""
     windows = np.lib.stride_tricks.sliding_window_view(values, kernels.central.shape)[tuple((at - kernels.half).T)]
     return np.asarray(windows.reshape(len(at), -1) @ kernels.shifted.T)
+
+
+@dataclass(frozen=True)
+class PeakPlaces:
+    """Where the 1 mL sphere of one phantom sphere may have its centre: within ``radius_mm`` of that sphere's.
+
+    ``slices`` cuts the voxels out of the image that any of the places needs; ``at[n, 3]`` are the voxels tried as the
+    centre, counted in the cut, and ``middle`` is the sphere's centre there, in voxels.
+    """
+
+    slices: tuple[slice, slice, slice]
+    at: NDArray[np.intp]
+    middle: NDArray[np.float64]
+    spacing_zyx_mm: NDArray[np.float64]
+    radius_mm: float
+    kernels: PeakKernels
+
+    @classmethod
+    def within(
+        cls, volume: PetVolume, center_lps_mm: NDArray[np.float64], radius_mm: float, kernels: PeakKernels
+    ) -> PeakPlaces | None:
+        """Return the places in one sphere; None where the image cuts what they need."""
+        spacing = np.array(volume.spacing_zyx_mm)
+        middle = volume.to_index_zyx(center_lps_mm)
+        reach = np.ceil(radius_mm / spacing).astype(int)
+        around = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+        places = np.rint(middle).astype(int) + around
+        # Voxels may be larger than the sphere: the nearest to its centre is always one of the places.
+        places = places[np.linalg.norm((places - middle) * spacing, axis=1) <= max(radius_mm, float(spacing.max()))]
+        low, high = places.min(axis=0) - kernels.half, places.max(axis=0) + kernels.half + 1
+        if np.any(low < 0) or np.any(high > np.array(volume.image.shape)):
+            return None
+        z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return cls((z, y, x), places - low, middle - low, spacing, radius_mm, kernels)
+
+    def highest(self, values: NDArray[np.float64]) -> float:
+        """Return the highest mean of the 1 mL sphere in ``values[z, y, x]``, the cut of an image.
+
+        Every voxel is tried as the centre, then the best dozen on a grid of 1 mm or finer within half a voxel.
+        """
+        means = ndimage.correlate(values, self.kernels.central, mode="nearest")[tuple(self.at.T)]
+        best = self.at[np.argsort(means)[::-1][:_PEAK_CANDIDATES]]
+        refined = shifted_means(values, best, self.kernels)
+        off = np.linalg.norm((best[:, None] + self.kernels.shifts - self.middle) * self.spacing_zyx_mm, axis=2)
+        refined[off > self.radius_mm] = -np.inf
+        return float(max(means.max(), refined.max()))
 
 
 def peak(volume: PetVolume, inside: NDArray[np.bool_], *, min_share: float = PEAK_MIN_SHARE) -> Peak | None:

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
-from phantoms import background_rois, resolution, rois, sphere_ring
+from phantoms import background_rois, harmonise, resolution, rois, sphere_ring, standards
 from phantoms.diagnosis import diagnose
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
-from phantoms.metrics import PeakKernels, isocontour, peak_kernels, shifted_means
+from phantoms.metrics import PeakKernels, PeakPlaces, isocontour, peak_kernels
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
-from phantoms.spheres import DIAMETERS_MM
+from phantoms.spheres import DIAMETERS_MM, search_box
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
@@ -43,8 +42,6 @@ LUNG_ROI_DIAMETER_MM = 30.0
 #: How near to the insert's ends a slice may lie, by edition of NEMA NU 2.
 LUNG_EXCLUSION_MM = {"nu2_2018": 30.0, "nu2_2012": 10.0}
 
-_SEARCH_SKIN_MM = 6.0  # the hottest voxel of a sphere is looked for up to here outside it
-_PEAK_CANDIDATES = 12
 _STEEP_TILT_DEG = 3.0
 
 
@@ -73,8 +70,10 @@ class SphereResult:
     rc_peak: float | None = None
     relative_rc_a50: float | None = None
     relative_rc_max: float | None = None
+    relative_rc_peak: float | None = None
     crc_a50: float | None = None
     crc_max: float | None = None
+    crc_peak: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,10 @@ class NemaIqResult:
         Median blur of the spheres of 17 mm and more.
     sphere_filling : float or None
         Concentration inside the large spheres as their profiles give it, freed of the blur.
+    filter_curves : FilterCurves or None
+        Recoveries and noise behind every post-filter; None where no recovery is known or a sphere is cut.
+    filter_advice : tuple of FilterAdvice
+        Which post-filter brings the image into each edition.
     """
 
     measurements: tuple[Measurement, ...]
@@ -118,6 +121,8 @@ class NemaIqResult:
     activity_ratio: float | None
     fwhm_mm: float | None
     sphere_filling: float | None
+    filter_curves: harmonise.FilterCurves | None = None
+    filter_advice: tuple[harmonise.FilterAdvice, ...] = ()
 
 
 def measure(
@@ -178,9 +183,25 @@ def measure(
     )
     lung = _measure_lung(volume, pose, background.mean, LUNG_EXCLUSION_MM[edition])
     fwhm_mm = resolution.common_fwhm_mm(fits)
+    filling = resolution.common_filling(fits)
+    editions = _editions(sheet)
+    curves = _filter_curves(volume, pose, background, spheres, truth, editions)
+    biases_pct = _biases_pct(truth, filling, background.mean)
+    advised = (harmonise.advise(curves, one, biases_pct=biases_pct) for one in editions if curves is not None)
+    advice = tuple(one for one in advised if one is not None)
+    said = harmonise.finding(advice)
+    cut = QualityFlag.NONE if all(sphere.is_whole for sphere in spheres) else QualityFlag.OUTSIDE_IMAGE
     return NemaIqResult(
-        measurements=tuple(_measurements(volume, pose, layout, background, spheres, lung, truth, fwhm_mm)),
-        findings=tuple(_findings(pose, layout, background, spheres)),
+        measurements=(
+            *_measurements(volume, pose, layout, background, spheres, lung, truth, fwhm_mm),
+            *harmonise.measurements(
+                editions,
+                advice,
+                recovery_flags=cut | truth.unit_flags | truth.sphere_flags,
+                contrast_flags=cut | truth.ratio_flags,
+            ),
+        ),
+        findings=(*_findings(pose, layout, background, spheres), *((said,) if said else ())),
         pose=pose,
         spheres=spheres,
         background_rois=tuple((center, background_rois.DIAMETER_MM / 2.0) for center in layout.centers_lps_mm),
@@ -192,7 +213,9 @@ def measure(
         true_background_bqml=truth.background_bqml,
         activity_ratio=truth.ratio,
         fwhm_mm=fwhm_mm,
-        sphere_filling=resolution.common_filling(fits),
+        sphere_filling=filling,
+        filter_curves=curves,
+        filter_advice=advice,
     )
 
 
@@ -208,6 +231,7 @@ class _Background:
     standard_error: float
     cov_pct: float
     roughness_pct: float
+    regions: tuple[rois.Roi, ...]
 
     @property
     def planes(self) -> int:
@@ -232,6 +256,7 @@ def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_ro
     last_slice = volume.image.shape[0] - 1
     planes: list[list[dict[int, float]]] = []
     variances: list[float] = []
+    regions: list[rois.Roi] = []
     for offset_mm in PLANE_OFFSETS_MM:
         centers = layout.centers_lps_mm + offset_mm * pose.axis
         largest = [rois.circle(volume, center, background_rois.DIAMETER_MM / 2.0, normal) for center in centers]
@@ -241,8 +266,9 @@ def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_ro
         ):
             continue
         plane: list[dict[int, float]] = []
+        regions += largest
         for center, roi in zip(centers, largest, strict=True):
-            mean, variance = _moments(volume, roi)
+            mean, variance = roi.moments(volume.image)
             variances.append(variance)
             means = {int(background_rois.DIAMETER_MM): mean}
             for diameter in DIAMETERS_MM:
@@ -268,17 +294,8 @@ def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_ro
         standard_error=float(columns.std(ddof=1)) / math.sqrt(len(columns)),
         cov_pct=100.0 * math.sqrt(within + float(largest_means.var())) / mean,
         roughness_pct=100.0 * math.sqrt(within) / mean,
+        regions=tuple(regions),
     )
-
-
-def _moments(volume: PetVolume, roi: rois.Roi) -> tuple[float, float]:
-    """Return mean and variance of the voxels in a region; a voxel counts as much as it lies inside."""
-    weights = roi.weights.ravel()
-    values = roi.values(volume.image).ravel().astype(np.float64)
-    total = float(weights.sum())
-    mean = float(weights @ values) / total
-    unbiased = total - float(weights @ weights) / total
-    return mean, float(weights @ (values - mean) ** 2) / unbiased
 
 
 # --- spheres ----------------------------------------------------------------------------------
@@ -322,9 +339,10 @@ def _measure_sphere(
     fwhm_mm: float | None,
 ) -> SphereResult:
     center = pose.spheres[diameter]
-    box = _search_box(volume, pose, diameter)
-    hottest, a50 = isocontour(box.values, box.inside, background.mean)
-    peak = _peak(volume, center, diameter / 2.0, kernels)
+    box = search_box(volume, pose.spheres, diameter)
+    hottest, a50 = isocontour(volume.image[box.slices], box.inside, background.mean)
+    places = PeakPlaces.within(volume, center, diameter / 2.0, kernels)
+    peak = None if places is None else places.highest(volume.image[places.slices].astype(np.float64))
     normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
     disc = rois.circle(volume, center, diameter / 2.0, normal)
     disc_mean = disc.mean(volume.image) if disc.is_complete else None
@@ -352,65 +370,57 @@ def _measure_sphere(
         rc_peak=over(peak, sphere),
         relative_rc_a50=over(a50 / background.mean, truth.ratio),
         relative_rc_max=over(hottest / background.mean, truth.ratio),
+        relative_rc_peak=over(peak / background.mean, truth.ratio) if peak is not None else None,
         crc_a50=over(a50 / background.mean - 1.0, contrast),
         crc_max=over(hottest / background.mean - 1.0, contrast),
+        crc_peak=over(peak / background.mean - 1.0, contrast) if peak is not None else None,
     )
 
 
-@dataclass(frozen=True)
-class _Box:
-    """The part of the image that holds one sphere: ``values[z, y, x]`` and which of them may belong to it."""
-
-    values: NDArray[np.float32]
-    inside: NDArray[np.bool_]
-    is_whole: bool
+# --- post-filter --------------------------------------------------------------------------------
 
 
-def _search_box(volume: PetVolume, pose: NemaPose, diameter: int) -> _Box:
-    """Cut out the voxels within 6 mm of the sphere's surface that no other sphere's centre is nearer to."""
-    center = pose.spheres[diameter]
-    reach_mm = diameter / 2.0 + _SEARCH_SKIN_MM
-    inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
-    middle = volume.to_index_zyx(center)
-    half = reach_mm * np.linalg.norm(inverse, axis=1)[::-1]
-    shape = np.array(volume.image.shape)
-    low, high = np.ceil(middle - half).astype(int), np.floor(middle + half).astype(int) + 1
-    is_whole = bool(np.all(low >= 0) and np.all(high <= shape))
-    low, high = np.clip(low, 0, shape), np.clip(high, 0, shape)
-    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
-    lps_mm = volume.to_lps_mm(grid.astype(np.float64))
-    distance = np.linalg.norm(lps_mm - center, axis=-1)
-    inside = distance <= reach_mm
-    for other, place in pose.spheres.items():
-        if other != diameter and np.linalg.norm(place - center) < 2.0 * reach_mm:
-            inside &= distance <= np.linalg.norm(lps_mm - place, axis=-1)
-    values = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    return _Box(values, inside, is_whole)
+def _editions(sheet: Sheet | None) -> tuple[standards.Standard, ...]:
+    """Return the editions made for the nuclide of the sheet; all where there is no sheet."""
+    every = map(standards.load, standards.available())
+    return tuple(one for one in every if sheet is None or one.nuclide in (None, sheet.nuclide))
 
 
-def _peak(volume: PetVolume, center: NDArray[np.float64], radius_mm: float, kernels: PeakKernels) -> float | None:
-    """Return the highest mean of a 1 mL sphere whose centre lies inside the sphere; None where the image cuts it.
-
-    Every voxel inside is tried as the centre, then the best dozen on a grid of 1 mm or finer within half a voxel.
-    """
-    spacing = np.array(volume.spacing_zyx_mm)
-    middle = volume.to_index_zyx(center)
-    reach = np.ceil(radius_mm / spacing).astype(int)
-    around = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    places = np.rint(middle).astype(int) + around
-    # Voxels may be larger than the sphere: the nearest to its centre is always one of the places.
-    places = places[np.linalg.norm((places - middle) * spacing, axis=1) <= max(radius_mm, float(spacing.max()))]
-    low, high = places.min(axis=0) - kernels.half, places.max(axis=0) + kernels.half + 1
-    if np.any(low < 0) or np.any(high > np.array(volume.image.shape)):
+def _filter_curves(
+    volume: PetVolume,
+    pose: NemaPose,
+    background: _Background,
+    spheres: tuple[SphereResult, ...],
+    truth: _Truth,
+    editions: tuple[standards.Standard, ...],
+) -> harmonise.FilterCurves | None:
+    """Measure the image behind every post-filter; None where no edition asks, no truth is known or a sphere is cut."""
+    sphere_bqml = truth.sphere_bqml if truth.unit_flags is QualityFlag.NONE else None
+    known = {"rc"} if sphere_bqml is not None else set()
+    known |= {"relative_rc", "crc"} if truth.ratio is not None and truth.ratio > 1.0 else set()
+    asked = [one for one in editions if (kinds := harmonise.kinds_limited(one)) and kinds <= known]
+    if not asked or not all(sphere.is_whole for sphere in spheres):
         return None
-    crop = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]].astype(np.float64)
-    at = places - low
-    means = ndimage.correlate(crop, kernels.central, mode="nearest")[tuple(at.T)]
-    best = at[np.argsort(means)[::-1][:_PEAK_CANDIDATES]]
-    refined = shifted_means(crop, best, kernels)
-    off = np.linalg.norm((best[:, None] + low + kernels.shifts - middle) * spacing, axis=2)
-    refined[off > radius_mm] = -np.inf
-    return float(max(means.max(), refined.max()))
+    peaks: dict[int, PeakPlaces] = {}
+    if harmonise.limits_peak(asked):
+        kernels = peak_kernels(volume)
+        found = {d: PeakPlaces.within(volume, pose.spheres[d], d / 2.0, kernels) for d in DIAMETERS_MM}
+        peaks = {d: places for d, places in found.items() if places is not None}
+    return harmonise.filter_curves(
+        volume,
+        {diameter: search_box(volume, pose.spheres, diameter) for diameter in DIAMETERS_MM},
+        background.regions,
+        true_sphere=sphere_bqml,
+        ratio=truth.ratio,
+        peaks=peaks,
+    )
+
+
+def _biases_pct(truth: _Truth, filling: float | None, background: float) -> tuple[float, float] | None:
+    """Return what the spheres' filling and the background read over what is true, less 1, per cent."""
+    if filling is None or truth.sphere_bqml is None or truth.background_bqml is None:
+        return None
+    return 100.0 * (filling / truth.sphere_bqml - 1.0), 100.0 * (background / truth.background_bqml - 1.0)
 
 
 # --- lung insert ------------------------------------------------------------------------------
@@ -507,8 +517,10 @@ def _sphere_measurements(
         ("rc_peak", sphere.rc_peak, "1", recovery),
         ("relative_rc_a50", sphere.relative_rc_a50, "1", contrast),
         ("relative_rc_max", sphere.relative_rc_max, "1", contrast),
+        ("relative_rc_peak", sphere.relative_rc_peak, "1", contrast),
         ("crc_a50", sphere.crc_a50, "1", contrast),
         ("crc_max", sphere.crc_max, "1", contrast),
+        ("crc_peak", sphere.crc_peak, "1", contrast),
         ("fwhm_mm", sphere.fwhm_mm, "mm", cut | _unless(sphere.fwhm_mm, QualityFlag.NO_FIT)),
     )
     for what, number, unit, flags in rows:

@@ -59,6 +59,7 @@ class QualityFlag(Flag):
     SMALL_REGION = auto()  # no sphere of 1 mL lies far enough inside the region
     OTHER_NUCLIDE_TOLD = auto()  # the scanner was told another nuclide than the sealed source's: taken into account
     TOO_FEW_READINGS = auto()  # readings of a calibrator are too few, or over too narrow a range
+    FILTER_CANNOT_HELP = auto()  # no post-filter brings the image into the edition's bands
 
     def names(self) -> list[str]:
         """Return the flags' names in the order of their definition."""

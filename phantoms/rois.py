@@ -70,6 +70,18 @@ class Roi:
             raise ValueError(msg)
         return float(np.einsum("zyx,zyx->", self.values(image), self.weights)) / total
 
+    def moments(self, image: NDArray[np.float32]) -> tuple[float, float]:
+        """Return mean and variance of the voxels of ``image[z, y, x]``; a voxel counts as much as it lies inside."""
+        return self.moments_of(self.values(image))
+
+    def moments_of(self, values: NDArray[np.float32]) -> tuple[float, float]:
+        """Return mean and variance where the bounding box holds ``values``, of shape ``weights.shape``."""
+        weights, flat = self.weights.ravel(), values.ravel().astype(np.float64)
+        total = float(weights.sum())
+        mean = float(weights @ flat) / total
+        unbiased = total - float(weights @ weights) / total
+        return mean, float(weights @ (flat - mean) ** 2) / unbiased
+
 
 def sphere(volume: PetVolume, center_lps_mm: ArrayLike, radius_mm: float) -> Roi:
     """Return the exact weights of a ball.

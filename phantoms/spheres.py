@@ -11,7 +11,7 @@ On a background B the image of a sphere with the inner concentration S is B + (S
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 DIAMETERS_MM = (37, 28, 22, 17, 13, 10)
+SEARCH_SKIN_MM = 6.0  # the hottest voxel of a sphere is looked for up to here outside it
 
 _SQRT_PI = math.sqrt(math.pi)
 # Below this z the profile is taken at it: g is flat there to 1e-6, and the quotient keeps its digits.
@@ -65,6 +66,49 @@ def region_within(volume: PetVolume, center_lps_mm: NDArray[np.float64], radius_
     offset = steps[2][:, None, None] + steps[1][None, :, None] + steps[0][None, None, :]
     inside = np.einsum("zyxi,zyxi->zyx", offset, offset) <= radius_mm**2
     return Region(offset[inside] + center_lps_mm, box[inside].astype(np.float64))
+
+
+@dataclass(frozen=True)
+class SearchBox:
+    """The part of the image that holds one sphere: ``image[slices]``, and which of its voxels may belong to it.
+
+    ``is_whole`` is False where the edge of the image cuts the box.
+    """
+
+    slices: tuple[slice, slice, slice]
+    inside: NDArray[np.bool_]
+    is_whole: bool
+
+
+def search_box(volume: PetVolume, spheres: Mapping[int, NDArray[np.float64]], diameter: int) -> SearchBox:
+    """Cut out the voxels within 6 mm of a sphere's surface that no other sphere's centre is nearer to.
+
+    Parameters
+    ----------
+    volume : PetVolume
+    spheres : mapping of int to ndarray, shape (3,)
+        Centre of every sphere by its inner diameter, LPS millimetres.
+    diameter : int
+        Which one, millimetres.
+    """
+    center = spheres[diameter]
+    reach_mm = diameter / 2.0 + SEARCH_SKIN_MM
+    inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
+    middle = volume.to_index_zyx(center)
+    half = reach_mm * np.linalg.norm(inverse, axis=1)[::-1]
+    shape = np.array(volume.image.shape)
+    low, high = np.ceil(middle - half).astype(int), np.floor(middle + half).astype(int) + 1
+    is_whole = bool(np.all(low >= 0) and np.all(high <= shape))
+    low, high = np.clip(low, 0, shape), np.clip(high, 0, shape)
+    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
+    lps_mm = volume.to_lps_mm(grid.astype(np.float64))
+    distance = np.linalg.norm(lps_mm - center, axis=-1)
+    inside = distance <= reach_mm
+    for other, place in spheres.items():
+        if other != diameter and np.linalg.norm(place - center) < 2.0 * reach_mm:
+            inside &= distance <= np.linalg.norm(lps_mm - place, axis=-1)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return SearchBox((z, y, x), inside, is_whole)
 
 
 @dataclass(frozen=True)

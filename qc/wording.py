@@ -66,6 +66,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "SMALL_REGION": "no sphere of 1 mL lies far enough inside the region",
     "OTHER_NUCLIDE_TOLD": "the scanner was told another nuclide than the source's; taken into account",
     "TOO_FEW_READINGS": "the readings are too few, or over too narrow a range",
+    "FILTER_CANNOT_HELP": "no post-filter can be proposed",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
 METHOD_WORDS: Mapping[str, str] = {
@@ -84,6 +85,7 @@ _SPHERE_LABELS: Mapping[str, str] = {
     "rc_peak": "Peak",
     "crc_a50": "Contrast recovery A50",
     "crc_max": "Contrast recovery max",
+    "crc_peak": "Contrast recovery peak",
     "qh_pct": "Hot contrast",
     "n_pct": "Background variability",
     "a50": "A50 concentration",
@@ -94,7 +96,14 @@ _SPHERE_LABELS: Mapping[str, str] = {
     "center_z_mm": "Centre z",
     "relative_rc_a50": "Relative recovery A50",
     "relative_rc_max": "Relative recovery max",
+    "relative_rc_peak": "Relative recovery peak",
     "fwhm_mm": "Blur (FWHM)",
+}
+_POST_FILTER = re.compile(r"harmonisation_filter_(?P<edition>.+)_(?P<what>fwhm_mm|widest_mm|margin)")
+_POST_FILTER_LABELS: Mapping[str, str] = {
+    "fwhm_mm": "Post-filter for {}, narrowest",
+    "widest_mm": "Post-filter for {}, widest",
+    "margin": "Smallest margin behind the post-filter for {}",
 }
 _LABELS: Mapping[str, str] = {
     "cylinder_mean_bqml": "Mean concentration",
@@ -215,6 +224,11 @@ def label(name: str) -> str:
         words = _SPHERE_LABELS.get(what, what.replace("_", " "))
         axial = ", axial plane" if sphere["what"].endswith("_axial") else ""
         return f"{words} {sphere['diameter']}{NARROW_SPACE}mm{axial}"
+    filtered = _POST_FILTER.fullmatch(name)
+    if filtered is not None:
+        earl = re.fullmatch(r"earl\d", filtered["edition"])
+        edition = standard_name(f"{filtered['edition']}_18f" if earl else filtered["edition"])
+        return _POST_FILTER_LABELS[filtered["what"]].format(edition)
     plain_name = re.sub(r"_(mm|pct|deg|bqml)$", "", name)
     return _LABELS.get(name, plain_name.replace("_", " ").capitalize())
 

@@ -27,6 +27,7 @@ from phantoms import (
     cylinder_pose,
     diagnosis,
     digital,
+    harmonise,
     localise,
     metrics,
     nema_iq,
@@ -34,6 +35,7 @@ from phantoms import (
     sheet_checks,
     sources,
     sphere_ring,
+    spheres,
     standards,
 )
 from phantoms import resolution as resolutions
@@ -322,11 +324,11 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, analysis.Ana
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ torso.volume.affine_lps_mm
     nibabel.save(nibabel.Nifti1Image(np.ones((40, 40, 20), np.uint8), affine), mask)
     drum = digital.uniform_cylinder(shape_zyx=(60, 72, 72), spacing_zyx_mm=(4.0, 4.0, 4.0))
-    spheres = digital.nema_iq(shape_zyx=(60, 90, 90), spacing_zyx_mm=(3.5, 4.0, 4.0))
+    hot = digital.nema_iq(shape_zyx=(60, 90, 90), spacing_zyx_mm=(3.5, 4.0, 4.0))
     return {
         "patient": _analysed(torso, folder / "patient", method="patient", mask=mask),
         "cylinder": _analysed(drum, folder / "cylinder", method="cylinder"),
-        "nema_iq": _analysed(spheres, folder / "nema_iq", method="nema_iq"),
+        "nema_iq": _analysed(hot, folder / "nema_iq", method="nema_iq"),
         "calibrator": analysis.analyse_readings(_calibrator_readings(), analysis.Request(), with_figures=True),
     }
 
@@ -453,7 +455,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
     part = "NEMA image quality"
     yield part, f"circles of {background_rois.DIAMETER_MM:g} mm in the sphere plane, {background_rois.MARGIN_MM:g} mm"
     yield part, "0, ±{:g} and ±{:g} mm".format(*nema_iq.PLANE_OFFSETS_MM[-2:])
-    yield part, f"up to {nema_iq._SEARCH_SKIN_MM:g} mm outside its wall"
+    yield part, f"up to {spheres.SEARCH_SKIN_MM:g} mm outside its wall"
     yield part, f"disc of {nema_iq.LUNG_ROI_DIAMETER_MM:g} mm"
     yield part, f"Up to {nema_iq._STEEP_TILT_DEG:g}° of tilt"
     yield part, f"radius {metrics.PEAK_RADIUS_MM:.3f} mm"
@@ -464,6 +466,9 @@ def _numbers() -> Iterator[tuple[str, str]]:
     part = "Resolution"
     yield part, f"Spheres under {resolutions.SMALLEST_FREE_MM} mm take"
     yield part, f"those of {resolutions.FILLING_FROM_MM} mm and more"
+    part = "Post-filter"
+    yield part, f"Gaussian of 0 to {harmonise.WIDEST_MM:g} mm in steps of {harmonise.STEP_MM:g} mm"
+    yield part, f"cut after {harmonise._TRUNCATE:g} standard deviations"
     near = {limit.near for one in standards.available() for limit in standards.load(one).limits.values()} - {None}
     yield "Standards", f"nearer than 2 SD, or {near.pop():g} for a recovery"
 

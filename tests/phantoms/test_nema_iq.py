@@ -176,8 +176,11 @@ def test_measure_gives_every_name_of_the_contract(good_result: NemaIqResult) -> 
             "fwhm_mm",
         ]
         wanted |= {f"sphere_{d}mm_{what}" for what in kinds}
+    wanted |= {f"harmonisation_filter_earl{number}_fwhm_mm" for number in (1, 2)}
     assert wanted <= set(names)
-    assert all(one.value is not None for one in good_result.measurements)
+    # An image of 8 mm lies below EARL 2: no filter leads there, and that is said.
+    unmet = {f"harmonisation_filter_earl2_{what}" for what in ("fwhm_mm", "widest_mm", "margin")}
+    assert {one.name for one in good_result.measurements if one.value is None} == unmet
 
 
 def test_measure_of_the_good_phantom_passes_earl_1(good_result: NemaIqResult) -> None:
@@ -255,6 +258,9 @@ def test_measure_of_twice_the_activity_doubles_what_is_a_concentration(
     before, after = by_name(good_result), by_name(doubled)
     twice = ("_a50", "_max", "_peak", "background_mean")
     for name, one in before.items():
+        if name.startswith("harmonisation_filter_"):
+            assert after[name].value is None, name  # the calibration comes first
+            continue
         assert one.value is not None
         is_twice = name.endswith(twice) and "crc" not in name and "relative" not in name
         assert after[name].value == pytest.approx((2 if is_twice else 1) * one.value, rel=1e-3, abs=1e-3), name
@@ -469,3 +475,35 @@ def test_measure_takes_the_place_that_is_given(good: digital.DigitalScan, good_r
     again = run(good, pose=good_result.pose)
     assert [one.value for one in again.measurements] == [one.value for one in good_result.measurements]
     assert pytest.approx(6.204, abs=5e-4) == PEAK_RADIUS_MM
+
+
+# --- contrast recovery ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["a50", "max", "peak"])
+def test_contrast_recovery_is_contrast_over_true_contrast_and_no_edition_judges_it(
+    good_result: NemaIqResult, metric: str
+) -> None:
+    found = by_name(good_result)
+    background, ratio = found["background_mean"].value, found["activity_ratio"].value
+    for d in DIAMETERS:
+        value = found[f"sphere_{d}mm_{metric}"].value
+        assert found[f"sphere_{d}mm_crc_{metric}"].value == pytest.approx((value / background - 1) / (ratio - 1))
+        relative = found[f"sphere_{d}mm_rc_{metric}"].value * found["background_mean"].value ** -1 * 2000.0
+        assert found[f"sphere_{d}mm_relative_rc_{metric}"].value == pytest.approx(relative, rel=1e-6)
+        assert found[f"sphere_{d}mm_crc_{metric}"].verdict is Outcome.REPORT_ONLY
+    names = {name for one in standards.available() for name in standards.load(one).limits}
+    assert not [name for name in names if "_crc_" in name]
+
+
+@pytest.mark.parametrize("metric", ["a50", "max", "peak"])
+def test_contrast_recovery_is_given_without_times_and_keeps_still_under_a_calibration_error(
+    good: digital.DigitalScan, good_result: NemaIqResult, metric: str
+) -> None:
+    off = replace(good.volume, image=good.volume.image * np.float32(1.2))
+    timeless = by_name(measure(off, reference_time=None, sheet=Sheet.parse(good.sheet)))
+    exact = by_name(good_result)
+    for d in DIAMETERS:
+        name = f"sphere_{d}mm_crc_{metric}"
+        assert timeless[f"sphere_{d}mm_rc_{metric}"].value is None
+        assert timeless[name].value == pytest.approx(exact[name].value, rel=1e-4)
