@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -173,7 +174,8 @@ def _along_normal(position: Any, orientation: Any) -> float | None:
     if not (x_y_z and row_column):
         return None
     a, b, c, d, e, f = row_column
-    return x_y_z[0] * (b * f - c * e) + x_y_z[1] * (c * d - a * f) + x_y_z[2] * (a * e - b * d)
+    height = x_y_z[0] * (b * f - c * e) + x_y_z[1] * (c * d - a * f) + x_y_z[2] * (a * e - b * d)
+    return height if math.isfinite(height) else None
 
 
 _FACTS: dict[str, Field] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ GAP_RATIO = 1.5  # a step above this many median steps is a missing slice
 UNEVEN_RATIO = 0.1  # steps may differ from the mean by this part of it; GE tables step 3.19 to 3.29 mm
 ALIGNMENT_MM = 0.5  # how far slice centres may lie off their common line
 SAME_POSITION_MM = 0.01
+#: What a pixel or a thickness can be, millimetres, and how far from the origin a slice can lie: hundreds of times
+#: beyond what scanners make, on either side, so that nothing worked out of them overflows or vanishes.
+LENGTHS_MM = (1e-3, 1e4)
+FARTHEST_MM = 1e6
 #: What tells the times or phases of a dynamic or gated series apart.
 _TIMES = (
     *("AcquisitionTime", "AcquisitionDateTime", "FrameReferenceTime"),
@@ -51,6 +55,14 @@ def affine_lps_mm(instances: Sequence[Instance]) -> NDArray[np.float64]:
             "(0028,0030)",
             "Send the original transaxial PET series, alone.",
         )
+    positions = np.array([one.position for one in instances])
+    if not (_is_length(spacings).all() and np.abs(positions).max() <= FARTHEST_MM):
+        raise AnalysisRefused(
+            "SERIES-GEOMETRY",
+            "The pixel size or the position of a slice is none that a scanner can have (0028,0030) (0020,0032).",
+            "(0028,0030)",
+            "Export the original transaxial PET series again.",
+        )
     orientations = np.array([instance.orientation for instance in instances])
     if np.abs(orientations - orientations[0]).max() > 1e-3:
         raise AnalysisRefused(
@@ -60,7 +72,13 @@ def affine_lps_mm(instances: Sequence[Instance]) -> NDArray[np.float64]:
             "Send the original transaxial PET series, alone.",
         )
     row, column = orientations[0, :3], orientations[0, 3:]
-    if abs(np.linalg.norm(row) - 1) > 1e-2 or abs(np.linalg.norm(column) - 1) > 1e-2 or abs(row @ column) > 1e-2:
+    # Direction cosines far beyond 1 are no directions, and their squares would overflow.
+    if (
+        np.abs(orientations[0]).max() > 2
+        or abs(np.linalg.norm(row) - 1) > 1e-2
+        or abs(np.linalg.norm(column) - 1) > 1e-2
+        or abs(row @ column) > 1e-2
+    ):
         raise AnalysisRefused(
             "SERIES-GEOMETRY",
             "The orientation of the slices is not two directions at a right angle (0020,0037).",
@@ -68,8 +86,6 @@ def affine_lps_mm(instances: Sequence[Instance]) -> NDArray[np.float64]:
             "Export the original transaxial PET series again.",
         )
     spacing_y, spacing_x = first.pixel_spacing_mm
-    if min(spacing_y, spacing_x) <= 0:
-        raise AnalysisRefused("SERIES-GEOMETRY", "The pixel size is not above 0 (0028,0030).", "(0028,0030)")
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = row * spacing_x, column * spacing_y
     affine[:3, 2], affine[:3, 3] = _stack_step(instances, np.cross(row, column)), first.position
@@ -82,9 +98,12 @@ def _stack_step(instances: Sequence[Instance], normal: NDArray[np.float64]) -> N
     positions = np.array([instance.position for instance in instances])
     if len(instances) == 1:
         thickness = instances[0].slice_thickness_mm
-        if not thickness or thickness <= 0:
+        if not thickness or not _is_length(thickness):
             raise AnalysisRefused(
-                "SERIES-GEOMETRY", "One slice without a thickness makes no volume (0018,0050).", "(0018,0050)"
+                "SERIES-GEOMETRY",
+                "One slice without a thickness makes no volume (0018,0050).",
+                "(0018,0050)",
+                "Send the whole series again from the scanner or archive.",
             )
         return normal * thickness
     heights = positions @ normal
@@ -121,6 +140,12 @@ def _stack_step(instances: Sequence[Instance], normal: NDArray[np.float64]) -> N
             "Send the original transaxial PET series.",
         )
     return np.asarray(mean_step)
+
+
+def _is_length(length_mm: Any) -> Any:
+    """Say whether lengths, one or an array of them, are such as scanners have."""
+    least_mm, greatest_mm = LENGTHS_MM
+    return (least_mm <= length_mm) & (length_mm <= greatest_mm)
 
 
 def _check_time_slices(instances: Sequence[Instance]) -> None:

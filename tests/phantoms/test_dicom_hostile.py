@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import tracemalloc
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -13,6 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from phantoms.dicom_series import choose, header, list_files, pixels, read_header, read_scan, write_series
@@ -157,6 +161,73 @@ def test_load_when_rescaled_values_are_beyond_all_numbers_then_it_is_refused(tmp
     edit(path, lambda one: (setattr(one, "RescaleSlope", slope), setattr(one, "RescaleIntercept", intercept)))
     with pytest.raises(AnalysisRefused, match="SERIES-PIXELS"):
         choose(read_scan(list_files(tmp_path))).load()
+
+
+# --- where slices lie ----------------------------------------------------------------------------------------------
+
+LENGTHS = st.one_of(
+    st.sampled_from([0.0, -4.0, 4.0, 1e-300, 1e-4, 1e-3, 1e4, 1e5, 1e154, 1e160, 1e300, -1e300]),
+    st.floats(-1e308, 1e308, allow_nan=False),
+)
+#: What is changed of a slice: its pixel, thickness, distance, position, direction.
+GEOMETRY = st.fixed_dictionaries(
+    {},
+    optional={
+        "PixelSpacing": st.lists(LENGTHS, min_size=2, max_size=2),
+        "SliceThickness": LENGTHS,
+        "SpacingBetweenSlices": LENGTHS,
+        "ImagePositionPatient": st.lists(LENGTHS, min_size=3, max_size=3),
+        "ImageOrientationPatient": st.lists(LENGTHS, min_size=6, max_size=6),
+    },
+)
+
+
+def attempt(call: Callable[[], Any]) -> tuple[Any, AnalysisRefused | None]:
+    """Return what a call gives, or its refusal."""
+    try:
+        return call(), None
+    except AnalysisRefused as refusal:
+        return None, refusal
+
+
+def as_text(value: Any) -> Any:
+    return [f"{one:.9e}" for one in value] if isinstance(value, list) else f"{value:.9e}"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changed=GEOMETRY, which=st.integers(1, 7), slices=st.integers(1, 3))
+def test_load_when_the_place_of_slices_is_beyond_all_scanners_then_it_is_refused_or_every_number_is_one(
+    tmp_path: Path, changed, which: int, slices: int
+) -> None:
+    for old in tmp_path.iterdir():
+        old.unlink()
+    for number, path in enumerate(written(tmp_path)[:slices]):
+        if which >> number & 1:
+            edit(path, lambda one: [setattr(one, keyword, as_text(value)) for keyword, value in changed.items()])
+    paths = sorted(tmp_path.iterdir())[:slices]
+    with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
+        warnings.simplefilter("error")
+        series = read_scan(paths).series[0]
+        json.dumps(series.as_json(), allow_nan=False)
+        spacing_mm = series.spacing_zyx_mm
+        assert spacing_mm is None or all(9e-4 <= step_mm <= 1.1e4 for step_mm in spacing_mm)
+        made, refusal = attempt(series.load)
+    if refusal is not None:
+        assert refusal.code.startswith("SERIES-")
+        assert refusal.next_step
+        return
+    assert made.spacing_zyx_mm == pytest.approx(spacing_mm)
+    assert np.isfinite(made.affine_lps_mm).all()
+    assert np.allclose(made.to_index_zyx(made.to_lps_mm(np.ones(3))), 1.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("spacing", [["1E300", "1E300"], ["1E-300", "1E-300"], ["4", "1E300"], ["0", "4"], ["-4", "4"]])
+def test_load_when_a_pixel_is_none_that_a_scanner_has_then_it_is_refused_by_name(tmp_path: Path, spacing) -> None:
+    written(tmp_path, PixelSpacing=spacing)
+    series = choose(read_scan(list_files(tmp_path)))
+    assert series.spacing_zyx_mm is None
+    with pytest.raises(AnalysisRefused, match="SERIES-GEOMETRY"):
+        series.load()
 
 
 def test_volume_bound_when_the_largest_pet_matrix_comes_then_it_fits_and_twice_as_much_does_not() -> None:
