@@ -23,6 +23,7 @@ from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, 
 from phantoms.sphere_ring import along_patient_axes
 from phantoms.standards import judge
 from phantoms.volume import PetVolume
+from phantoms.voxel_noise import VoxelNoise
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,8 +38,6 @@ TILE_SIZE_MM = 10.0  # NEMA NU 2-1994: squares wholly inside a circle of nine te
 TILE_CIRCLE = 0.9
 RING_WIDTH_MM = 10.0
 CENTRE_RADIUS_MM = 20.0  # cupping compares this circle with the outermost ring of the region
-MAX_CORRELATION_MM = 20.0
-_MIN_CORRELATION = 0.05
 
 # The lab's rules (no confirmed source); they warn and never fail a scan.
 STEEP_TILT_DEG = 3.0
@@ -279,13 +278,7 @@ class _Region:
 
 
 class _Noise:
-    """How the region's means scatter, from the voxels' own variance and correlation.
-
-    With the autocorrelation r along an axis, a mean over a length L has the variance of one voxel times l / L, where
-    l is the sum of r over all lags, times the voxel's width; over an area or a volume the axes multiply. The variance
-    itself scatters the same way with r squared. Taken from the largest box inside the region, each slice less its
-    mean; lags end where r falls below 0.05, or at 20 mm, so shading does not count as noise.
-    """
+    """How the region's means scatter: `phantoms.voxel_noise` in the largest box inside the region."""
 
     def __init__(self, region: _Region) -> None:
         self.region = region
@@ -295,32 +288,11 @@ class _Noise:
             slice(max(0, math.ceil(middle[axis] - half[axis])), math.floor(middle[axis] + half[axis]) + 1)
             for axis in (1, 2)
         )
-        values = region.volume.image[region.used, rows, columns].astype(np.float64)
-        values -= values.mean(axis=(1, 2), keepdims=True)
-        self.variance = float((values**2).mean())
-        self.correlation = [self._by_lag(values, axis) for axis in range(3)]
-        steps = region.volume.spacing_zyx_mm
-        self.length_mm = [
-            (1.0 + 2 * float(by_lag[1:].sum())) * step for by_lag, step in zip(self.correlation, steps, strict=True)
-        ]
-        self.squared_length_mm = [
-            (1.0 + 2 * float((by_lag[1:] ** 2).sum())) * step
-            for by_lag, step in zip(self.correlation, steps, strict=True)
-        ]
+        noise = VoxelNoise.of(region.volume.image[region.used, rows, columns], region.volume.spacing_zyx_mm)
+        self.variance, self.correlation = noise.variance, noise.correlation
+        self.length_mm, self.squared_length_mm = noise.length_mm, noise.squared_length_mm
         self.section_mm2 = math.pi * region.radius_mm**2
         self.depth_mm = float(region.used.sum()) * region.step_mm
-
-    def _by_lag(self, values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        """Return the autocorrelation along an axis from lag 0 to where it ends."""
-        step = self.region.volume.spacing_zyx_mm[axis]
-        moved = np.moveaxis(values, axis, 0)
-        by_lag = [1.0]
-        for lag in range(1, min(len(moved) // 2, round(MAX_CORRELATION_MM / step)) + 1):
-            ratio = float((moved[lag:] * moved[:-lag]).mean()) / self.variance if self.variance > 0 else 0.0
-            if ratio < _MIN_CORRELATION:
-                break
-            by_lag.append(ratio)
-        return np.array(by_lag)
 
     def mean_sd(self) -> float:
         """Return the SD of the region's mean."""
@@ -364,8 +336,8 @@ class _Tiles:
         _, step_y, step_x = volume.spacing_zyx_mm
         self.means = np.empty((len(self.index), 2 * half, 2 * half))
         for row, (k, (_, y, x)) in enumerate(zip(self.index, axis_points, strict=True)):
-            along_y = _overlap(edges_mm / step_y + y, volume.image.shape[1])
-            along_x = _overlap(edges_mm / step_x + x, volume.image.shape[2])
+            along_y = rois.interval_shares(edges_mm / step_y + y, volume.image.shape[1])
+            along_x = rois.interval_shares(edges_mm / step_x + x, volume.image.shape[2])
             self.means[row] = along_y @ volume.image[k] @ along_x.T
 
     def nu_pct(self) -> float:
@@ -391,14 +363,6 @@ def _box_round(volume: PetVolume, pose: CylinderPose) -> PetVolume:
     affine = volume.affine_lps_mm.copy()
     affine[:3, 3] = volume.to_lps_mm(np.array([0.0, low[1], low[2]]))
     return PetVolume(volume.image[:, low[1] : high[1], low[2] : high[2]], affine, volume.unit)
-
-
-def _overlap(edges: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the share of each voxel in the mean of each interval, ``[interval, voxel]``; edges in voxel indices."""
-    voxel = np.arange(count)
-    upper = np.minimum(edges[1:, None], voxel + 0.5)
-    lower = np.maximum(edges[:-1, None], voxel - 0.5)
-    return np.asarray(np.clip(upper - lower, 0.0, None) / np.diff(edges)[:, None])
 
 
 def _concentrations(

@@ -128,6 +128,29 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
     half the level.
     """
     body = _body(volume)
+    pose = _fitted(body)
+    _refuse_unless_cylinder(pose, body)
+    _refuse_spots(pose, body)
+    return pose
+
+
+def find_round_body(volume: PetVolume) -> CylinderPose:
+    """Find the round body that fills the image, whatever stands in it; see `find_cylinder`.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``PHA-NOT-FOUND`` where the brightest body is too small or not round.
+    """
+    body = _body(volume)
+    filled = np.stack([ndimage.binary_fill_holes(section) for section in body.mask])
+    body = _Outline(body.volume, filled, body.half_level)
+    pose = _fitted(body)
+    _refuse_unless_cylinder(pose, body)
+    return pose
+
+
+def _fitted(body: _Outline) -> CylinderPose:
     spacing = body.volume.spacing_zyx_mm
     area_mm2 = body.mask.sum(axis=(1, 2)) * spacing[1] * spacing[2]
     full = _full_slices(area_mm2)
@@ -149,7 +172,7 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
         point, axis = _line(body, full)
     radius_mm = _radius_mm(body, full, point, axis) or radius_mm
     low, high = _ends(body, point, axis, radius_mm)
-    pose = CylinderPose(
+    return CylinderPose(
         center_lps_mm=point + axis * (low + high) / 2,
         axis=axis,
         radius_mm=radius_mm,
@@ -159,8 +182,6 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
         is_cut=(bool(area_mm2[0] > 0), bool(area_mm2[-1] > 0)),
         is_cut_across=_touches_a_side(body.mask[full]),
     )
-    _refuse_unless_uniform_cylinder(pose, body)
-    return pose
 
 
 def _body(volume: PetVolume) -> _Outline:
@@ -318,11 +339,14 @@ def _residual_mm(
     return float(differs * pixel_mm2 / (2 * math.pi * radius_mm))
 
 
-def _refuse_unless_uniform_cylinder(pose: CylinderPose, body: _Outline) -> None:
+def _refuse_unless_cylinder(pose: CylinderPose, body: _Outline) -> None:
     if pose.radius_mm < _MIN_RADIUS_MM or pose.length_mm < _MIN_LENGTH_MM:
         raise _not_found(f"it is {2 * pose.radius_mm:.0f} mm wide and {pose.length_mm:.0f} mm long")
     if pose.residual_mm > max(_MAX_RESIDUAL_MM, max(body.volume.spacing_zyx_mm[1:])):
         raise _not_found(f"its outline strays {pose.residual_mm:.0f} mm from a circle ({_size(body)})")
+
+
+def _refuse_spots(pose: CylinderPose, body: _Outline) -> None:
     along, squared = body.cylindrical(pose.center_lps_mm, pose.axis)
     inner = np.abs(along) < pose.length_mm / 2 - _SPOT_MARGIN_MM
     inner &= squared < (pose.radius_mm - _SPOT_MARGIN_MM) ** 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phantoms import sphere_ring
+from phantoms.acr_pose import AcrPose, find_acr
 from phantoms.cylinder_pose import CylinderPose, find_cylinder
 from phantoms.errors import AnalysisRefused
 from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from phantoms.volume import PetVolume
 
-__all__ = ["CylinderPose", "NemaPose", "find_cylinder", "find_nema_iq"]
+__all__ = ["AcrPose", "CylinderPose", "NemaPose", "find_acr", "find_cylinder", "find_nema_iq"]
 
 _NEMA_GUESSES = 3  # places of the coarse search that the fine fit looks at before it gives up
 _MIN_EXPLAINED = 0.7

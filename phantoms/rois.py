@@ -207,6 +207,22 @@ def cylinder(volume: PetVolume, center_lps_mm: ArrayLike, axis: ArrayLike, radiu
     return Roi(slices, wall * np.clip(upper - lower, 0.0, None) / spacing[0], nominal)
 
 
+def interval_shares(edges: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the share of each voxel of a row in the mean of each interval, ``[interval, voxel]``.
+
+    Parameters
+    ----------
+    edges : ndarray, shape (n + 1,)
+        Ends of the intervals in voxel indices, rising.
+    count : int
+        Number of voxels in the row; an interval that reaches beyond it has shares that add up to less than 1.
+    """
+    voxel = np.arange(count)
+    upper = np.minimum(edges[1:, None], voxel + 0.5)
+    lower = np.maximum(edges[:-1, None], voxel - 0.5)
+    return np.asarray(np.clip(upper - lower, 0.0, None) / np.diff(edges)[:, None])
+
+
 def _grid_mm(volume: PetVolume, lps_mm: ArrayLike) -> NDArray[np.float64]:
     """Map a patient position to millimetres (z, y, x) along the grid's axes from the first voxel's centre."""
     index = volume.to_index_zyx(np.asarray(lps_mm, dtype=np.float64))

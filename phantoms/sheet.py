@@ -287,6 +287,7 @@ class Sheet:
         *,
         fills: Collection[str] | None = None,
         readings: Mapping[str, sheet_slips.Reading] | None = None,
+        nominal_ratio: float = sheet_checks.NOMINAL_RATIO,
     ) -> tuple[Finding, ...]:
         """Return everything that looks wrong, all at once, with the slips that explain it.
 
@@ -301,6 +302,8 @@ class Sheet:
         readings : mapping of str to Reading, optional
             What the images show of each fill, once they are measured: it tells slips apart, and gives ``SHEET-SLIP``
             where one explains why image and sheet disagree.
+        nominal_ratio : float
+            The ratio of spheres to background that the phantom is made for.
         """
         used = [fill for fill in self.fills if fills is None or fill.what in fills]
         findings = [*sheet_checks.check_keys(self.unknown_keys)]
@@ -311,14 +314,16 @@ class Sheet:
             findings += sheet_checks.check_fill(fill, self.clock, at)
         if fills is None or {"spheres", "background"} <= set(fills):
             findings += sheet_checks.check_partner(fill.what for fill in used)
-            findings += sheet_checks.check_ratio(self.activity_ratio(at)[0])
+            findings += sheet_checks.check_ratio(self.activity_ratio(at)[0], nominal_ratio)
         budget_pct = {fill.what: self.uncertainty_budget(fill.what).total_pct for fill in used}
         at = at if self.is_one_instant else None
         shown = {
             what: replace(reading, bqml=reading.bqml / self.positron_ratio)
             for what, reading in (readings or {}).items()
         }
-        return sheet_slips.with_slips(findings, used, sheet_slips.Evidence(self.clock, at, budget_pct, shown))
+        accepted = sheet_checks.ratio_bands(nominal_ratio)[0]
+        evidence = sheet_slips.Evidence(self.clock, at, budget_pct, shown, accepted)
+        return sheet_slips.with_slips(findings, used, evidence)
 
 
 def problems(
@@ -327,11 +332,12 @@ def problems(
     *,
     header_nuclide: str | None = None,
     fills: Collection[str] | None = None,
+    nominal_ratio: float = sheet_checks.NOMINAL_RATIO,
 ) -> tuple[Finding, ...]:
     """Return all that is wrong with a ``sheet.json`` object at once, whether or not it can be read."""
     reader = _Reader(header_nuclide)
     sheet = reader.sheet(data)
-    return tuple(reader.problems) + sheet.check(at, fills=fills)
+    return tuple(reader.problems) + sheet.check(at, fills=fills, nominal_ratio=nominal_ratio)
 
 
 class _Reader:

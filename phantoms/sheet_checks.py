@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from phantoms.fills import DecayClock, Fill
 
 # The lab's rules (no confirmed source): the ratio that recovery limits were made for, and how much may stay behind.
+NOMINAL_RATIO = 10.0
 RATIO_ACCEPTED = (8.0, 12.0)
 RATIO_BEST = (9.0, 11.0)
 RESIDUAL_WARN_PCT = 10.0
@@ -137,18 +138,27 @@ def check_told_decay(told: str, factors: Sequence[float]) -> Finding:
     )
 
 
-def check_ratio(ratio: float | None) -> list[Finding]:
-    """Compare spheres over background with the ratio that the recovery limits were made for."""
-    if ratio is None or RATIO_BEST[0] <= ratio <= RATIO_BEST[1]:
+def ratio_bands(nominal: float = NOMINAL_RATIO) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return which ratios of hot to background are accepted, and which are best, for a phantom made for ``nominal``."""
+    share = nominal / NOMINAL_RATIO
+    accepted, best = ((low * share, high * share) for low, high in (RATIO_ACCEPTED, RATIO_BEST))
+    return accepted, best
+
+
+def check_ratio(ratio: float | None, nominal: float = NOMINAL_RATIO) -> list[Finding]:
+    """Compare hot over background with the ratio that the phantom's limits were made for: a tenth, a fifth off it."""
+    bands = ratio_bands(nominal)
+    is_accepted, is_best = (ratio is not None and low <= ratio <= high for low, high in bands)
+    if ratio is None or is_best:
         return []
-    is_accepted = RATIO_ACCEPTED[0] <= ratio <= RATIO_ACCEPTED[1]
-    accepted, best = ("{:g} to {:g}".format(*band) for band in (RATIO_ACCEPTED, RATIO_BEST))
+    accepted, best = (f"{low:g} to {high:g}" for low, high in bands)
+    what = "Sphere" if nominal == NOMINAL_RATIO else "Hot cylinder"
     return [
         finding(
             "PHA-RATIO",
             Outcome.WARN if is_accepted else Outcome.FAIL,
             "query",
-            f"Sphere to background is {ratio:.1f} by your sheet; {accepted} is accepted, {best} is best.",
+            f"{what} to background is {ratio:.1f} by your sheet; {accepted} is accepted, {best} is best.",
             "Check stock volume, residual and times in the sheet. If they are right, fill again.",
             observed=f"{ratio:.2f}",
             expected=f"{accepted}, best {best}",

@@ -22,6 +22,7 @@ from phantoms.errors import AnalysisRefused
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, counted, worst
 
 if TYPE_CHECKING:
+    from phantoms.acr_pose import AcrPose
     from phantoms.dicom_series import Scan, Series, Source
     from phantoms.localise import NemaPose
     from phantoms.sheet import Sheet
@@ -30,20 +31,27 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 3, "nema_iq": 3, "calibrator": 1}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 3, "nema_iq": 3, "acr": 1, "calibrator": 1}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
-#: Methods whose numbers no other standard limits.
-OWN_STANDARD: Mapping[str, str] = {"calibrator": "radionuclide_calibrator"}
+#: Methods whose numbers one standard alone limits: of a phantom it decides, whatever is named.
+OWN_STANDARD: Mapping[str, str] = {"acr": "acr_pet", "calibrator": "radionuclide_calibrator"}
 #: Methods that acceptance limits are published for, with the fills of the sheet that each of them uses.
 FILLS: Mapping[str, frozenset[str]] = {
     "cylinder": frozenset({"cylinder"}),
     "nema_iq": frozenset({"spheres", "background"}),
+    "acr": frozenset({"spheres", "background"}),
 }
-#: The measurement that shows a fill's concentration; that of the spheres is what their profiles are freed to.
-READ_AS: Mapping[str, str] = {"cylinder": "cylinder_mean_bqml", "background": "background_mean"}
+#: A method's measurement of each fill's concentration; that of the spheres is what their profiles are freed to.
+READ_AS: Mapping[str, Mapping[str, str]] = {
+    "cylinder": {"cylinder": "cylinder_mean_bqml"},
+    "nema_iq": {"background": "background_mean"},
+    "acr": {"background": "acr_background_bqml"},
+}
 #: How well the fitted profiles give the spheres' concentration, one standard deviation.
 SPHERE_FILLING_SD_PCT = 5.0
+#: The ratio of hot to background that a phantom is made for, where it is not that of the NEMA phantom.
+NOMINAL_RATIOS: Mapping[str, float] = {"acr": 2.5}
 #: What is wrong with the image itself: no phantom passes on such pixels, whatever its sheet says. Weight, dose and
 #: uptake are not among them, for a phantom is judged against its sheet.
 IMAGE_PROBLEMS = frozenset({"SUV-NOT-CORRECTED", "SUV-DECAY-UNKNOWN", "SUV-TREF-CONFLICT", "SUV-CHOICE"})
@@ -245,7 +253,8 @@ def _measure(work: _Work, request: Request, with_figures: bool) -> None:
     work.measurements += _image_measurements(volume, suv_result)
     if request.mask is not None:
         work.measurements += _mask_measurements(volume, suv_result, request.mask)
-    pose, not_found = None, None
+    pose: NemaPose | AcrPose | None = None
+    not_found = None
     if request.method == "auto":
         work.method, pose, not_found = work.timed("localise", lambda: recognise(volume))
     if work.method in FILLS:
@@ -261,8 +270,8 @@ def _measure(work: _Work, request: Request, with_figures: bool) -> None:
             work.figures = work.timed("figures", lambda: figures.patient_figures(volume, factor))
 
 
-def recognise(volume: PetVolume) -> tuple[str, NemaPose | None, AnalysisRefused | None]:
-    """Return the method for an unnamed scan: the NEMA phantom if the localiser is sure, a cylinder, else a patient.
+def recognise(volume: PetVolume) -> tuple[str, NemaPose | AcrPose | None, AnalysisRefused | None]:
+    """Return the method for an unnamed scan: a phantom that its localiser is sure of, a cylinder, else a patient.
 
     With it the pose, where that was the price of knowing, and why no sphere phantom was seen, where none was.
     """
@@ -273,13 +282,15 @@ def recognise(volume: PetVolume) -> tuple[str, NemaPose | None, AnalysisRefused 
     except AnalysisRefused as refused:
         not_found = refused
     with suppress(AnalysisRefused):
+        return "acr", localise.find_acr(volume), not_found
+    with suppress(AnalysisRefused):
         localise.find_cylinder(volume)
         return "cylinder", None, not_found
     return "patient", None, not_found
 
 
 def _measure_phantom(
-    work: _Work, request: Request, volume: PetVolume, pose: NemaPose | None, *, with_figures: bool
+    work: _Work, request: Request, volume: PetVolume, pose: NemaPose | AcrPose | None, *, with_figures: bool
 ) -> None:
     from phantoms import standards
 
@@ -299,9 +310,13 @@ def _measure_phantom(
         nuclide, factor = sheet.nuclide, None
         volume, sheet = _without_told_decay(work, series, volume, sheet)
     known: dict[str, Any] = {"reference_time": suv.reference_time, "sheet": sheet, "suv_factor": factor}
-    method: Any  # one of the two modules: they answer to the same two calls
+    method: Any  # one of the three modules: they answer to the same two calls
     if work.method == "cylinder":
         from phantoms import cylinder as method
+    elif work.method == "acr":
+        from phantoms import acr as method
+
+        known |= {"pose": pose}
     else:
         from phantoms import nema_iq as method
 
@@ -314,7 +329,7 @@ def _measure_phantom(
     work.findings += result.findings
     if sheet is not None:
         _hold_sheet_to_images(work, sheet, suv, result)
-    deciding = [standards.load(standard_id) for standard_id in request.standards]
+    deciding = [standards.load(standard_id) for standard_id in deciding_for(work.method, request.standards)]
     work.findings += [_other_nuclide(standard, nuclide) for standard in deciding if not _holds_for(standard, nuclide)]
     # Two editions may name the same cause; it is said once, in the words of the first that does.
     fitting = [standard for standard in reversed(deciding) if _holds_for(standard, nuclide)]
@@ -323,7 +338,7 @@ def _measure_phantom(
     if with_figures:
         from phantoms import figures
 
-        draw: Any = figures.cylinder_figures if work.method == "cylinder" else figures.nema_iq_figures
+        draw: Any = getattr(figures, f"{work.method}_figures")
         work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0]))
 
 
@@ -339,7 +354,7 @@ def _read_sheet(work: _Work, request: Request, series: Series, suv: SuvResult) -
     sheet = Sheet.parse(
         request.sheet, header_nuclide=suv.nuclide, is_one_instant=series.header.DecayCorrection != "NONE"
     )
-    problems = sheet.check(suv.reference_time, fills=FILLS[work.method])
+    problems = sheet.check(suv.reference_time, fills=FILLS[work.method], nominal_ratio=_nominal_ratio(work.method))
     work.findings += problems
     is_other = any(one.id == "SHEET-NUCLIDE" and one.outcome is Outcome.NOT_EVALUABLE for one in problems)
     return None if is_other else sheet
@@ -351,16 +366,23 @@ def _hold_sheet_to_images(work: _Work, sheet: Sheet, suv: SuvResult, result: Any
 
     readings = {}
     plain = {one.name: one for one in result.measurements}
-    for what, name in READ_AS.items():
+    for what, name in READ_AS[work.method].items():
         one = plain.get(name)
         if one is not None and one.value is not None and one.value > 0 and one.unit == "Bq/mL":
             readings[what] = Reading(one.value, 100 * (one.uncertainty or 0.0) / one.value)
     if work.method == "nema_iq" and readings and result.sphere_filling is not None:
         readings["spheres"] = Reading(result.sphere_filling, SPHERE_FILLING_SD_PCT)
-    fills = FILLS[work.method]
-    before = sheet.check(suv.reference_time, fills=fills)
+    asked: dict[str, Any] = {"fills": FILLS[work.method], "nominal_ratio": _nominal_ratio(work.method)}
+    before = sheet.check(suv.reference_time, **asked)
     work.findings = [one for one in work.findings if one not in before]
-    work.findings += sheet.check(suv.reference_time, fills=fills, readings=readings)
+    work.findings += sheet.check(suv.reference_time, readings=readings, **asked)
+
+
+def _nominal_ratio(method: str) -> float:
+    """Return the ratio of hot to background that a phantom is made for."""
+    from phantoms.sheet_checks import NOMINAL_RATIO
+
+    return NOMINAL_RATIOS.get(method, NOMINAL_RATIO)
 
 
 def _without_told_decay(work: _Work, series: Series, volume: PetVolume, sheet: Sheet) -> tuple[PetVolume, Sheet | None]:
@@ -542,6 +564,12 @@ def _mask_measurements(volume: PetVolume, suv: SuvResult, mask: Path) -> list[Me
     return found + missing([name for name in units if name not in values], QualityFlag.SMALL_REGION)
 
 
+def deciding_for(method: str | None, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the standards that decide a method: a phantom's own where it has one, else those that are named."""
+    own = OWN_STANDARD.get(method or "") if method in FILLS else None
+    return (own,) if own else tuple(named)
+
+
 def decide(
     measurements: Iterable[Measurement], findings: Iterable[Finding], standards: Iterable[str]
 ) -> Outcome | None:
@@ -556,7 +584,7 @@ def decide(
 
 
 def _compose(work: _Work, request: Request) -> Analysis:
-    verdict = decide(work.measurements, work.findings, request.standards)
+    verdict = decide(work.measurements, work.findings, deciding_for(work.method, request.standards))
     if work.refused is not None:
         verdict = worst([Outcome.NOT_EVALUABLE, *([verdict] if verdict else [])])
     scan, series = work.scan, work.series

@@ -67,15 +67,18 @@ FLAG_WORDS: Mapping[str, str] = {
     "OTHER_NUCLIDE_TOLD": "the scanner was told another nuclide than the source's; taken into account",
     "TOO_FEW_READINGS": "the readings are too few, or over too narrow a range",
     "FILTER_CANNOT_HELP": "no post-filter can be proposed",
+    "PLACE_ASSUMED": "named by the usual order round the faceplate",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
 METHOD_WORDS: Mapping[str, str] = {
     "nema_iq": "NEMA image quality phantom",
     "cylinder": "Uniform cylinder",
+    "acr": "ACR PET phantom",
     "patient": "Patient scan",
     "suv": "SUV check",
     "calibrator": "Radionuclide calibrator",
 }
+_STANDARD_NAMES: Mapping[str, str] = {"acr_pet": "ACR PET"}
 _COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 _SPHERE = re.compile(r"sphere_(?P<diameter>\d+)mm_(?P<what>.+)")
@@ -122,6 +125,22 @@ _LABELS: Mapping[str, str] = {
     "calibrator_constancy_max_pct": "Constancy, farthest reading",
     "calibrator_linearity_max_pct": "Linearity, farthest reading",
     "calibrator_clock_offset_s": "Clock of the calibrator",
+    "acr_background_suv_mean": "Background, mean SUV",
+    **{f"acr_cylinder_{d}mm_suv_max": f"{d}{NARROW_SPACE}mm cylinder, maximum SUV" for d in (25, 16, 12, 8)},
+    **{f"acr_ratio_{d}_25": f"{d}{NARROW_SPACE}mm over 25{NARROW_SPACE}mm cylinder" for d in (16, 12, 8)},
+    "acr_water_suv_min": "Cold water, minimum SUV",
+    "acr_air_suv_min": "Air, minimum SUV",
+    "acr_bone_suv_min": "Bone (Teflon), minimum SUV",
+    "acr_slice_deviation_max_pct": "Largest slice deviation",
+    "acr_nu_pct": "Non-uniformity of tiles",
+    "acr_cov_pct": "Noise of 1 cm slices (COV)",
+    "acr_background_bqml": "Background concentration",
+    "acr_background_expected_bqml": "Background by the sheet",
+    "acr_background_bias_pct": "Background against the sheet",
+    "acr_activity_ratio": "Hot to background by the sheet",
+    "acr_diameter_mm": "Diameter found",
+    "acr_tilt_deg": "Tilt",
+    "acr_ring_residual_mm": "Misfit of the ring found",
     "background_mean": "Background mean",
     "background_cov_pct": "Background noise (COV)",
     "background_roughness_pct": "Background roughness",
@@ -164,7 +183,7 @@ _UNITS: Mapping[str, _Unit] = {
     "Bq/mL": _Unit("kBq/mL", 1e-3, 2),
     "g/mL": _Unit("g/mL", 1.0, 2),
 }
-_DECIMALS: Mapping[str, int] = {"activity_ratio": 2}
+_DECIMALS: Mapping[str, int] = {"activity_ratio": 2, "acr_activity_ratio": 2}
 _RAW_DECIMALS = 1
 #: What a rule is about, in the few words of a question's title; the rule's own title says what holds when it passes.
 RULE_SUBJECTS: Mapping[str, str] = {
@@ -236,7 +255,7 @@ def label(name: str) -> str:
 def standard_name(standard_id: str) -> str:
     """Return the short name of a standard: ``EARL 1`` for ``earl1_18f``."""
     known = re.fullmatch(r"earl(\d)_18f", standard_id)
-    return f"EARL {known[1]}" if known else standard_id.replace("_", " ")
+    return f"EARL {known[1]}" if known else _STANDARD_NAMES.get(standard_id, standard_id.replace("_", " "))
 
 
 # --- numbers --------------------------------------------------------------------------------------------------
@@ -392,7 +411,7 @@ def _is_ratio(name: str) -> bool:
     sphere = _SPHERE.fullmatch(name)
     if sphere is not None:
         return "rc_" in sphere["what"]
-    return name not in {"image_max", "image_mean", "background_mean", "cylinder_mean_bqml"}
+    return name not in {"image_max", "image_mean", "background_mean", "cylinder_mean_bqml", "acr_background_bqml"}
 
 
 # --- one sentence ---------------------------------------------------------------------------------------------

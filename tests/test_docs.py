@@ -21,12 +21,15 @@ import yaml
 from accreditation import programmes, workflow
 from corelab.states import Move
 from phantoms import (
+    acr,
+    acr_pose,
     background_rois,
     calibrator,
     cylinder,
     cylinder_pose,
     diagnosis,
     digital,
+    digital_acr,
     harmonise,
     localise,
     metrics,
@@ -37,6 +40,7 @@ from phantoms import (
     sphere_ring,
     spheres,
     standards,
+    voxel_noise,
 )
 from phantoms import resolution as resolutions
 from phantoms import sheet as sheets
@@ -329,6 +333,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, analysis.Ana
         "patient": _analysed(torso, folder / "patient", method="patient", mask=mask),
         "cylinder": _analysed(drum, folder / "cylinder", method="cylinder"),
         "nema_iq": _analysed(hot, folder / "nema_iq", method="nema_iq"),
+        "acr": _analysed(digital_acr.acr_pet(), folder / "acr", method="acr"),
         "calibrator": analysis.analyse_readings(_calibrator_readings(), analysis.Request(), with_figures=True),
     }
 
@@ -355,6 +360,7 @@ def test_measurements_when_digital_scans_are_analysed_then_the_page_lists_their_
         "cylinder": whole | written["cylinder"],
         "nema_iq": whole | written["nema_iq"],
         "calibrator": written["calibrator"],
+        "acr": whole | written["acr"],
     }
     for method, outcome in analysed.items():
         assert outcome.json["refused"] is None
@@ -433,7 +439,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
         part,
         f"circle of {cylinder.CENTRE_RADIUS_MM:g} mm against the outermost ring of {cylinder.RING_WIDTH_MM:g} mm",
     )
-    yield part, f"lags to {cylinder.MAX_CORRELATION_MM:g} mm"
+    yield part, f"lags to {voxel_noise.MAX_CORRELATION_MM:g} mm"
     yield part, f"tilt over {cylinder.STEEP_TILT_DEG:g}°, slope over {cylinder.SLOPE_WARN_PCT_PER_CM:g} %/cm"
     yield part, f"slice over {cylinder.SLICE_WARN_PCT:g} %, cupping over {cylinder.CUPPING_WARN_PCT:g} %"
     yield part, f"volume more than {cylinder.VOLUME_WARN_PCT:g} % off"
@@ -463,6 +469,26 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, f"leaves {nema_iq.LUNG_EXCLUSION_MM['nu2_2018']:g} mm"
     yield part, f"NU 2-2012 {nema_iq.LUNG_EXCLUSION_MM['nu2_2012']:g} mm"
     yield part, f"by one factor, {diagnosis._SAME_FACTOR_PCT:g} % at most apart"
+    part = "Finding the ACR phantom"
+    yield part, f"hotter than {acr_pose._HOT_LEVEL:g} times the rest"
+    yield part, "{:g} to {:g} mm long".format(*acr_pose._LENGTHS_MM)
+    yield part, f"the middle {acr_pose._PLANE_MM:g} mm"
+    yield part, f"{acr_pose._PEAK_NOISE:g} robust SD"
+    yield part, f"circle of {acr_pose._REACH_MM:g} mm"
+    for diameter, (low, high) in acr_pose._AMOUNT_RANGE.items():
+        if diameter != 25:
+            yield part, f"{diameter} mm: {low:g} to {high:g}"
+    yield part, f"more than {acr_pose._MAX_RESIDUAL_MM:g} mm (RMS) off"
+    yield part, f"falls under {acr_pose._ROD_LEVEL:g} of it"
+    yield part, f"each less {acr_pose._SECTION_MARGIN_MM:g} mm"
+    yield part, f"under {acr_pose._MIN_UNIFORM_MM:g} mm of uniform section"
+    part = "ACR PET phantom"
+    yield part, f"slices of {acr.SLICE_MM / 10:g} cm"
+    yield part, f"the radius less {acr.EDGE_MARGIN_MM:g} mm"
+    yield part, f"Tiles of {acr.TILE_SIZE_MM:g} mm"
+    yield part, f"tilt over {acr.STEEP_TILT_DEG:g}°"
+    yield part, f"more than {acr.SUV_DIFFERS_PCT:g} % apart"
+    yield part, f"air more than {acr.AIR_OVER_WATER_SUV:g} above water"
     part = "Resolution"
     yield part, f"Spheres under {resolutions.SMALLEST_FREE_MM} mm take"
     yield part, f"those of {resolutions.FILLING_FROM_MM} mm and more"

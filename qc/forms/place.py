@@ -7,7 +7,8 @@ from typing import Any
 
 from django import forms
 
-from phantoms import calibrator, standards
+from phantoms import standards
+from qc.analysis import OWN_STANDARD
 
 #: What can be sent; the words are those of the radio buttons.
 KINDS = [
@@ -65,8 +66,9 @@ class GroupedModelChoiceField(forms.ModelChoiceField):
 
 
 def standard_choices() -> list[tuple[str, str]]:
-    """Return every shipped standard that a scan is judged by, with its title and edition."""
-    found = [standards.load(standard_id) for standard_id in standards.available() if standard_id != calibrator.STANDARD]
+    """Return the standards that a site chooses among: those that judge scans and that no phantom has to itself."""
+    own = set(OWN_STANDARD.values())
+    found = [standards.load(standard_id) for standard_id in standards.available() if standard_id not in own]
     return [(standard.id, standard.title) for standard in found]
 
 

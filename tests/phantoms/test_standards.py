@@ -43,7 +43,7 @@ def test_module_and_folder_of_one_name_resolve_to_the_module() -> None:
 
 
 def test_available_lists_every_file() -> None:
-    assert standards.available() == ("earl1_18f", "earl2_18f", "radionuclide_calibrator")
+    assert standards.available() == ("acr_pet", "earl1_18f", "earl2_18f", "radionuclide_calibrator")
 
 
 @pytest.mark.parametrize("standard_id", PUBLISHED)
