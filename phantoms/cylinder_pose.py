@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from phantoms.errors import AnalysisRefused
-from phantoms.sphere_ring import along_patient_axes, binned
+from phantoms.sphere_ring import along_patient_axes, beside_an_end, binned
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _body(volume: PetVolume) -> _Outline:
     oriented = binned(along_patient_axes(volume), _VOXEL_MM)
     coarse = binned(oriented, _COARSE_VOXEL_MM)
     half, mask = _bright(coarse.image)
-    rest = _beside_an_end(mask, coarse.spacing_zyx_mm[0])
+    rest = beside_an_end(mask, coarse.spacing_zyx_mm[0])
     if rest is not None:
         half, mask[rest] = _bright(coarse.image[rest])
         mask[: rest.start] = mask[rest.stop :] = False
@@ -209,17 +209,6 @@ def _bright(image: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
     for _ in range(4):  # half the median of what lies above half the median settles in two or three rounds
         half = 0.5 * float(np.median(image[image > half]))
     return half, _largest(image > half)
-
-
-def _beside_an_end(mask: NDArray[np.bool_], step_mm: float) -> slice | None:
-    """Return the slices beside a short bright body at an end of the scan: the noise that end slices have."""
-    bright = np.flatnonzero(mask.any(axis=(1, 2)))
-    first, last, count = int(bright[0]), int(bright[-1]), len(mask)
-    if (last + 1 - first) * step_mm >= _MIN_LENGTH_MM:
-        return None
-    if last == count - 1 and first > 0:
-        return slice(0, first)
-    return slice(last + 1, count) if first == 0 and last < count - 1 else None
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

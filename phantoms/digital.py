@@ -20,7 +20,7 @@ from phantoms.dicom_series import write_series
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -224,6 +224,7 @@ def nema_iq(
     background_bqml: float = 2000.0,
     calibration: float = 1.0,
     wall_mm: float = 0.0,
+    cold_mm: Collection[int] = (),
     shift_mm: Vector = (0.0, 0.0, 0.0),
     tilt_x_deg: float = 0.0,
     tilt_y_deg: float = 0.0,
@@ -250,6 +251,8 @@ def nema_iq(
         What the scanner reads over what is true.
     wall_mm : float
         Cold wall round each sphere.
+    cold_mm : collection of int
+        Inner diameters of the spheres that hold no activity: 28 and 37 in the editions of NEMA NU 2 before 2018.
     shift_mm, tilt_x_deg, tilt_y_deg, roll_deg
         Pose of the middle of the body: rolled about its axis, turned about x, then y, then shifted.
     first_angle_deg, is_clockwise
@@ -287,8 +290,8 @@ def nema_iq(
             image,
             position,
             radius + wall_mm + 6 * sigma,
-            lambda r, radius=radius: (  # type: ignore[misc]
-                ratio * _blurred_ball(r, radius, sigma) - _blurred_ball(r, radius + wall_mm, sigma)
+            lambda r, radius=radius, inside=0.0 if diameter in cold_mm else ratio: (  # type: ignore[misc]
+                inside * _blurred_ball(r, radius, sigma) - _blurred_ball(r, radius + wall_mm, sigma)
             ),
         )
     image *= background_bqml
@@ -313,6 +316,7 @@ def nema_iq(
             "fwhm_mm": fwhm_mm,
             "cov": cov,
             "wall_mm": wall_mm,
+            "cold_mm": tuple(sorted(cold_mm)),
             "spheres": {diameter: tuple(position.tolist()) for diameter, position in spheres.items()},
             "axis": tuple(turn[:, 2].tolist()),
             "center_lps_mm": tuple((turn @ np.array([0.0, 0.0, plane_w]) + center).tolist()),

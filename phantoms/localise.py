@@ -12,6 +12,7 @@ from phantoms import sphere_ring
 from phantoms.acr_pose import AcrPose, find_acr
 from phantoms.cylinder_pose import CylinderPose, find_cylinder
 from phantoms.errors import AnalysisRefused
+from phantoms.sphere_order import is_cold
 from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class NemaPose:
     residual_mm : float
         Root mean square distance of the spheres from their places on the rigid ring.
     order_confidence : float
-        Probability, from the spheres' sizes, that the order round the ring is this one and none of the other eleven.
+        Probability, from the spheres' sizes, that the order round the ring is this one and none of the other eleven,
+        with the two largest hot or cold as ``cold_spheres`` says.
+    cold_spheres : tuple of int
+        Diameters of the spheres that hold no activity: 37 and 28 in editions of NEMA NU 2 before 2018, else none.
     odd_spheres : tuple of int
         Diameters of spheres whose profile fits neither this order's size nor the others' concentration: empty,
         misfilled, a bubble. They had no say in where the ring lies.
@@ -92,12 +96,13 @@ class NemaPose:
     contrast: float
     residual_mm: float
     order_confidence: float
+    cold_spheres: tuple[int, ...]
     odd_spheres: tuple[int, ...]
     explained: float
 
 
 def find_nema_iq(volume: PetVolume) -> NemaPose:
-    """Find the six hot spheres of a NEMA image-quality phantom, their order and the phantom's axis.
+    """Find the six spheres of a NEMA image-quality phantom, their order and the phantom's axis.
 
     Any flip, any turn about the axis and either order of the spheres; the axis within about 15 degrees of z.
 
@@ -125,6 +130,7 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
     body = sphere_ring.find_body(fine)
     if body is None:
         raise _not_found("no body stands out from the image")
+    fine = sphere_ring.without_hot_ends(fine, body)
     seen = []
     for guess in sphere_ring.guesses(body, count=_NEMA_GUESSES):
         fit = _fit(fine, guess)
@@ -148,11 +154,11 @@ def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | No
         if fit is None:
             return None
         moved_mm = float(np.linalg.norm(fit.ring.center_lps_mm - start.center_lps_mm))
-        is_settled = (fit.order.start, fit.order.way) == (0, 1) and fit.order.odd == without
+        is_settled = fit.is_in_order and fit.order.odd == without
         if is_settled and moved_mm < sphere_ring.FINE_VOXEL_MM:
             return fit
         # With three or more odd ones the order itself is in doubt: all six have their say again.
-        start = fit.ring.reordered(fit.order.start, fit.order.way)
+        start = fit.ring.reordered(fit.order.start, fit.order.way, has_cold=fit.order.has_cold)
         without = fit.order.odd if len(fit.order.odd) <= _MAX_ODD else frozenset()
     return fit
 
@@ -160,7 +166,7 @@ def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | No
 def _doubt(fit: sphere_ring.RingFit) -> str | None:
     """Return why this fit is not taken for the phantom, in words; None where it is."""
     ring = fit.ring
-    height = fit.amplitudes / ring.amplitude
+    height = fit.amplitudes / ring.heights
     visible = int(np.sum((height > _VISIBLE_RANGE[0]) & (height < _VISIBLE_RANGE[1])))
     fwhm_mm = ring.sigma_mm * FWHM_PER_SIGMA
     if ring.background <= 0 or ring.amplitude < _MIN_CONTRAST * ring.background:
@@ -175,7 +181,7 @@ def _doubt(fit: sphere_ring.RingFit) -> str | None:
         return f"the ring's radius is {ring.radius_mm:.0f} mm, 57 is expected"
     if fit.residual_mm > _MAX_RESIDUAL_MM:
         return f"the spheres lie {fit.residual_mm:.0f} mm off their ring"
-    if (fit.order.start, fit.order.way) != (0, 1) or fit.order.probability < _MIN_ORDER_CONFIDENCE:
+    if not fit.is_in_order or fit.order.probability < _MIN_ORDER_CONFIDENCE:
         return "which sphere is which is not sure"
     return None
 
@@ -201,6 +207,7 @@ def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit) -
         contrast=float(1.0 + ring.amplitude / ring.background),
         residual_mm=fit.residual_mm,
         order_confidence=fit.order.probability,
+        cold_spheres=tuple(d for d, cold in zip(DIAMETERS_MM, is_cold(has_cold=ring.has_cold), strict=True) if cold),
         odd_spheres=tuple(DIAMETERS_MM[j] for j in sorted(fit.order.odd)),
         explained=fit.explained,
     )

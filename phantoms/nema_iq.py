@@ -172,6 +172,12 @@ def measure(
         )
     volume = sphere_ring.along_patient_axes(volume)
     pose = pose or find_nema_iq(volume)
+    if pose.cold_spheres:
+        raise AnalysisRefused(
+            "PHA-NOT-FOUND",
+            "We found the NEMA phantom, but its 37 and 28 mm spheres hold no activity: recovery needs all six hot.",
+            next_step="Fill all six spheres with the same activity and scan again.",
+        )
     layout = background_rois.place(volume, pose)
     background = _measure_background(volume, pose, layout)
     fits = resolution.fit_spheres(volume, pose)

@@ -1,6 +1,7 @@
 """Which of six spheres on a ring is which: twelve orders, judged by the spheres' radial profiles.
 
-The profile about each place is compared with that of every size, for every blur, under one common height for all six.
+The profile about each place is compared with that of every size, for every blur, under one common height for all six;
+and again with the two largest cold, which is as likely beforehand.
 A sphere that no size fits (empty, misfilled, a bubble) counts only so much, so that it does not turn the other five.
 """
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from phantoms.volume import PetVolume
 
-ORDERS = tuple((start, way) for start in range(6) for way in (1, -1))
+COLD_COUNT = 2  # the largest ones, in editions of NEMA NU 2 before 2018
+ORDERS = tuple((start, way, has_cold) for has_cold in (False, True) for start in range(6) for way in (1, -1))
 
 _PROFILE_MM = 28.0  # about half way to the neighbours; beyond the largest sphere and its blur
 _BACKGROUND_FROM_MM = 22.0
@@ -36,16 +38,27 @@ class Order:
     ----------
     start, way : int
         The largest sphere is at place ``start`` and the sizes fall in the direction ``way`` (±1) of the places.
+    has_cold : bool
+        Whether the two largest hold no activity.
     probability : float
-        Of this order among the twelve.
+        Of this order among the twelve, each with and without cold spheres.
     odd : frozenset of int
         Spheres, counted from the largest (0), whose profile fits none of what this order expects there.
     """
 
     start: int
     way: int
+    has_cold: bool
     probability: float
     odd: frozenset[int]
+
+
+def is_cold(*, has_cold: bool) -> NDArray[np.bool_]:
+    """Return which spheres are cold, shape (6,), the largest first."""
+    return (np.arange(6) < COLD_COUNT) & has_cold
+
+
+_NO_ORDER = Order(0, 1, has_cold=False, probability=0.0, odd=frozenset())
 
 
 def likeliest(
@@ -57,7 +70,7 @@ def likeliest(
     noise: float,
     blob_voxels: float,
 ) -> Order:
-    """Judge the twelve orders of six places.
+    """Judge the twelve orders of six places, all hot or two of them cold.
 
     Parameters
     ----------
@@ -91,8 +104,9 @@ def likeliest(
     outer = distance_mm >= _BACKGROUND_FROM_MM
     seen = [np.average(p[outer], weights=c[outer]) for p, c in zip(profiles, counts, strict=True) if c[outer].any()]
     if not seen:
-        return Order(0, 1, 0.0, frozenset())
-    heights = profiles - float(np.median(seen))
+        return _NO_ORDER
+    background = float(np.median(seen))
+    heights = profiles - background
     shapes = np.array(
         [[blurred_sphere(distance_mm, d / 2.0, blur / FWHM_PER_SIGMA) for d in DIAMETERS_MM] for blur in _BLURS_MM]
     )  # [blur, size, r]
@@ -103,20 +117,22 @@ def likeliest(
     variance = noise**2 * np.maximum(blob_voxels / np.maximum(counts, 1e-9), 1.0)
 
     best = [(math.inf, np.zeros(6))] * len(ORDERS)
-    for row, (start, way) in enumerate(ORDERS):
+    for row, (start, way, has_cold) in enumerate(ORDERS):
+        cold = is_cold(has_cold=has_cold)
         at = [(start + way * j) % 6 for j in range(6)]
         for shape in shapes:
-            misfit = _misfit(heights[at], counts[at], shape, variance[at], share)
+            misfit = _misfit(heights[at], counts[at], shape, variance[at], share, cold, background)
             total_misfit = float(np.minimum(misfit, _LOUDEST).sum())
             if total_misfit < best[row][0]:
                 best[row] = (total_misfit, misfit)
     totals = np.array([total for total, _ in best])
     if not np.isfinite(totals).any():
-        return Order(0, 1, 0.0, frozenset())
+        return _NO_ORDER
     likelihood = np.exp(-0.5 * (totals - totals.min()))
     winner = int(np.argmin(totals))
     odd = frozenset(int(j) for j in np.flatnonzero(best[winner][1] >= _LOUDEST))
-    return Order(*ORDERS[winner], float(likelihood[winner] / likelihood.sum()), odd)
+    start, way, has_cold = ORDERS[winner]
+    return Order(start, way, has_cold, float(likelihood[winner] / likelihood.sum()), odd)
 
 
 def _misfit(
@@ -125,15 +141,21 @@ def _misfit(
     shape: NDArray[np.float64],
     variance: NDArray[np.float64],
     share: float,
+    cold: NDArray[np.bool_],
+    background: float,
 ) -> NDArray[np.float64]:
-    """Return each sphere's misfit, shape (6,), under the common height that most of them ask for; all ``[size, r]``."""
+    """Return each sphere's misfit, shape (6,), under the common height that most hot ones ask for; all ``[size, r]``.
+
+    A cold sphere lacks the whole background.
+    """
     power = np.sum(counts * shape**2, axis=1)
     asked = np.sum(counts * heights * shape, axis=1) / np.maximum(power, 1e-12)
-    common = _weighted_median(asked, np.sqrt(power))
-    if common <= 0:
+    common = _weighted_median(asked[~cold], np.sqrt(power)[~cold])
+    if common <= 0 or (cold.any() and background <= 0):
         return np.full(6, math.inf)
-    deviation2 = variance + (_MODEL_ERROR * common) ** 2
-    residual2 = np.where(counts > 0, (heights - common * shape) ** 2, 0.0)
+    wanted = np.where(cold, -background, common)[:, None]
+    deviation2 = variance + (_MODEL_ERROR * wanted) ** 2
+    residual2 = np.where(counts > 0, (heights - wanted * shape) ** 2, 0.0)
     return np.asarray(share * np.sum(residual2 / deviation2, axis=1))
 
 

@@ -1,5 +1,7 @@
 """Six spheres on a ring: where they are, found coarsely by template and finely by a fit of the blurred-sphere model.
 
+All six are hot, or the two largest are cold (NEMA NU 2 before 2018); the image says which.
+
 The coarse search knows the phantom's axis from its outline and tries every centre near it, every turn about it and
 both ways round; the fine fit moves all six spheres as one rigid ring, so that the large ones carry the small ones,
 and then lets each sphere leave its place on the ring as far as its own voxels ask for it.
@@ -40,11 +42,15 @@ _TYPICAL_SIGMA_MM = 3.0  # blur of a PET image, for the sizes expected in the co
 _AXIS_REACH_MM = 30.0  # the ring's centre lies this near the line through the outline's centroids
 _MIN_SCORE = 8.0
 _MIN_EXPLAINED = 0.3  # a fit that explains less is nowhere near a ring of spheres
+_OUTSIDE = -5.0  # height that a place outside the body counts with
+_TYPICAL_CONTRAST = 4.0  # of hot spheres, where others are cold: 4:1 or 8:1
 _PHASE_STEPS = 12  # turns tried within 60 degrees
+_LEAST_PLACES = 6  # of background that tell its noise
 _SKIN_MM = 9.0  # voxels up to here outside a sphere take part in its fit: about two blurs
 _LUNG_KEEPOUT_MM = 33.0  # voxels nearer to the axis see the cold insert (radius 25.5 mm and its blur)
 _BETWEEN_SPHERES_AND_WALL_MM = 85.0  # from the axis: the spheres reach 76, the body's flattest side lies at 112
 _LONGEST_BODY_MM = 240.0
+_SHORTEST_BODY_MM = 60.0  # what is bright, shorter, and at an end of the scan is the noise of its end slices
 _INSERT_REACH_MM = 38.0  # from the axis: the insert's radius is 25.5, the spheres begin at 39
 _OUTLINE_AXIS_SD = math.radians(0.5)  # the axis through the outline's centroids, against the true one
 _RING_RADIUS_SD_MM = 1.0  # how exactly phantoms are made
@@ -81,7 +87,8 @@ class Ring:
     """A rigid ring: sphere j stands at ``center + radius · (cos φ · e1 + sin φ · e2)`` with φ = j · 60°.
 
     ``frame[3, 3]`` has the columns e1 (towards the largest sphere), e2 (the way the sizes fall), and the axis; it is
-    left-handed where the sizes fall the other way round.
+    left-handed where the sizes fall the other way round. With ``has_cold`` the two largest spheres hold nothing, and
+    ``amplitude`` is the height of the others over the background.
     """
 
     center_lps_mm: NDArray[np.float64]
@@ -90,6 +97,12 @@ class Ring:
     sigma_mm: float = _TYPICAL_SIGMA_MM
     amplitude: float = 0.0
     background: float = 0.0
+    has_cold: bool = False
+
+    @property
+    def heights(self) -> NDArray[np.float64]:
+        """Concentration of each sphere over the background, shape (6,), the largest first; negative where cold."""
+        return np.where(sphere_order.is_cold(has_cold=self.has_cold), -self.background, self.amplitude)
 
     @property
     def directions(self) -> NDArray[np.float64]:
@@ -102,13 +115,13 @@ class Ring:
         """Centres of the spheres, shape (6, 3), the largest first."""
         return np.asarray(self.center_lps_mm + self.radius_mm * self.directions)
 
-    def reordered(self, start: int, way: int) -> Ring:
+    def reordered(self, start: int, way: int, *, has_cold: bool) -> Ring:
         """Return the same six places with the largest sphere at place ``start`` and the sizes falling ``way`` (±1)."""
         angle = start * math.pi / 3.0
         e1, e2 = self.frame[:, 0], self.frame[:, 1]
         largest = math.cos(angle) * e1 + math.sin(angle) * e2
         next_to_it = way * (-math.sin(angle) * e1 + math.cos(angle) * e2)
-        return replace(self, frame=np.column_stack([largest, next_to_it, self.frame[:, 2]]))
+        return replace(self, frame=np.column_stack([largest, next_to_it, self.frame[:, 2]]), has_cold=has_cold)
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,7 @@ class RingFit:
     centers_lps_mm : ndarray, shape (6, 3)
         Each sphere's own centre, the largest first.
     amplitudes : ndarray, shape (6,)
-        Each sphere's own height above the background, with the common blur.
+        Each sphere's own height above the background, with the common blur; below it where it is cold.
     amplitude_sd : ndarray, shape (6,)
         Its standard deviation from the image's noise.
     explained : float
@@ -130,7 +143,7 @@ class RingFit:
     residual_mm : float
         Root mean square distance of the spheres from their places on the ring.
     order : Order
-        The likeliest order of the places; ``start`` 0 and ``way`` 1 where it is this one.
+        The likeliest order of the places; ``start`` 0, ``way`` 1 and the ring's ``has_cold`` where it is this one.
     """
 
     ring: Ring
@@ -140,6 +153,11 @@ class RingFit:
     explained: float
     residual_mm: float
     order: sphere_order.Order
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether no other order of the places is likelier than the one that was fitted."""
+        return (self.order.start, self.order.way, self.order.has_cold) == (0, 1, self.ring.has_cold)
 
 
 def binned(volume: PetVolume, voxel_mm: float) -> PetVolume:
@@ -178,22 +196,15 @@ def along_patient_axes(volume: PetVolume) -> PetVolume:
 
 def find_body(volume: PetVolume) -> Body | None:
     """Find the largest body and the axis through the centroids of its slices; None where nothing stands out."""
-    coarse = binned(volume, _COARSE_VOXEL_MM)
+    coarse = _cut_hot_ends(binned(volume, _COARSE_VOXEL_MM))
     sigma = [_SMOOTHING_MM / step for step in coarse.spacing_zyx_mm]
     smooth = ndimage.gaussian_filter(coarse.image, sigma, mode="nearest", truncate=3.0)
-    above = smooth[smooth > smooth.mean()]
-    if not above.size or not np.isfinite(above).all():
+    bright = _brightest(smooth)
+    if bright is None:
         return None
-    threshold = 0.5 * float(above.mean())
-    for _ in range(4):  # half the median of what lies above half the median: settles in two or three rounds
-        threshold = 0.5 * float(np.median(smooth[smooth > threshold]))
-    if threshold <= 0:
-        return None
-    labels, count = ndimage.label(smooth > threshold)
-    if count == 0:
-        return None
-    sizes = np.bincount(labels.ravel())
-    mask = labels == 1 + int(np.argmax(sizes[1:]))
+    threshold, mask = bright
+    # The cold insert and cold spheres lie inside the outline.
+    mask = np.stack([ndimage.binary_fill_holes(section) for section in mask])
     image = PetVolume(smooth, coarse.affine_lps_mm, coarse.unit)
     line = _centroid_line(image, mask)
     if line is None:
@@ -201,20 +212,82 @@ def find_body(volume: PetVolume) -> Body | None:
     return Body(image, mask, 2.0 * threshold, line[0], line[1])
 
 
+def beside_an_end(mask: NDArray[np.bool_], step_mm: float) -> slice | None:
+    """Return the slices beside a short bright body at an end of the scan: the noise that end slices have.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (z, y, x)
+        The brightest body.
+    step_mm : float
+        Distance of the slices.
+    """
+    bright = np.flatnonzero(mask.any(axis=(1, 2)))
+    first, last, count = int(bright[0]), int(bright[-1]), len(mask)
+    if (last + 1 - first) * step_mm >= _SHORTEST_BODY_MM:
+        return None
+    if last == count - 1 and first > 0:
+        return slice(0, first)
+    return slice(last + 1, count) if first == 0 and last < count - 1 else None
+
+
+def without_hot_ends(volume: PetVolume, body: Body) -> PetVolume:
+    """Return the slices that `find_body` looked at: not those of an end that outshine the body."""
+    last = len(body.image.image) - 0.5
+    first, stop = (volume.to_index_zyx(body.image.to_lps_mm(np.array([z, 0.0, 0.0])))[0] for z in (-0.5, last))
+    low, high = max(0, math.ceil(first)), min(len(volume.image), math.floor(stop) + 1)
+    affine = volume.affine_lps_mm.copy()
+    affine[:3, 3] += low * affine[:3, 2]
+    return PetVolume(volume.image[low:high], affine, volume.unit)
+
+
+def _cut_hot_ends(coarse: PetVolume) -> PetVolume:
+    """Leave out end slices that outshine the body; before smoothing, which would carry them into it."""
+    sigma = [_SMOOTHING_MM / step for step in coarse.spacing_zyx_mm]
+    for _ in range(2):  # one end, then the other
+        bright = _brightest(ndimage.gaussian_filter(coarse.image, [0.0, *sigma[1:]], mode="nearest", truncate=3.0))
+        rest = beside_an_end(bright[1], coarse.spacing_zyx_mm[0]) if bright is not None else None
+        if rest is None:
+            break
+        affine = coarse.affine_lps_mm.copy()
+        affine[:3, 3] += rest.start * affine[:3, 2]
+        coarse = PetVolume(coarse.image[rest], affine, coarse.unit)
+    return coarse
+
+
+def _brightest(image: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]] | None:
+    """Return half the level of what is bright, and the largest body above it; None where nothing stands out."""
+    above = image[image > image.mean()]
+    if not above.size or not np.isfinite(above).all():
+        return None
+    threshold = 0.5 * float(above.mean())
+    for _ in range(4):  # half the median of what lies above half the median: settles in two or three rounds
+        threshold = 0.5 * float(np.median(image[image > threshold]))
+    if threshold <= 0:
+        return None
+    labels, count = ndimage.label(image > threshold)
+    if count == 0:
+        return None
+    return threshold, np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])))
+
+
 def guesses(body: Body, *, count: int) -> Iterator[Ring]:
     """Yield the likeliest rings of a coarse search, best first, each at another place, turn or order.
 
-    Every voxel near the axis is tried as the centre, every 5 degrees as the turn, and all twelve orders; the score is
-    the matched filter of the six expected heights with the image's heights over the background of each slice, in
-    units of that slice's own noise, so that the noisy end slices of a scan do not win. Noise alone reaches 4 in all
-    the places tried; the weakest phantom that is to be found (4:1, noise 40 %, FWHM 9 mm) reaches 18.
+    Every voxel near the axis is tried as the centre, every 5 degrees as the turn, and all twelve orders, each with all
+    spheres hot and with the two largest cold; the score is the matched filter of the six expected heights with the
+    image's heights over the background of each slice, in units of that slice's own noise, so that the noisy end slices
+    of a scan do not win. Noise alone reaches 4 in all the places tried; the weakest phantom that is to be found (4:1,
+    noise 40 %, FWHM 9 mm) reaches 18.
     """
     heights = _heights_in_noise(body)
+    # Nothing cold counts outside the body: there all is cold.
+    cold_heights = np.where(heights == _OUTSIDE, -_OUTSIDE, heights)
     affine = body.image.affine_lps_mm
     inverse = np.linalg.inv(affine[:3, :3])
     pad = [math.ceil(RING_RADIUS_MM * np.linalg.norm(inverse[2 - k])) + 1 for k in range(3)]
-    padded = np.pad(heights, [(p, p) for p in pad], constant_values=-1.0)
-    centers, flat = _centers_near_axis(body, padded.shape, pad)
+    padded = [np.pad(h, [(p, p) for p in pad], constant_values=out) for h, out in ((heights, -1), (cold_heights, 1))]
+    centers, flat = _centers_near_axis(body, padded[0].shape, pad)
     if not len(flat):
         return
     e1 = np.cross(body.axis, [0.0, 1.0, 0.0])
@@ -224,17 +297,22 @@ def guesses(body: Body, *, count: int) -> Iterator[Ring]:
         [blurred_sphere(np.zeros(1), r, math.hypot(_TYPICAL_SIGMA_MM, _SMOOTHING_MM))[0] for r in RADII_MM]
     )
     orders = sphere_order.ORDERS
-    templates = np.zeros((12, 6), np.float32)
-    for row, (start, way) in enumerate(orders):
-        templates[row, [(start + way * j) % 6 for j in range(6)]] = expected / np.linalg.norm(expected)
-    seen, stride = padded.ravel(), np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
+    templates = np.zeros((len(orders), 6), np.float32)
+    for row, (start, way, has_cold) in enumerate(orders):
+        template = expected * np.where(sphere_order.is_cold(has_cold=has_cold), -1.0 / _TYPICAL_CONTRAST, 1.0)
+        templates[row, [(start + way * j) % 6 for j in range(6)]] = template / np.linalg.norm(template)
+    hot, cold = np.maximum(templates, 0.0), np.minimum(templates, 0.0)
+    shape = padded[0].shape
+    hot_seen, cold_seen = (one.ravel() for one in padded)
+    stride = np.array([shape[1] * shape[2], shape[2], 1])
     best = np.full(len(flat), -np.inf, np.float32)
     best_step, best_order = np.zeros(len(flat), int), np.zeros(len(flat), int)
     for step in range(_PHASE_STEPS):
         turn = (step / _PHASE_STEPS + np.arange(6)) * (math.pi / 3.0)
         offset = RING_RADIUS_MM * (np.outer(np.cos(turn), e1) + np.outer(np.sin(turn), e2))
         shift = np.rint(offset @ inverse.T).astype(int)[:, ::-1] @ stride
-        scores = templates @ np.stack([seen[flat + jump] for jump in shift])
+        scores = hot @ np.stack([hot_seen[flat + jump] for jump in shift])
+        scores += cold @ np.stack([cold_seen[flat + jump] for jump in shift])
         order = scores.argmax(axis=0)
         score = np.take_along_axis(scores, order[None], axis=0)[0]
         better = score > best
@@ -247,7 +325,8 @@ def guesses(body: Body, *, count: int) -> Iterator[Ring]:
         u1 = math.cos(turn0) * e1 + math.sin(turn0) * e2
         u2 = -math.sin(turn0) * e1 + math.cos(turn0) * e2
         ring = Ring(centers[at], np.column_stack([u1, u2, body.axis]), background=body.level)
-        yield ring.reordered(*orders[best_order[at]])
+        start, way, has_cold = orders[best_order[at]]
+        yield ring.reordered(start, way, has_cold=has_cold)
         # The fit finds its way over a few millimetres; the next guess is another place.
         best[np.linalg.norm(centers - centers[at], axis=1) < 12.0] = -np.inf
 
@@ -281,16 +360,24 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset
     blob_noise = noise * _blob(voxel_mm3, guess.sigma_mm)
     radius_weight, tilt_weight = blob_noise / _RING_RADIUS_SD_MM, blob_noise / _OUTLINE_AXIS_SD
     across = guess.frame[:, :2].T
+    cold = sphere_order.is_cold(has_cold=guess.has_cold)
 
     def ring_at(p: NDArray[np.float64]) -> Ring:
-        turned = _rotation(p[3:6]) @ guess.frame
-        return Ring(guess.center_lps_mm + p[:3], turned, float(p[6]), float(p[7]), float(p[8] * scale), p[9] * scale)
+        return replace(
+            guess,
+            center_lps_mm=guess.center_lps_mm + p[:3],
+            frame=_rotation(p[3:6]) @ guess.frame,
+            radius_mm=float(p[6]),
+            sigma_mm=float(p[7]),
+            amplitude=float(p[8] * scale),
+            background=float(p[9] * scale),
+        )
 
     def residuals(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         ring = ring_at(p)
         residual = np.empty(len(values) + 3)
         jacobian = np.zeros((len(values) + 3, 10))
-        places, directions = ring.places_lps_mm, ring.directions
+        places, directions, heights = ring.places_lps_mm, ring.directions, ring.heights
         for part, j in zip(parts, used, strict=True):
             direction = directions[j]
             model = sphere_model(
@@ -298,7 +385,7 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset
                 center_lps_mm=places[j],
                 radius_mm=RADII_MM[j],
                 sigma_mm=ring.sigma_mm,
-                amplitude=ring.amplitude,
+                amplitude=heights[j],
                 background=ring.background,
             )
             residual[part] = model.values - values[part]
@@ -306,8 +393,11 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset
             jacobian[part, 3:6] = np.cross(ring.radius_mm * direction, model.by_center)
             jacobian[part, 6] = model.by_center @ direction
             jacobian[part, 7] = model.by_sigma
-            jacobian[part, 8] = model.profile * scale
-            jacobian[part, 9] = scale
+            if cold[j]:
+                jacobian[part, 9] = (1.0 - model.profile) * scale
+            else:
+                jacobian[part, 8] = model.profile * scale
+                jacobian[part, 9] = scale
         residual[-3] = radius_weight * (ring.radius_mm - RING_RADIUS_MM)
         jacobian[-3, 6] = radius_weight
         residual[-2:] = tilt_weight * (across @ p[3:6])
@@ -348,9 +438,10 @@ def background_noise(volume: PetVolume, ring: Ring) -> float | None:
     """Return the standard deviation of a background voxel; None where too little background is in the image.
 
     The median over twelve to twenty-four places over and under the ring, 40 mm from its plane, between insert and
-    outline: it bears places that hang out of the phantom or over an artefact.
+    outline: it bears places that hang out of the phantom or over an artefact. Places that read half the background or
+    half as much again do not count while there are enough others: noisy end slices may reach into one whole side.
     """
-    deviations = []
+    deviations, usual = [], []
     for offset_mm in (-40.0, 40.0):
         for turn in np.arange(12) * (math.pi / 6.0):
             way = math.cos(turn) * ring.frame[:, 0] + math.sin(turn) * ring.frame[:, 1]
@@ -358,7 +449,11 @@ def background_noise(volume: PetVolume, ring: Ring) -> float | None:
             region = region_within(volume, place, 2.0 * _SMOOTHING_MM)
             if len(region.values) >= 8:
                 deviations.append(float(region.values.std(ddof=1)))
-    return float(np.median(deviations)) if len(deviations) >= 6 else None
+                usual.append(abs(float(region.values.mean()) / ring.background - 1.0) < 0.5)
+    fitting = [deviation for deviation, is_usual in zip(deviations, usual, strict=True) if is_usual]
+    if len(fitting) >= _LEAST_PLACES:
+        return float(np.median(fitting))
+    return float(np.median(deviations)) if len(deviations) >= _LEAST_PLACES else None
 
 
 def filled_extent(smooth: PetVolume, ring: Ring) -> tuple[tuple[float, float], tuple[bool, bool]]:
@@ -447,10 +542,10 @@ def _own_centers(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Let every sphere leave the ring as far as its voxels ask for it against the usual tolerance of a stem."""
     centers, amplitudes, deviations = [], [], []
-    for region, place, radius in zip(regions, ring.places_lps_mm, RADII_MM, strict=True):
+    for region, place, radius, height in zip(regions, ring.places_lps_mm, RADII_MM, ring.heights, strict=True):
         # Counting noise grows with the root of the signal.
-        top = ring.amplitude * float(blurred_sphere(np.zeros(1), radius, ring.sigma_mm)[0])
-        own_noise = noise * math.sqrt(1.0 + top / max(ring.background, 0.01 * ring.amplitude))
+        top = height * float(blurred_sphere(np.zeros(1), radius, ring.sigma_mm)[0])
+        own_noise = noise * math.sqrt(max(0.1, 1.0 + top / max(ring.background, 0.01 * ring.amplitude)))
         weight = own_noise / _SPHERE_PLACE_SD_MM
 
         def residuals(
@@ -475,7 +570,7 @@ def _own_centers(
             jacobian[-3:, :3] = weight * np.eye(3)
             return np.concatenate([model.values - region.values, weight * p[:3]]), jacobian
 
-        start = np.array([0.0, 0.0, 0.0, 1.0, ring.background / ring.amplitude])
+        start = np.array([0.0, 0.0, 0.0, height / ring.amplitude, ring.background / ring.amplitude])
         reach = np.array([8.0, 8.0, 8.0, 9.0, 9.0])
         tolerance = np.array([0.01, 0.01, 0.01, 0.005, 0.005])
         fit = least_squares(residuals, start, low=start - reach, high=start + reach, tolerance=tolerance, max_steps=12)
@@ -542,7 +637,7 @@ def _centroid_line(image: PetVolume, mask: NDArray[np.bool_]) -> tuple[NDArray[n
 def _heights_in_noise(body: Body) -> NDArray[np.float32]:
     """Return the image above each slice's median, in that slice's noise; clearly negative outside the body."""
     image = body.image.image
-    heights = np.full(image.shape, -5.0, np.float32)
+    heights = np.full(image.shape, _OUTSIDE, np.float32)
     area = body.mask.sum(axis=(1, 2))
     for k in np.flatnonzero(area > 0.3 * np.median(area[area > 0])):
         inside = image[k][body.mask[k]]
