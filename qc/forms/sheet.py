@@ -14,8 +14,9 @@ from django import forms
 from django.forms.utils import ErrorDict
 
 from corelab.forms import DayField
-from phantoms.nuclides import NUCLIDES
+from phantoms.nuclides import NUCLIDES, half_life_s
 from phantoms.results import Finding
+from phantoms.sheet import SEALED_HALF_LIFE_S
 from phantoms.sheet_checks import MBQ_PER_MCI
 from qc.forms.fields import ClockField, WrittenNumberField
 from qc.forms.slips import Slip, findings_of, slips_in
@@ -110,6 +111,16 @@ class SheetForm(EntryForm):
         widget=forms.Select(attrs={"class": "form-select"}),
     )
     scan_time = ClockField(label="Scan began", help_text="For the decay table; the images bring the exact time.")
+    scan_next_day = forms.BooleanField(label="on the next day", required=False, widget=forms.CheckboxInput)
+    sealed = forms.BooleanField(label="It is a sealed source", required=False, widget=forms.CheckboxInput)
+    certified_on = DayField(
+        label="Date of the certificate",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date", "class": "form-control w-m"}, format="%Y-%m-%d"),
+    )
+    certificate_sd_pct = WrittenNumberField(
+        label="Uncertainty of the certificate", unit="%", up_to=50, or_equal=True, help_text="One standard deviation."
+    )
     phantom_serial = forms.CharField(
         label="Phantom serial number",
         max_length=64,
@@ -154,7 +165,12 @@ class SheetForm(EntryForm):
     @property
     def scan_at(self) -> datetime | None:
         """When the scan began, as far as it was written."""
-        return self.at("scan_time")
+        return self.at("scan_time", next_day=bool(self.value("scan_next_day")))
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the cylinder is a sealed source, known by its certificate and not by a draw."""
+        return "cylinder" in self.fills and bool(self.value("sealed"))
 
     def fill_fields(self) -> list[dict[str, Any]]:
         """Return the fills with their bound fields, for the template."""
@@ -179,6 +195,9 @@ class SheetForm(EntryForm):
 
     def require_whole(self) -> None:
         """Add an error for every answer that a fill still lacks: a fill is given whole or not at all."""
+        if self.is_sealed:
+            self._require_certificate()
+            return
         for what in self.fills:
             title = FILL_TITLES[what]
             if not any(name.startswith(f"{what}-") for name in self.entry()):
@@ -191,6 +210,19 @@ class SheetForm(EntryForm):
                 self._require(f"{what}-residual_time", f"{title}: enter when the residual was measured.")
             elif self.data.get(f"{what}-residual_time", "").strip():
                 self._require(f"{what}-residual", f"{title}: enter what was left in the syringe, 0 if nothing.")
+
+    def _require_certificate(self) -> None:
+        self._require("date", "Enter the day of the scan.")
+        self._require("cylinder-activity", "Cylinder: enter the activity of the certificate.")
+        self._require("certified_on", "Cylinder: enter the date of the certificate.")
+        self._require("cylinder-volume", "Cylinder: enter the volume of the certificate.")
+        if half_life_s(self.value("nuclide") or "F-18") < SEALED_HALF_LIFE_S:
+            self.add_error("nuclide", "A sealed source is of a nuclide that lives for months: choose Ge-68.")
+        for name in ("activity_time", "residual", "residual_time"):
+            if self.data.get(f"cylinder-{name}", "").strip():
+                self.add_error(
+                    f"cylinder-{name}", "A sealed source has no clock time and nothing left: empty this field."
+                )
 
     def sheet(self, *, time_zone: str, calibrator: str, kept: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the sheet of the offline contract, with what was typed beside it.
@@ -224,6 +256,8 @@ class SheetForm(EntryForm):
         return sheet | {name: value for name, value in optional.items() if value not in (None, "")}
 
     def _fill(self, what: str) -> dict[str, Any]:
+        if self.is_sealed:
+            return self._certificate()
         assayed_at = self.at(f"{what}-activity_time")
         is_next_day = bool(self.value(f"{what}-residual_next_day"))
         residual_at = self.at(f"{what}-residual_time", next_day=is_next_day)
@@ -234,6 +268,19 @@ class SheetForm(EntryForm):
             "residual_mbq": self.mbq(f"{what}-residual"),
             "residual_at": residual_at.isoformat() if residual_at else None,
             "volume_ml": self.value(f"{what}-volume"),
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _certificate(self) -> dict[str, Any]:
+        """Return the cylinder as its certificate has it; what is none of a certificate is left for `require_whole`."""
+        certified_on = self.value("certified_on")
+        values = {
+            "what": "cylinder",
+            "sealed": True,
+            "activity_mbq": self.mbq("cylinder-activity"),
+            "assayed_at": certified_on.isoformat() if certified_on else None,
+            "volume_ml": self.value("cylinder-volume"),
+            "uncertainty_pct": self.value("certificate_sd_pct"),
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -250,6 +297,11 @@ def typed_of(sheet: Mapping[str, Any]) -> dict[str, str]:
         what = fill.get("what")
         pairs = (("activity", "activity_mbq"), ("residual", "residual_mbq"), ("volume", "volume_ml"))
         typed |= {f"{what}-{name}": _written(fill[key]) for name, key in pairs if fill.get(key) is not None}
+        if fill.get("sealed"):
+            typed |= {"sealed": "on", "certified_on": str(fill.get("assayed_at", ""))[:10]}
+            if fill.get("uncertainty_pct") is not None:
+                typed["certificate_sd_pct"] = _written(fill["uncertainty_pct"])
+            continue
         for name, key in (("activity_time", "assayed_at"), ("residual_time", "residual_at")):
             if fill.get(key):
                 day, _, clock = str(fill[key]).partition("T")

@@ -103,11 +103,12 @@ def _proposal(
     is_of_several = len({one["fill"] for one in group}) > 1
     proposed = {(one["fill"], one["field"]) for one in group}
     written = {(what, name) for what, fill in fills.items() for name in _ACTIVITIES if fill.get(name)}
+    new_day = _day_after(group, day)
     for one in group:
         what = one["fill"]
         if str(one["field"]).endswith("_at"):
             moment = datetime.fromisoformat(one["to"])
-            said = _time_into(use, what, one["field"], moment, day)
+            said = _time_into(use, what, one["field"], moment, new_day)
         elif written <= proposed and (other := _other_unit(one, fills[what], unit)):
             use["unit"] = other  # the form's unit is that of all its activities
             words = [f"{other} for the whole sheet"]
@@ -120,18 +121,35 @@ def _proposal(
         words.append(f"{NAMES[what]} {said}" if is_of_several else said)
     if len(group) == 1:
         words = [words[0].removesuffix(" drawn").removesuffix(" left")]
+    if new_day is not None and day is not None and new_day != day:
+        words.insert(0, f"{new_day.day} {new_day:%b} as the day")
+        use |= _on_day(new_day, day, proposed, fills)
     return Proposal(label=f"Use {', '.join(words)}", use=use)
+
+
+def _day_after(group: Sequence[Mapping[str, Any]], day: date | None) -> date | None:
+    """Return the form's day with a slip mended: that of the draw, where the slip moves it."""
+    moved = [datetime.fromisoformat(one["to"]).date() for one in group if one["field"] == "assayed_at"]
+    return moved[0] if moved and day is not None else day
+
+
+def _on_day(
+    new_day: date, day: date, proposed: set[tuple[str, str]], fills: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Return what else a new day changes: what the slip leaves alone stays on the day that it was on."""
+    use = {"date": new_day.isoformat(), "scan_next_day": "on" if new_day < day else ""}
+    for what, fill in fills.items():
+        left_at = fill.get("residual_at")
+        if left_at and (what, "residual_at") not in proposed:
+            use[f"{what}-residual_next_day"] = "on" if datetime.fromisoformat(left_at).date() > new_day else ""
+    return use
 
 
 def _time_into(use: dict[str, str], what: str, name: str, moment: datetime, day: date | None) -> str:
     """Write a proposed time into the fields that make it up, and return it in words."""
     clock = f"{moment:%H:%M}"
-    day = date.fromisoformat(use["date"]) if "date" in use else day
     if name == "assayed_at":
         use[f"{what}-activity_time"] = clock
-        if day is not None and moment.date() != day:
-            use["date"] = moment.date().isoformat()
-            return f"{moment.day} {moment:%b} {clock} drawn"
         return f"{clock} drawn"
     use[f"{what}-residual_time"] = clock
     is_later_day = day is not None and moment.date() > day

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import datetime, time
 
 import pytest
 
@@ -285,3 +285,85 @@ def test_sheet_when_the_day_is_of_another_age_then_it_is_asked_for_again(day):
     form = SheetForm(typed, kind="cylinder", shows_errors=True)
     assert form.sheet(time_zone="America/New_York", calibrator="")["fills"] == []
     assert form.errors["date"] == ["Enter a day of the years 1900 to 2100."]
+
+
+# --- midnight, and sealed sources -----------------------------------------------------------------
+
+
+def test_slip_when_midnight_lies_between_draw_and_scan_then_the_day_before_is_proposed_whole():
+    typed = {**SPHERES, "date": "2026-03-03", "spheres-activity_time": "23:55", "spheres-residual_time": "23:59"}
+    form = SheetForm({**typed, "scan_time": "01:10"}, kind="nema_iq")
+    (slip,) = form.slips()
+    mended = form.revised(slip.proposals[0].use)
+    assert mended.sheet(time_zone="", calibrator="")["fills"][0]["assayed_at"] == "2026-03-02T23:55:00"
+    assert mended.sheet(time_zone="", calibrator="")["fills"][0]["residual_at"] == "2026-03-02T23:59:00"
+    assert mended.scan_at == datetime(2026, 3, 3, 1, 10)
+    assert mended.slips() == []
+
+
+def test_slip_when_the_residual_lies_beyond_midnight_then_it_stays_where_it_was():
+    typed = {**SPHERES, "date": "2026-03-03", "spheres-activity_time": "23:55", "spheres-residual_time": "00:02"}
+    form = SheetForm({**typed, "scan_time": "01:10"}, kind="nema_iq")
+    use = next(one.use for slip in form.slips() for one in slip.proposals if "date" in one.use)
+    mended = form.revised(use)
+    fill = mended.sheet(time_zone="", calibrator="")["fills"][0]
+    assert (fill["assayed_at"], fill["residual_at"]) == ("2026-03-02T23:55:00", "2026-03-03T00:02:00")
+    assert mended.slips() == []
+
+
+SEALED = {
+    "date": "2026-03-02",
+    "nuclide": "Ge-68",
+    "sealed": "on",
+    "certified_on": "2025-08-01",
+    "certificate_sd_pct": "1.5",
+    "cylinder-activity": "75",
+    "cylinder-volume": "6283",
+}
+
+
+def test_sealed_when_its_certificate_is_entered_then_the_sheet_has_it_and_nothing_is_asked():
+    form = SheetForm(SEALED, kind="cylinder", shows_errors=True)
+    form.require_whole()
+    assert not form.errors
+    sheet = form.sheet(time_zone="Europe/London", calibrator="")
+    assert sheet["nuclide"] == "Ge-68"
+    assert sheet["fills"] == [
+        {
+            "what": "cylinder",
+            "sealed": True,
+            "activity_mbq": 75.0,
+            "assayed_at": "2025-08-01",
+            "volume_ml": 6283.0,
+            "uncertainty_pct": 1.5,
+        }
+    ]
+    assert form.slips() == []
+    assert [one.id for one in form.findings()] == []
+    del sheet["entry"]
+    assert sheet_of_kind(typed_of(sheet) | {"date": "2026-03-02"})["fills"] == sheet["fills"]
+
+
+def sheet_of_kind(typed: dict[str, str]) -> dict:
+    return SheetForm(typed, kind="cylinder").sheet(time_zone="Europe/London", calibrator="")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"nuclide": "F-18"}, "nuclide"),
+        ({"certified_on": ""}, "certified_on"),
+        ({"cylinder-activity": ""}, "cylinder-activity"),
+        ({"cylinder-volume": ""}, "cylinder-volume"),
+        ({"cylinder-residual": "1"}, "cylinder-residual"),
+        ({"cylinder-activity_time": "09:10"}, "cylinder-activity_time"),
+    ],
+)
+def test_sealed_when_something_is_missing_or_too_much_then_the_field_says_so(change, field):
+    form = SheetForm(SEALED | change, kind="cylinder", shows_errors=True)
+    form.require_whole()
+    assert set(form.errors) == {field}
+
+
+def test_sealed_when_the_phantom_has_spheres_then_the_answer_has_no_part():
+    assert not SheetForm(SPHERES | {"sealed": "on"}, kind="nema_iq").is_sealed
