@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ from phantoms.results import Owner
 from phantoms.suv import reference, timing
 from phantoms.suv.catalogue import CATALOGUE
 from qc import analysis, checklists, conformance, protocols, states, wording
+from tests.phantoms import published_suv
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS_PAGE = "phantoms/README.md"
@@ -161,6 +162,38 @@ def render_suv_standing() -> str:
     return table(("reference", "version", "as expected", "source"), rows)
 
 
+def render_suv_of_others() -> str:
+    """Return what is found here of each reference object beside what others published of the same."""
+    known = json.loads((ROOT / "phantoms/suv/standing.json").read_text(encoding="utf-8"))
+    objects = next(one["objects"] for one in known["sets"] if one["id"] == "ibsi_suv_v1")
+    others = [one.found for one in published_suv.PROGRAMS]
+    rows = [
+        (
+            f"{one['id'].removeprefix('DRO_')}, {published_suv.TRIED[one['id']]}",
+            *map(_suv_words, (one["expected"], one["found"], *(found[one["id"]] for found in others))),
+        )
+        for one in objects
+    ]
+    # What is found here is rounded in the file, so its own result counts; of the others it is worked out.
+    here = sum(one["result"] == "PASS" for one in objects)
+    right = (
+        sum(_is_near(found[one["id"]], one["expected"], known["tolerance"]) for one in objects) for found in others
+    )
+    rows.append((f"within {known['tolerance']}", "", *(f"{count} of {len(objects)}" for count in (here, *right))))
+    rows.append(("by its own account, of all 17", "", "", *(str(one.claimed) for one in published_suv.PROGRAMS)))
+    return table(("object", "expected", "here", *(one.program for one in published_suv.PROGRAMS)), rows)
+
+
+def _is_near(found: Sequence[float] | None, expected: Sequence[float], tolerance: float) -> bool:
+    return found is not None and all(abs(a - b) <= tolerance for a, b in zip(found, expected, strict=True))
+
+
+def _suv_words(found: Sequence[float] | None) -> str:
+    if found is None:
+        return "no value"
+    return " · ".join(f"{one:.0f}" if one >= 10 else f"{one:.3f}" if one > 0.1 else f"{one:.1e}" for one in found)
+
+
 def render_standards() -> str:
     editions = [standards.load(one) for one in standards.available()]
     rows = [
@@ -252,6 +285,7 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
     (METHODS_PAGE, "suv-codes"): render_suv_codes,
     (METHODS_PAGE, "suv-standing"): render_suv_standing,
     ("README.md", "suv-standing"): render_suv_standing,
+    ("README.md", "suv-of-others"): render_suv_of_others,
     ("docs/user/core-lab.md", "checklists"): render_checklists,
 }
 
