@@ -388,7 +388,7 @@ def _in_words(old: Fill, new: Fill) -> str:
     if new.residual_mbq != old.residual_mbq:
         whose = "" if parts else f" of the {name}"
         parts.append(f"{new.residual_mbq:.4g} MBq{whose} were left, not {old.residual_mbq:g}")
-    return listed(parts)
+    return ", and ".join(parts)
 
 
 def _clock(new: datetime | None, old: datetime | None) -> str:

@@ -78,7 +78,7 @@ METHOD_WORDS: Mapping[str, str] = {
     "suv": "SUV check",
     "calibrator": "Radionuclide calibrator",
 }
-_STANDARD_NAMES: Mapping[str, str] = {"acr_pet": "ACR PET"}
+_STANDARD_NAMES: Mapping[str, str] = {"acr_pet": "ACR PET", "radionuclide_calibrator": "Calibrator"}
 _COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 _SPHERE = re.compile(r"sphere_(?P<diameter>\d+)mm_(?P<what>.+)")
@@ -365,7 +365,8 @@ def quantity(measurement: Mapping[str, Any]) -> Quantity:
 def decay_words(step: DecayStep) -> str:
     """Return how a line of a decay table follows from the one above: time between, factor, what was taken off."""
     if step.waited_s is None or step.factor is None:
-        return ""
+        # A certificate is months old, so its clock time says little without its date.
+        return f"{step.at.day} {step.at:%b %Y}" if step.at is not None and step.label == "Certified" else ""
     minutes = round(abs(step.waited_s) / 60)
     hours, days = minutes // 60, minutes / 1440
     if hours >= 48:

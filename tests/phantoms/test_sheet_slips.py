@@ -126,7 +126,7 @@ def test_slip_when_the_images_are_measured_then_one_finding_says_so_in_words(nam
 def test_slip_when_an_hour_explains_it_then_says_from_when_to_when():
     (found,) = sheet_of(shifted(TRUE, -1)).check(SCAN, readings=shown(TRUE))
     assert (
-        "the cylinder was drawn at 09:10, not 08:10 and its residual was measured at 09:14, not 08:14" in found.message
+        "the cylinder was drawn at 09:10, not 08:10, and its residual was measured at 09:14, not 08:14" in found.message
     )
     assert "(an hour of summer time)" in found.message
     # 60 min of F-18 (6586.2 s) are a factor of 2^(3600/6586.2) = 1.461.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -280,3 +281,9 @@ def test_decay_words_when_a_line_follows_another_then_say_time_factor_and_what_w
     waited_s, factor, off, words
 ):
     assert wording.decay_words(DecayStep("Step", None, None, None, waited_s, factor, off)) == words
+
+
+def test_decay_words_when_a_source_was_certified_then_say_on_which_day():
+    certified = DecayStep("Certified", datetime(2025, 8, 1, 12), 75.0, None)
+    assert wording.decay_words(certified) == "1 Aug 2025"
+    assert wording.decay_words(DecayStep("Drawn", datetime(2026, 3, 2, 9, 10), 22.0, None)) == ""
