@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from phantoms import harmonise
 from phantoms.results import Finding, Measurement, Outcome, Owner
 from phantoms.sheet import FillUncertainty
 from phantoms.standards import Standard, judge
@@ -37,13 +38,33 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     Returns
     -------
     tuple of Finding
-        ``PHA-CALIBRATION``, ``PHA-FILTER``, both or none.
+        ``PHA-CALIBRATION``, ``PHA-FILTER``, both or none; ``PHA-HARMONISE`` where neither explains it and a
+        post-filter mends it.
     """
     judged = judge(result.measurements, standard)
     failed = [one for one in judged if "mm_rc_" in one.name and one.verdict is Outcome.FAIL]
     calibration = _calibration(result, standard, is_failed=bool(failed))
-    found = (calibration, _filter(result, standard, failed) if failed else None)
-    return tuple(finding for finding in found if finding is not None)
+    advice = next((one for one in result.filter_advice if one.standard_id == standard.id), None)
+    found = (calibration, _filter(result, standard, failed, advice) if failed else None)
+    causes = tuple(finding for finding in found if finding is not None)
+    if failed and not causes and advice is not None and advice.help is harmonise.Help.FILTER:
+        return (_mended_by(advice),)
+    return causes
+
+
+def _mended_by(advice: harmonise.FilterAdvice) -> Finding:
+    """Name the filter that brings all inside where no other cause is seen: noise alone lifts the hottest voxel."""
+    return Finding(
+        id="PHA-HARMONISE",
+        outcome=Outcome.WARN,
+        severity="info",
+        message=harmonise.sentence(advice),
+        observed="0.0 mm",
+        expected=f"{advice.fwhm_mm:.1f} to {advice.widest_mm:.1f} mm",
+        next_step=harmonise.next_step(advice),
+        owner=Owner.SITE,
+        source=harmonise.SOURCE,
+    )
 
 
 def _calibration(result: NemaIqResult, standard: Standard, *, is_failed: bool) -> Finding | None:
@@ -73,7 +94,9 @@ def _calibration(result: NemaIqResult, standard: Standard, *, is_failed: bool) -
     )
 
 
-def _filter(result: NemaIqResult, standard: Standard, failed: list[Measurement]) -> Finding | None:
+def _filter(
+    result: NemaIqResult, standard: Standard, failed: list[Measurement], advice: harmonise.FilterAdvice | None
+) -> Finding | None:
     limit = standard.limits.get("resolution_fwhm_mm")
     if limit is None or limit.low is None or limit.high is None or result.fwhm_mm is None:
         return None
@@ -101,7 +124,8 @@ def _filter(result: NemaIqResult, standard: Standard, failed: list[Measurement])
         f"the band allows {limit.low:g} to {limit.high:g}.",
         observed=f"{fwhm_mm:.2f} mm",
         expected=f"{limit.low:g} to {limit.high:g} mm",
-        next_step=f"Reconstruct the same data with a {narrower} post-filter and send that series.",
+        next_step=(harmonise.next_step(advice) if advice is not None else "")
+        or f"Reconstruct the same data with a {narrower} post-filter and send that series.",
         owner=Owner.SITE,
         source=limit.source,
         evidence={"fwhm_mm": {str(sphere.diameter_mm): sphere.fwhm_mm for sphere in result.spheres}},

@@ -29,7 +29,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.patches import Circle, Polygon
 from PIL import Image
 
-from phantoms import standards
+from phantoms import harmonise, standards
 from phantoms.figure_svg import FigureSvg
 from phantoms.results import Measurement, Outcome
 
@@ -160,7 +160,7 @@ def nema_iq_figures(
     -------
     dict
         ``central_slice``, ``coronal``, ``contrast``, ``lung_profile`` and, where the true sphere concentration is
-        known, ``recovery_a50`` and ``recovery_max``.
+        known, ``recovery_a50`` and ``recovery_max``; ``post_filter`` where one could be looked for.
     """
     measured = _judged(result.measurements, standard)
     window = _Window.for_phantom(volume, result.true_sphere_bqml, "sphere")
@@ -176,6 +176,9 @@ def nema_iq_figures(
     ):
         if any((found := measured.get(f"sphere_{d}mm_rc_{metric}")) and found.value is not None for d in DIAMETERS_MM):
             figures[key] = _recovery(measured, metric, words, top, standard)
+    if result.filter_curves is not None:
+        advice = next((one for one in result.filter_advice if standard and one.standard_id == standard.id), None)
+        figures["post_filter"] = _post_filter(result.filter_curves, advice, standard)
     return figures
 
 
@@ -820,6 +823,73 @@ def _lung_profile(result: NemaIqResult) -> FigureSvg:
         figure,
         "Residual activity in the lung insert, slice by slice, in percent of background, axis 0 to 60 %.",
         "Lung insert, slice by slice: it holds no activity, so what is left is scatter and correction error.",
+    )
+
+
+def _post_filter(
+    curves: harmonise.FilterCurves, advice: harmonise.FilterAdvice | None, standard: standards.Standard | None
+) -> FigureSvg:
+    """Draw every sphere's recovery against the filter, a row a metric, and the noise below."""
+    limits = harmonise.recoveries_limited(standard) if standard is not None else {}
+    asked = dict.fromkeys(name.partition("mm_")[2] for name in limits) or {"rc_a50": None, "rc_max": None}
+    rows = [what for what in asked if any(f"sphere_{d}mm_{what}" in curves.recovery for d in DIAMETERS_MM)]
+    high, gap, foot = 25.0, 4.0, 26.0
+    figure = _figure(174, 6.0 + len(rows) * (high + gap) + foot)
+    edges = [edge for edge in (advice.fwhm_mm, advice.widest_mm) if edge is not None] if advice is not None else []
+    shown, step = curves.fwhm_mm[::6], harmonise.WIDEST_MM + 2.0  # one axes a row, a block of it a sphere
+    blocks = {d: step * k for k, d in enumerate(reversed(DIAMETERS_MM))}
+    for row, what in enumerate(rows):
+        top = 1.8 if what.endswith("max") else 1.4
+        axes = _axes(figure, 11.5, foot + (len(rows) - 1 - row) * (high + gap), 160, high)
+        words = what.removeprefix("rc_").replace("_", " ").replace("a50", "A50").replace("rc", "RC")
+        _chart(axes, (0.0, 6 * step - 2.0), (0.0, top), "", f"{words}, measured / true")
+        axes.set_xticks([])
+        if row == len(rows) - 1:
+            axes.set_xticks(
+                [start + end for start in blocks.values() for end in (0.0, 6.0, 12.0)], ["0", "6", "12"] * 6
+            )
+        axes.set_yticks(np.arange(0.0, top + 0.01, 0.4))
+        axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+        bands, marks, lines = [], [], []
+        for d, start in blocks.items():
+            name = f"sphere_{d}mm_{what}"
+            ends, limit = (start, start + harmonise.WIDEST_MM), limits.get(name)
+            if limit is not None and limit.low is not None and limit.high is not None:
+                bands += [(ends[0], limit.low, limit.high), (ends[1], limit.low, limit.high)]
+            bands.append((ends[1], np.nan, np.nan))
+            marks += [(start + edge, height) for edge in edges for height in (0.0, top, np.nan)]
+            if name in curves.recovery:
+                lines += list(zip(start + shown, np.minimum(curves.recovery[name][::6], top), strict=True))
+            lines.append((ends[1], np.nan))
+            if row == 0:
+                axes.text(start + 6.0, top * 1.04, f"{d} mm", ha="center", va="bottom")
+        x, low, upper = zip(*bands, strict=True)
+        axes.fill_between(x, low, upper, color=BAND, linewidth=0)
+        for side in (low, upper):
+            axes.plot(x, side, color=BAND_EDGE, linewidth=LINE_PT)
+        if marks:
+            axes.plot(*zip(*marks, strict=True), color=SERIES_2, linewidth=0.8, dashes=(4, 2))
+        axes.plot(*zip(*lines, strict=True), color=SERIES_1, linewidth=1.0)
+    axes = _axes(figure, 11.5, 9.5, 160, foot - 15.0)
+    _chart(axes, (0.0, harmonise.WIDEST_MM), (0.0, 20.0), "added post-filter, FWHM, mm", "noise, %")
+    axes.set_xticks(np.arange(0.0, harmonise.WIDEST_MM + 0.1, 2.0))
+    axes.set_yticks([0, 10, 20])
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    noise_limit = _high(standard, harmonise.COV)
+    if noise_limit is not None:
+        axes.axhline(noise_limit, color=INK_2, linewidth=0.8, dashes=(4, 2))
+    for edge in edges:
+        axes.axvline(edge, color=SERIES_2, linewidth=0.8, dashes=(4, 2))
+    axes.plot(shown, np.minimum(curves.cov_pct[::6], 20.0), color=SERIES_1, linewidth=1.0)
+    said = harmonise.sentence(advice) if advice is not None else "No edition is named to look for a filter."
+    return _written(
+        figure,
+        f"Recovery of the six spheres behind an added Gaussian filter of 0 to 12 mm, a row for each of "
+        f"{len(rows)} measures, and below the background noise, axis 0 to 20 %. {said}",
+        f"What a post-filter would do. {said}"
+        + (f" {todo}" if advice is not None and (todo := harmonise.next_step(advice)) else "")
+        + (f" Blue: what {_standard_name(standard)} accepts" if limits and standard is not None else "")
+        + ("; orange: the narrowest and the widest filter that keep all inside." if edges else "."),
     )
 
 

@@ -34,6 +34,7 @@ STEP_MM = 0.1
 WIDEST_MM = 12.0
 COV = "background_cov_pct"
 CALIBRATION = "cylinder_bias_pct"
+SOURCE = f"Gaussian post-filters of this image, 0 to {WIDEST_MM:g} mm in steps of {STEP_MM:g} mm"
 
 _RECOVERY = re.compile(r"sphere_(?P<diameter>\d+)mm_(?P<kind>rc|relative_rc|crc)_(?P<metric>a50|max|peak)")
 _TRUNCATE = 4.0  # the kernel ends after so many standard deviations
@@ -318,7 +319,7 @@ def finding(advice: Sequence[FilterAdvice]) -> Finding | None:
         message=" ".join(map(sentence, advice)),
         observed="; ".join(f"{one.title}: {_interval(one)}" for one in advice),
         expected="every recovery inside its band",
-        source="Gaussian post-filters of this image, 0 to 12 mm in steps of 0.1 mm",
+        source=SOURCE,
     )
 
 
@@ -354,9 +355,10 @@ def next_step(one: FilterAdvice) -> str:
     """Return what the site can do about its filter; empty where the filter is not what to change."""
     if one.help is Help.FILTER:
         return (
-            f"Reconstruct the same data with a Gaussian post-filter of {one.fwhm_mm:.1f} mm ({one.widest_mm:.1f} mm at "
-            f"most) and send that series; a filter of g mm that is there already makes it √(g² + {one.fwhm_mm:.1f}²). "
-            "Scanner filters differ, some act in the plane alone: only the new series shows whether it fits."
+            f"Reconstruct the same data with a wider post-filter, a Gaussian of {one.fwhm_mm:.1f} mm "
+            f"({one.widest_mm:.1f} mm at most), and send that series; a filter of g mm that is there already makes it "
+            f"√(g² + {one.fwhm_mm:.1f}²). Scanner filters differ, some act in the plane alone: only the new series "
+            "shows whether it fits."
         )
     if one.help in {Help.BELOW_BAND, Help.NO_FILTER_FITS}:
         return (

@@ -102,6 +102,8 @@ _SPHERE_LABELS: Mapping[str, str] = {
     "relative_rc_peak": "Relative recovery peak",
     "fwhm_mm": "Blur (FWHM)",
 }
+#: What stands beside every contrast recovery.
+NO_CRC_LIMITS = "Report only: no edition publishes limits yet"
 _POST_FILTER = re.compile(r"harmonisation_filter_(?P<edition>.+)_(?P<what>fwhm_mm|widest_mm|margin)")
 _POST_FILTER_LABELS: Mapping[str, str] = {
     "fwhm_mm": "Post-filter for {}, narrowest",

@@ -13,6 +13,7 @@ from qc.reports.meta import ReportMeta
 from qc.reports.numbers import (
     ORDER,
     editions_of,
+    is_limited,
     numbers_table,
     other_spheres,
     preferred,
@@ -22,6 +23,7 @@ from qc.reports.numbers import (
 )
 from qc.reports.proof import proof_blocks
 from qc.reports.scan_day import rule_title
+from qc.wording import NO_CRC_LIMITS
 
 
 def sections(
@@ -40,6 +42,7 @@ def sections(
     found = []
     if run["method"] == "nema_iq":
         found.append(_section("recovery", "Recovery", _recovery_blocks(run, deciding, pictures), new_page=True))
+        found.append(_section("post-filter", "Post-filter", _post_filter_blocks(run, pictures)))
         blocks = _nema_blocks(run, deciding, pictures)
         found.append(_section("background", "Contrast, background and position", blocks, new_page=True))
     else:
@@ -65,25 +68,59 @@ def _recovery_blocks(
         figures_block(pictures, "recovery_a50", "recovery_max"),
         sphere_judged(run, "rc_a50", "Recovery A50: mean inside the half-maximum contour", shown),
         sphere_judged(run, "rc_max", "Recovery max: hottest voxel", shown),
+        *_contrast_recovery(run, deciding),
         sphere_plain(
             run,
-            "Peak, contrast and relative recovery, report only",
-            ("rc_peak", "crc_a50", "crc_max", "relative_rc_a50", "relative_rc_max", "fwhm_mm"),
-            ("Peak", "Contrast A50", "Contrast max", "Relative A50", "Relative max", "Blur, mm"),
+            "Peak and relative recovery, report only",
+            ("rc_peak", "relative_rc_a50", "relative_rc_max", "relative_rc_peak", "fwhm_mm"),
+            ("Peak", "Relative A50", "Relative max", "Relative peak", "Blur, mm"),
         ),
         text_block(
             [
-                "Contrast recovery is (sphere / background − 1) over the same by the activity sheet. Relative recovery "
-                "takes the measured background for the calibration, so that a calibration error drops out of it."
+                "Contrast recovery (CRC) is (sphere / background − 1) over the same by the activity sheet. Relative "
+                "recovery takes the measured background for the calibration, so that a calibration error drops out of "
+                "it. Neither hangs on a clock."
             ]
         ),
+    ]
+
+
+def _contrast_recovery(run: Mapping[str, Any], deciding: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the contrast recoveries: against their limits where an edition has some, else as report only."""
+    kinds = {"crc_a50": "CRC A50", "crc_max": "CRC max", "crc_peak": "CRC peak"}
+    limited = {
+        what
+        for what in kinds
+        for one in run["measurements"]
+        if one["standard"] is not None and one["name"].endswith(f"mm_{what}") and is_limited(one)
+    }
+    shown = editions_of(run, deciding)
+    judged = [
+        sphere_judged(run, what, f"{title}: contrast recovery", shown)
+        for what, title in kinds.items()
+        if what in limited
+    ]
+    plain = {what: title for what, title in kinds.items() if what not in limited}
+    table = sphere_plain(run, f"Contrast recovery. {NO_CRC_LIMITS}", tuple(plain), tuple(plain.values()))
+    return [*judged, table] if plain else judged
+
+
+def _post_filter_blocks(run: Mapping[str, Any], pictures: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a post-filter would do, as picture, words and numbers."""
+    rows = [one for one in run["measurements"] if one["name"].startswith("harmonisation_filter_")]
+    said = [one["message"] for one in run["findings"] if one["id"] == "PHA-HARMONISE"]
+    return [
+        figures_block(pictures, "post_filter"),
+        text_block(list(dict.fromkeys(said))) if said else {},
+        numbers_table(rows, "Post-filter for each edition: advice, nothing of it decides"),
     ]
 
 
 def _nema_blocks(
     run: Mapping[str, Any], deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    rest = [one for one in preferred(run, deciding) if not one["name"].startswith("sphere_")]
+    own = ("sphere_", "harmonisation_filter_")  # they have tables of their own
+    rest = [one for one in preferred(run, deciding) if not one["name"].startswith(own)]
     return [
         figures_block(pictures, "contrast", "lung_profile"),
         numbers_table(sorted(rest, key=_order), "Background, lung insert and image"),

@@ -17,6 +17,8 @@ from qc.bandplot import band_svg
 OPEN_OUTCOMES = (Outcome.ERROR, Outcome.FAIL, Outcome.NOT_EVALUABLE, Outcome.WARN)
 #: The address of the table of numbers that no standard judges.
 PLAIN = "plain"
+#: The address of the contrast recoveries, which stand beside the recoveries whether or not an edition limits them.
+CRC = "crc"
 OWNERS = (("site", "Site"), ("core_lab", "Core lab"))
 #: The pictures that stand beside the verdict, by method; the rest follow below.
 FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
@@ -25,7 +27,7 @@ FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
     "patient": ("mip_coronal", "mip_sagittal"),
 }
 #: Pictures that are several times as wide as high, and take a whole row.
-WIDE_PICTURES = frozenset({"slice_profile", "bias"})
+WIDE_PICTURES = frozenset({"slice_profile", "bias", "post_filter"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class NumberRow:
 
 @dataclass(frozen=True)
 class NumbersTable:
-    """The numbers against one standard: what is open by distance from its limit, then what passes."""
+    """The numbers against one standard: what is open by distance from its limit, then what passes; ``note`` on all."""
 
     key: str
     title: str
@@ -50,6 +52,7 @@ class NumbersTable:
     open_rows: Sequence[NumberRow]
     passed_rows: Sequence[NumberRow]
     plain_rows: Sequence[NumberRow]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,12 @@ def tabs(result: Mapping[str, Any], deciding: str, chosen: str) -> list[Against]
     """Return the standards that judged something, the deciding one first, then the plain numbers."""
     judged = {one["standard"] for one in result.get("measurements", []) if one["standard"]}
     keys = sorted(judged, key=lambda key: (key != deciding, key))
-    current = chosen if chosen in {*keys, PLAIN} else (keys[0] if keys else PLAIN)
+    crc = [Against(CRC, "CRC", chosen == CRC, False)] if _contrast_recoveries(result) else []
+    current = chosen if chosen in {*keys, PLAIN, *(one.key for one in crc)} else (keys[0] if keys else PLAIN)
     found = [Against(key, wording.standard_name(key), key == current, key == deciding) for key in keys]
     if not result.get("measurements"):
         return found
-    return [*found, Against(PLAIN, "All numbers", current == PLAIN, False)]
+    return [*found, *crc, Against(PLAIN, "All numbers", current == PLAIN, False)]
 
 
 def numbers(result: Mapping[str, Any], key: str) -> NumbersTable:
@@ -96,6 +100,11 @@ def numbers(result: Mapping[str, Any], key: str) -> NumbersTable:
     if key == PLAIN:
         rows = [_row(one) for one in result.get("measurements", []) if one["standard"] is None]
         return NumbersTable(key, "All numbers", "", [], [], rows)
+    if key == CRC:
+        found = _contrast_recoveries(result)
+        is_limited = any(one["standard"] and "mm_crc_" in one["name"] for one in result["measurements"])
+        note = "" if is_limited else f"{wording.NO_CRC_LIMITS}."
+        return NumbersTable(key, "CRC", "", [], [], [_row(one) for one in found], note)
     judged = [_row(one) for one in result.get("measurements", []) if one["standard"] == key]
     open_rows = [row for row in judged if row.verdict in OPEN_OUTCOMES]
     open_rows.sort(key=lambda row: (OPEN_OUTCOMES.index(Outcome(row.verdict)), row.distance))
@@ -107,6 +116,10 @@ def numbers(result: Mapping[str, Any], key: str) -> NumbersTable:
         sorted((row for row in judged if row.verdict == Outcome.PASS), key=lambda row: row.distance),
         [row for row in judged if row.verdict == Outcome.REPORT_ONLY],
     )
+
+
+def _contrast_recoveries(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in result.get("measurements", []) if one["standard"] is None and "mm_crc_" in one["name"]]
 
 
 def _row(one: Mapping[str, Any]) -> NumberRow:

@@ -30,6 +30,17 @@ def test_diagnose_when_too_sharp_asks_for_a_wider_filter() -> None:
     result = run(digital.nema_iq(fwhm_mm=5.0, cov=0.07, seed=2, **GRID))
     (finding,) = diagnose(result, standards.load("earl1_18f"))
     assert "sharper than EARL 1 allows" in finding.message
+    assert "wider post-filter, a Gaussian of " in finding.next_step
+    assert "send that series" in finding.next_step
+    advice = next(one for one in result.filter_advice if one.standard_id == "earl1_18f")
+    assert f"{advice.fwhm_mm:.1f} mm ({advice.widest_mm:.1f} mm at most)" in finding.next_step
+
+
+def test_diagnose_when_noise_alone_lifts_a_recovery_then_it_names_the_filter_that_mends_it() -> None:
+    # 8 mm is well inside EARL 1; at 14 % the hottest voxel of a large sphere rises over its limit.
+    result = run(digital.nema_iq(fwhm_mm=7.7, cov=0.13, seed=3, **GRID))
+    (finding,) = diagnose(result, standards.load("earl1_18f"))
+    assert (finding.id, finding.outcome, finding.severity) == ("PHA-HARMONISE", Outcome.WARN, "info")
     assert "wider post-filter" in finding.next_step
 
 

@@ -81,6 +81,7 @@ def test_figures_when_a_method_is_drawn_then_all_its_pictures_are_there(drawn: d
     }  # fmt: skip
     assert set(drawn["nema_iq"]) == {
         "central_slice", "coronal", "recovery_a50", "recovery_max", "contrast", "lung_profile",
+        "post_filter",
     }  # fmt: skip
     assert set(drawn["patient"]) == {"mip_coronal", "mip_sagittal"}
 
@@ -92,6 +93,7 @@ def test_figures_when_a_method_is_drawn_then_all_its_pictures_are_there(drawn: d
         ("nema_iq coronal", (83, 83)),
         ("nema_iq recovery_a50", (83, 66)),
         ("nema_iq recovery_max", (83, 66)),
+        ("nema_iq post_filter", (174, 90)),
         ("cylinder central_slice", (83, 83)),
         ("cylinder uniformity_map", (83, 70)),
         ("cylinder slice_profile", (174, 50)),

@@ -132,6 +132,7 @@ def nema_result(scale: float = 1.0) -> dict[str, Any]:
     most = {37: 1.06, 28: 1.03, 22: 0.97, 17: 0.88, 13: 0.73, 10: 0.46}
     rows = [_plain(f"sphere_{d}mm_rc_a50", round(v * scale, 4), "1", uncertainty=0.012) for d, v in a50.items()]
     rows += [_plain(f"sphere_{d}mm_rc_max", round(v * scale, 4), "1", uncertainty=0.03) for d, v in most.items()]
+    rows += [_plain(f"sphere_{d}mm_crc_a50", round((10 * v * scale - 1) / 9, 4), "1") for d, v in a50.items()]
     rows += [_plain("background_cov_pct", 7.2, "%"), _plain("activity_ratio", 9.9, "1")]
     return _whole("nema_iq", rows)
 

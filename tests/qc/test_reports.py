@@ -211,6 +211,43 @@ def test_context_when_built_then_limits_say_which_edition_they_are_of_and_how_su
     assert "C2: read in a public work" in editions["note"]
 
 
+def test_recovery_page_when_no_edition_limits_contrast_recovery_then_it_stands_beside_recovery_and_says_so(
+    nema: Any,
+) -> None:
+    run, drawn, _ = nema
+    context = reports.build_context(run, META, drawn)
+    (recovery,) = (one for one in context["sections"] if one["key"] == "recovery")
+    (table,) = (one for one in recovery["blocks"] if one.get("title", "").startswith("Contrast recovery"))
+    assert table["title"] == "Contrast recovery. Report only: no edition publishes limits yet"
+    assert [column["title"] for column in table["columns"]] == ["Sphere", "CRC A50", "CRC max", "CRC peak"]
+    values = {one["name"]: one for one in run["measurements"] if one["standard"] is None}
+    first = wording.quantity(values["sphere_37mm_crc_peak"]).value
+    assert table["rows"][0][3]["text"].startswith(first)
+
+
+def test_recovery_page_when_both_editions_judge_then_each_shows_the_distance_to_its_nearest_limit(nema: Any) -> None:
+    run, drawn, _ = nema
+    context = reports.build_context(run, META, drawn)
+    for name in ("Recovery A50", "Recovery max"):
+        (table,) = (one for one in tables(context) if one.get("title", "").startswith(name))
+        assert [column["title"] for column in table["columns"]].count("Margin") == 2
+    a50 = next(one for one in tables(context) if one.get("title", "").startswith("Recovery A50"))
+    value = next(one["value"] for one in run["measurements"] if one["name"] == "sphere_37mm_rc_a50")
+    margins = [float(a50["rows"][0][at]["text"].replace("−", "-")) for at in (3, 6)]
+    assert margins[0] == pytest.approx(min(value - 0.76, 0.89 - value), abs=6e-4)
+    assert margins[1] == pytest.approx(min(value - 0.85, 1.00 - value), abs=6e-4)
+
+
+def test_post_filter_page_when_a_filter_was_looked_for_then_picture_words_and_numbers_stand_together(nema: Any) -> None:
+    run, drawn, _ = nema
+    context = reports.build_context(run, META, drawn)
+    (section,) = (one for one in context["sections"] if one["key"] == "post-filter")
+    pictures, words, table = section["blocks"]
+    assert [one["key"] for one in pictures["figures"]] == ["post_filter"]
+    assert any("EARL 1 needs no post-filter" in text for text in words["paragraphs"])
+    assert "Post-filter for EARL 1, narrowest" in list(strings(table["rows"]))
+
+
 def test_first_page_when_numbers_fail_then_they_come_by_distance_before_what_passes(nema: Any) -> None:
     run, _, _ = nema
     moved = {"sphere_22mm_rc_a50": 0.62, "sphere_10mm_rc_a50": 0.10}

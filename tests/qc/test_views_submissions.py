@@ -132,6 +132,17 @@ def test_detail_when_another_edition_is_asked_for_then_its_numbers_are_shown(sta
     assert "Centre" not in page_of(staff_client, draft, against="nonsense")
 
 
+def test_detail_when_contrast_recovery_is_measured_then_a_tab_shows_it_and_says_that_nothing_limits_it(
+    staff_client, draft
+):
+    draft.kind = "nema_iq"
+    draft.save()
+    scenes.measured(draft, scenes.nema_result())
+    page = page_of(staff_client, draft, against="crc")
+    assert "Contrast recovery A50 37" in page.replace("\u202f", " ")
+    assert "Report only: no edition publishes limits yet." in page
+
+
 def test_detail_when_a_number_is_just_outside_then_it_is_not_rounded_across_the_limit(staff_client, draft):
     scenes.measured(draft, scenes.cylinder_result(10.004))
     page = page_of(staff_client, draft)
