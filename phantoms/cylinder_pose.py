@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from phantoms.errors import AnalysisRefused
+from phantoms.sight import PhantomNotFound, Sight
 from phantoms.sphere_ring import along_patient_axes, beside_an_end, binned
 from phantoms.volume import PetVolume
 
@@ -119,7 +120,7 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
     ------
     AnalysisRefused
         ``PHA-NOT-FOUND`` where the brightest body is too small or not round, or holds hot or cold spots. ``detail``
-        says what was seen.
+        says what was seen; where a body stood out it is a `PhantomNotFound`, whose ``sight`` has its outline.
 
     Notes
     -----
@@ -128,9 +129,13 @@ def find_cylinder(volume: PetVolume) -> CylinderPose:
     half the level.
     """
     body = _body(volume)
-    pose = _fitted(body)
-    _refuse_unless_cylinder(pose, body)
-    _refuse_spots(pose, body)
+    try:
+        pose = _fitted(body)
+        _refuse_unless_cylinder(pose, body)
+        _refuse_spots(pose, body)
+    except AnalysisRefused as refused:
+        outline = PetVolume(body.mask.astype(np.float32), body.volume.affine_lps_mm, "1")
+        raise PhantomNotFound(refused.detail, next_step=refused.next_step, sight=Sight(outline)) from refused
     return pose
 
 

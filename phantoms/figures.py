@@ -32,6 +32,7 @@ from PIL import Image
 from phantoms import harmonise, standards
 from phantoms.figure_svg import FigureSvg
 from phantoms.results import Measurement, Outcome
+from phantoms.sight import Sight
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,15 @@ if TYPE_CHECKING:
     from phantoms.reformat import ThickSlices
     from phantoms.volume import PetVolume
 
-__all__ = ["FigureSvg", "acr_figures", "calibrator_figures", "cylinder_figures", "nema_iq_figures", "patient_figures"]
+__all__ = [
+    "FigureSvg",
+    "acr_figures",
+    "calibrator_figures",
+    "cylinder_figures",
+    "nema_iq_figures",
+    "patient_figures",
+    "refusal_figures",
+]
 
 INK, INK_2, INK_3, GRID = "#16202B", "#465361", "#5F6C79", "#E3E8ED"
 SERIES_1, SERIES_2 = "#1D4E89", "#D55E00"
@@ -224,6 +233,80 @@ def acr_figures(volume: PetVolume, result: AcrResult, standard: standards.Standa
 
 
 @_drawing()
+def refusal_figures(volume: PetVolume, sight: Sight | None) -> dict[str, FigureSvg]:
+    """Draw what a search for a phantom saw before it refused.
+
+    Parameters
+    ----------
+    volume : PetVolume
+        The image that was searched.
+    sight : Sight or None
+        Outline and places; None where the refusal brings none, then the middle of the image is shown.
+
+    Returns
+    -------
+    dict
+        ``central_slice`` and ``coronal``, under the names that the phantom's own pictures have.
+    """
+    # Noisy end slices may outshine the phantom: the window ends where one voxel in a thousand is brighter.
+    window = _Window.without_the_brightest(volume)
+    sight = sight or Sight(None)
+    up = np.array([0.0, 0.0, 1.0])
+    if sight.places:
+        center, axis, where = sight.places[0].center_lps_mm, sight.places[0].axis, "the place that came nearest"
+    elif sight.outline is not None:
+        inside = np.argwhere(sight.outline.image > 0.5).mean(axis=0)
+        center, axis, where = sight.outline.to_lps_mm(inside), up, "the middle of the brightest body"
+    else:
+        middle = (np.array(volume.image.shape) - 1) / 2.0
+        center, axis, where = volume.to_lps_mm(middle), up, "the middle of the image"
+    marks = _sight_words(sight)
+    figures = {}
+    for name, plane, letters, view in (
+        ("central_slice", _axial_plane(center, axis), ("R", "L", "A"), "Slice"),
+        ("coronal", _coronal_plane(center, axis), ("R", "L", "H"), "Coronal"),
+    ):
+        figure, axes = _picture(volume, plane, window, letters)
+        _draw_sight(axes, sight, plane)
+        figures[name] = _written(
+            figure,
+            f"{view} through {where}, black on white, {window.words}. {marks}",
+            f"Not found. {view} through {where}, {window.words}. {marks}",
+        )
+    return figures
+
+
+def _sight_words(sight: Sight) -> str:
+    if sight.outline is None:
+        return "Nothing stood out to be marked."
+    if not sight.places:
+        return "Dashed: outline of the brightest body."
+    others = {1: "", 2: "; grey: another place that was looked at"}.get(
+        len(sight.places), f"; grey: {len(sight.places) - 1} other places that were looked at"
+    )
+    return f"Dashed: outline of the brightest body; orange: the place that came nearest{others}."
+
+
+def _draw_sight(axes: Axes, sight: Sight, plane: _Plane) -> None:
+    """Draw the outline where the plane cuts it, and the circles as the balls that the plane passes through or near."""
+    if sight.outline is not None:
+        width, height = (float(np.ptp(limits)) for limits in (axes.get_xlim(), axes.get_ylim()))
+        inside, (left, right, bottom, top) = _sample(sight.outline, plane, width, height)
+        rows, columns = inside.shape
+        u = left + (np.arange(columns) + 0.5) * (right - left) / columns
+        v = top - (np.arange(rows) + 0.5) * (top - bottom) / rows
+        if 0.0 < float(inside.mean()) < 1.0:
+            axes.contour(u, v, inside, levels=[0.5], colors=[SERIES_1], linewidths=LINE_PT, linestyles=[(0, (4, 2))])
+    normal = np.cross(plane.u, plane.v)
+    for rank, place in reversed(list(enumerate(sight.places))):
+        for center, radius_mm in place.circles:
+            off_mm = abs(float((np.asarray(center) - plane.center_lps_mm) @ normal))
+            if off_mm < radius_mm:
+                cut_mm = float(np.sqrt(radius_mm**2 - off_mm**2))
+                axes.add_patch(_circle(plane.project_mm(center), cut_mm, INK_3 if rank else SERIES_2))
+
+
+@_drawing()
 def patient_figures(volume: PetVolume, suv_factor: float | None) -> dict[str, FigureSvg]:
     """Draw a patient scan as two maximum intensity projections.
 
@@ -242,8 +325,7 @@ def patient_figures(volume: PetVolume, suv_factor: float | None) -> dict[str, Fi
     canonical = _Canonical.of(volume)
     if suv_factor is None:
         # A bladder outshines the body a hundredfold: the window ends where one voxel in a thousand is brighter.
-        upper = float(np.quantile(canonical.image_zyx, 0.999)) or float(canonical.image_zyx.max()) or 1.0
-        window = _Window.of(volume.unit, upper, "up to the value that one voxel in a thousand exceeds")
+        window = _Window.without_the_brightest(volume)
     else:
         window = _Window(label="SUV, g/mL", per_unit=suv_factor, upper=MIP_SUV, words=f"SUV 0 to {MIP_SUV:g}")
     return {
@@ -315,6 +397,13 @@ class _Window:
         label, per_unit = {"Bq/mL": ("kBq/mL", 1e-3), "g/mL": ("SUV, g/mL", 1.0)}.get(unit, ("raw value", 1.0))
         scaled = upper * per_unit
         return cls(label=label, per_unit=per_unit, upper=scaled, words=f"0 to {_short(scaled)} {label} ({why})")
+
+    @classmethod
+    def without_the_brightest(cls, volume: PetVolume) -> _Window:
+        """Return 0 to the value that one voxel in a thousand exceeds; to the maximum where that is nothing."""
+        ends = (float(np.quantile(volume.image, 0.999)), float(volume.image.max()), 1.0)
+        upper = next(end for end in ends if end > 0)
+        return cls.of(volume.unit, upper, "up to the value that one voxel in a thousand exceeds")
 
     @classmethod
     def for_phantom(cls, volume: PetVolume, true_bqml: float | None, what: str) -> _Window:

@@ -11,14 +11,13 @@ import numpy as np
 from phantoms import sphere_ring
 from phantoms.acr_pose import AcrPose, find_acr
 from phantoms.cylinder_pose import CylinderPose, find_cylinder
-from phantoms.errors import AnalysisRefused
+from phantoms.sight import PhantomNotFound, Place, Sight
 from phantoms.sphere_order import is_cold
 from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
+from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from phantoms.volume import PetVolume
 
 __all__ = ["AcrPose", "CylinderPose", "NemaPose", "find_acr", "find_cylinder", "find_nema_iq"]
 
@@ -34,6 +33,7 @@ _MIN_VISIBLE = 4
 _MAX_FWHM_MM = 15.0
 _MAX_REFITS = 4
 _MAX_ODD = 2
+_NO_RING = "nothing in the image looks like six hot spheres on a ring"
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
 
     Raises
     ------
-    AnalysisRefused
+    PhantomNotFound
         ``PHA-NOT-FOUND`` where no ring explains the image well enough, or its order is not sure. ``detail`` says what
-        was seen instead.
+        was seen instead, ``sight`` where.
 
     Notes
     -----
@@ -129,18 +129,21 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
     fine = sphere_ring.binned(oriented, sphere_ring.FINE_VOXEL_MM)
     body = sphere_ring.find_body(fine)
     if body is None:
-        raise _not_found("no body stands out from the image")
+        raise _not_found("no body stands out from the image", Sight(None))
     fine = sphere_ring.without_hot_ends(fine, body)
-    seen = []
+    seen: list[tuple[float, Place]] = []
     for guess in sphere_ring.guesses(body, count=_NEMA_GUESSES):
         fit = _fit(fine, guess)
-        if fit is None:
-            continue
-        doubt = _doubt(fit)
-        if doubt is None:
+        doubt = _NO_RING if fit is None else _doubt(fit)
+        if fit is not None and doubt is None:
             return _pose(fine, body, fit)
-        seen.append((fit.explained, doubt))
-    raise _not_found(max(seen)[1] if seen else "nothing in the image looks like six hot spheres on a ring")
+        ring = guess if fit is None else fit.ring
+        circles = zip(ring.places_lps_mm, sphere_ring.RADII_MM.tolist(), strict=True)
+        place = Place(ring.center_lps_mm, ring.frame[:, 2], tuple(circles), doubt or "")
+        seen.append((0.0 if fit is None else fit.explained, place))
+    places = tuple(place for _, place in sorted(seen, key=lambda one: -one[0]))
+    outline = PetVolume(body.mask.astype(np.float32), body.image.affine_lps_mm, "1")
+    raise _not_found(places[0].why_not if places else _NO_RING, Sight(outline, places))
 
 
 def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | None:
@@ -213,9 +216,9 @@ def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit) -
     )
 
 
-def _not_found(what: str) -> AnalysisRefused:
-    return AnalysisRefused(
-        "PHA-NOT-FOUND",
+def _not_found(what: str, sight: Sight) -> PhantomNotFound:
+    return PhantomNotFound(
         f"We could not find the six spheres: {what}.",
         next_step="Check that the whole phantom is in the field and that this is the NEMA IQ phantom.",
+        sight=sight,
     )

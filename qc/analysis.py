@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -321,7 +321,12 @@ def _measure_phantom(
         from phantoms import nema_iq as method
 
         known |= {"edition": request.edition, "pose": pose}
-    result = work.timed("measure", lambda: method.measure(volume, **known))
+    try:
+        result = work.timed("measure", lambda: method.measure(volume, **known))
+    except AnalysisRefused as refused:
+        if with_figures:
+            work.figures = work.timed("figures", partial(_refusal_figures, volume, refused))
+        raise
     work.measurements += result.measurements
     for standard in map(standards.load, standards.available()):
         if _holds_for(standard, nuclide):
@@ -340,6 +345,14 @@ def _measure_phantom(
 
         draw: Any = getattr(figures, f"{work.method}_figures")
         work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0]))
+
+
+def _refusal_figures(volume: PetVolume, refused: AnalysisRefused) -> dict[str, Any]:
+    """Draw what was seen where no phantom was found; the same words beside them say why."""
+    from phantoms import figures
+    from phantoms.sight import PhantomNotFound
+
+    return figures.refusal_figures(volume, refused.sight if isinstance(refused, PhantomNotFound) else None)
 
 
 def _read_sheet(work: _Work, request: Request, series: Series, suv: SuvResult) -> Sheet | None:

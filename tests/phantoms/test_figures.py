@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phantoms import cylinder, digital, figures, nema_iq, standards
+from phantoms import cylinder, digital, figures, localise, nema_iq, standards
 from phantoms.figure_svg import FigureSvg
 from phantoms.sheet import Sheet
+from phantoms.sight import PhantomNotFound, Sight
 from phantoms.volume import PetVolume
 
 SCANNED_AT = datetime(2026, 3, 2, 10, 30)
@@ -309,3 +310,52 @@ def test_slice_profile_when_the_standard_limits_it_then_the_limit_is_drawn(
     assert without["slice_profile"].svg != drawn["cylinder"]["slice_profile"].svg
     assert "accepted band" in drawn["cylinder"]["bias"].alt
     assert "accepted band" not in without["bias"].alt
+
+
+# --- what a search saw that refused -----------------------------------------------------------
+
+
+def seen_in(volume: PetVolume) -> Sight:
+    with pytest.raises(PhantomNotFound) as refused:
+        localise.find_nema_iq(volume)
+    return refused.value.sight
+
+
+def test_refusal_figures_when_places_were_weighed_then_each_is_drawn_round_its_spheres_over_the_outline() -> None:
+    volume = digital.patient_like(seed=1).volume
+    sight = seen_in(volume)
+    assert sight.outline is not None
+    assert len(sight.places) >= 2
+    drawn = figures.refusal_figures(volume, sight)
+    assert set(drawn) == {"central_slice", "coronal"}
+    svg = drawn["central_slice"].svg.lower()
+    # Six spheres of the nearest place in orange; the outline dashed in blue.
+    assert svg.count(b'stroke="#d55e00"') == 6
+    assert b'stroke="#1d4e89"' in svg
+    assert b"stroke-dasharray" in svg
+    for figure in drawn.values():
+        assert b"style=" not in figure.svg
+        assert figure.caption.startswith("Not found.")
+        assert "orange: the place that came nearest" in figure.caption
+    again = figures.refusal_figures(volume, sight)
+    assert all(again[key].svg == drawn[key].svg for key in drawn)
+
+
+def test_refusal_figures_when_no_cylinder_is_there_then_the_outline_of_what_is_there_is_drawn() -> None:
+    volume = digital.nema_iq(shape_zyx=(60, 90, 90), spacing_zyx_mm=(4.0, 4.0, 4.0)).volume
+    with pytest.raises(PhantomNotFound) as refused:
+        localise.find_cylinder(volume)
+    sight = refused.value.sight
+    assert sight.outline is not None
+    # The body without its insert: 9.7 L by its drawn outline, to the two voxels that a half level may be off.
+    litres = float(sight.outline.image.sum()) * np.prod(sight.outline.spacing_zyx_mm) / 1e6
+    assert litres == pytest.approx(9.7, rel=0.05)
+    assert b"stroke-dasharray" in figures.refusal_figures(volume, sight)["coronal"].svg
+
+
+@pytest.mark.parametrize("image", [np.zeros((20, 30, 30), np.float32), np.full((20, 30, 30), -1.0, np.float32)])
+def test_refusal_figures_when_nothing_stands_out_then_the_middle_of_the_image_is_shown(image: Any) -> None:
+    volume = PetVolume(image, np.diag([4.0, 4.0, 4.0, 1.0]), "Bq/mL")
+    for sight in (seen_in(volume), None):
+        drawn = figures.refusal_figures(volume, sight)
+        assert "the middle of the image" in drawn["central_slice"].alt

@@ -369,3 +369,13 @@ def test_sealed_source_when_the_scanner_was_told_germanium_then_nothing_is_taken
     result = result_of(changed(germanium), method="cylinder", sheet=_germanium(cylinder[1], 7500.0))
     assert value_of(result, "cylinder_bias_pct") == pytest.approx(0.0, abs=0.2)
     assert not {"SHEET-SEALED", "SHEET-NUCLIDE"} & {one["id"] for one in result["findings"]}
+
+
+def test_phantom_when_it_is_not_found_then_the_refusal_comes_with_pictures_of_what_was_seen(cylinder):
+    files = dicom_series.list_files(cylinder[0])
+    refused = analyse_files(files, Request(method="nema_iq"), with_figures=True)
+    assert refused.json["refused"]["code"] == "PHA-NOT-FOUND"
+    # Under these names the run page and the first page of the report show them.
+    assert set(refused.figures) == {"central_slice", "coronal"}
+    assert all(figure.caption.startswith("Not found.") for figure in refused.figures.values())
+    assert analyse_files(files, Request(method="nema_iq")).figures == {}
