@@ -194,6 +194,55 @@ def _suv_words(found: Sequence[float] | None) -> str:
     return " · ".join(f"{one:.0f}" if one >= 10 else f"{one:.3f}" if one > 0.1 else f"{one:.1e}" for one in found)
 
 
+def accuracy_parts() -> dict[str, Any]:
+    parts: dict[str, Any] = json.loads((ROOT / "bench/phantoms/accuracy.json").read_text(encoding="utf-8"))
+    return parts
+
+
+def render_accuracy() -> str:
+    """Return every row of the accuracy of sphere and cylinder numbers."""
+    words = {True: "yes", False: "**no**", None: "–"}
+    rows = [
+        (one["name"], one["figure"], one["limit"] or "–", words[one["holds"]], one["beside"])
+        for name, part in accuracy_parts().items()
+        if name != "spread"
+        for one in part
+    ]
+    return table(("what", "found", "limit", "kept", "of what"), rows)
+
+
+def render_accuracy_in_short() -> str:
+    """Return the worst of each part, for the first page."""
+    parts = accuracy_parts()
+    shown = {
+        "twins": "A50, maximum, peak, Q_H, N, COV and cylinder mean, against plain loops over the same voxels",
+        "table": "A50, maximum and peak, against the analytic recovery model",
+        "contrast": "Q_H, against the analytic contrast",
+        "cylinder": "cylinder bias at any tilt to 10° and voxels of 1 to 6 mm",
+    }
+    rows = []
+    for part, what in shown.items():
+        worst = max(parts[part], key=lambda one: float(one["figure"].split()[0]))
+        rows.append((what, worst["figure"], worst["limit"]))
+    named = {one["name"]: one for part, lines in parts.items() if part != "spread" for one in lines}
+    for what in ("FWHM of a sphere, error", "filling from the profiles, error", "background mean, error"):
+        one = named[what]
+        rows.append((f"{what}, RMS in noise", one["figure"], f"pynemaiqpet {one['limit'].removeprefix('≤ ')}"))
+    one = named["Q_H, error"]
+    rows.append(("Q_H, error, RMS in noise", one["figure"], f"chameleoniq {one['limit'].removeprefix('≤ ')}"))
+    return table(("what", "largest error", "limit, or another program's"), rows)
+
+
+def render_places() -> str:
+    """Return how far the place of a sphere between voxels moves its numbers."""
+    spans: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for one in accuracy_parts()["spread"]:
+        mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in one["off"])
+        spans[one["what"], one["voxel_mm"], one["fwhm_mm"]].append(f"{mean} ({low} to {high})")
+    rows = [(what, f"{voxel:g} mm", f"{fwhm:g} mm", *found) for (what, voxel, fwhm), found in spans.items()]
+    return table(("what", "voxels", "FWHM", *(f"{one} mm" for one in spheres.DIAMETERS_MM)), rows)
+
+
 def render_standards() -> str:
     editions = [standards.load(one) for one in standards.available()]
     rows = [
@@ -286,6 +335,9 @@ MADE: dict[tuple[str, str], Callable[[], str]] = {
     (METHODS_PAGE, "suv-standing"): render_suv_standing,
     ("README.md", "suv-standing"): render_suv_standing,
     ("README.md", "suv-of-others"): render_suv_of_others,
+    ("README.md", "accuracy"): render_accuracy_in_short,
+    ("bench/phantoms/README.md", "accuracy"): render_accuracy,
+    ("bench/phantoms/README.md", "places"): render_places,
     ("docs/user/core-lab.md", "checklists"): render_checklists,
 }
 
