@@ -8,13 +8,13 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Min, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
 from corelab import access
 from corelab import selectors as registry
 from corelab.errors import NotFound
-from corelab.models import AuditEvent, Role, Trial, User, Work
+from corelab.models import AuditEvent, DoseCalibrator, Role, Trial, User, Work
 from corelab.models.work import WorkState
 from phantoms.results import Finding, Outcome, Owner
 from phantoms.suv.catalogue import CATALOGUE
@@ -22,12 +22,14 @@ from qc import suv_choice
 from qc.arrival import missing_numbers
 from qc.checklists import Item, checklist_for
 from qc.models import (
+    CalibratorReading,
     ChecklistAnswer,
     Drift,
     Figure,
     ProtocolVersion,
     Query,
     ReceivedFile,
+    ReferenceSource,
     Report,
     Run,
     Submission,
@@ -599,6 +601,58 @@ def drift_for(user: User, pk: int) -> Drift:
     if drift is None:
         raise NotFound("There is nothing here, or it is not yours to see.")
     return drift
+
+
+# --- dose calibrators ------------------------------------------------------------------------
+
+
+def checked_calibrators_visible_to(user: User) -> QuerySet[DoseCalibrator]:
+    """Return the dose calibrators whose checks a person sees: those of one's sites, all for the lab; none for a trial.
+
+    Each carries ``last_read_at``, the time of its last reading that stands.
+    """
+    seen = registry.calibrators_visible_to(user)
+    if not access.sees_everything(user):
+        seen = seen.filter(site_id__in=access.site_ids_of(user))
+    stands = Q(sources__readings__withdrawn_at__isnull=True)
+    return seen.annotate(last_read_at=Max("sources__readings__read_at", filter=stands))
+
+
+def checked_calibrator_for(user: User, pk: int) -> DoseCalibrator:
+    """Return one dose calibrator whose checks a person sees, or raise NotFound."""
+    calibrator = checked_calibrators_visible_to(user).filter(pk=pk).first()
+    if calibrator is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    return calibrator
+
+
+def reference_sources_visible_to(user: User) -> QuerySet[ReferenceSource]:
+    """Return the reference sources of the dose calibrators whose checks a person sees, the latest first."""
+    mine = checked_calibrators_visible_to(user).values("pk")
+    return ReferenceSource.objects.filter(calibrator__in=mine).select_related("calibrator__site", "added_by")
+
+
+def reference_source_for(user: User, pk: int) -> ReferenceSource:
+    """Return one reference source, or raise NotFound."""
+    source = reference_sources_visible_to(user).filter(pk=pk).first()
+    if source is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    return source
+
+
+def readings_visible_to(user: User) -> QuerySet[CalibratorReading]:
+    """Return the readings of the dose calibrators a person sees, withdrawn ones too, the latest first."""
+    mine = checked_calibrators_visible_to(user).values("pk")
+    found = CalibratorReading.objects.filter(source__calibrator__in=mine)
+    return found.select_related("source__calibrator__site", "entered_by")
+
+
+def reading_for(user: User, pk: int) -> CalibratorReading:
+    """Return one reading, or raise NotFound."""
+    reading = readings_visible_to(user).filter(pk=pk).first()
+    if reading is None:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    return reading
 
 
 # --- protocols -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from qc.receivers import http_upload
-from qc.views import drifts, protocols, queries, reviews, runs, sending, submissions, suv, trials
+from qc.views import calibrators, drifts, protocols, queries, reviews, runs, sending, submissions, suv, trials
 
 
 class ShortNumber:
@@ -44,6 +44,9 @@ register_converter(QueryNumber, "query")
 
 app_name = "qc"
 urlpatterns = [
+    path("calibrators/<int:pk>/", calibrators.calibrator_detail, name="calibrator-detail"),
+    path("calibrators/sources/<int:pk>/chart.svg", calibrators.calibrator_chart, name="calibrator-chart"),
+    path("calibrators/readings/<int:pk>/withdraw/", calibrators.reading_withdraw, name="reading-withdraw"),
     path("send/", sending.submission_start, name="submission-start"),
     path("send/<submission:number>/place/", sending.submission_place, name="submission-place"),
     path("send/<submission:number>/sheet/", sending.submission_sheet, name="submission-sheet"),

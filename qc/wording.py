@@ -181,6 +181,7 @@ _UNITS: Mapping[str, _Unit] = {
     "%": _Unit("%", 1.0, 1),
     "%/cm": _Unit("%/cm", 1.0, 2),
     "mm": _Unit("mm", 1.0, 1),
+    "s": _Unit("s", 1.0, 0),
     "deg": _Unit("°", 1.0, 2),
     "Bq/mL": _Unit("kBq/mL", 1e-3, 2),
     "g/mL": _Unit("g/mL", 1.0, 2),

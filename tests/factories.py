@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from corelab.models import DoseCalibrator, Membership, ReconstructionProfile, Role, Scanner, Site, Trial, User
-from qc.models import Submission
+from qc.models import CalibratorReading, ReferenceSource, Submission
 from qc.states import SubmissionState
 
 PASSWORD = "correct horse battery staple"
@@ -48,6 +48,16 @@ def scanner(of: Site | None = None, **fields: Any) -> Scanner:
 def calibrator(of: Site) -> DoseCalibrator:
     """Make a dose calibrator."""
     return DoseCalibrator.objects.create(site=of, manufacturer="Digital", model="Well", serial=f"{next(_serial):05}")
+
+
+def reading(of: DoseCalibrator) -> CalibratorReading:
+    """Make a reading of a reference source, and the source."""
+    by = user(Role.SITE_USER, site=of.site)
+    source = ReferenceSource.objects.create(
+        calibrator=of, nuclide="Cs-137", activity_mbq=9.2, certified_on=datetime.date(2020, 1, 15), added_by=by
+    )
+    at = datetime.datetime(2026, 3, 2, 8, tzinfo=datetime.UTC)
+    return CalibratorReading.objects.create(source=source, read_at=at, activity_mbq=7.99, entered_by=by)
 
 
 def trial(*sites: Site, **fields: Any) -> Trial:

@@ -1,5 +1,6 @@
 """Forms of the quality-control pages, one module a noun."""
 
+from qc.forms.calibrators import ReadingForm, SourceForm
 from qc.forms.place import FileForm, PlaceForm
 from qc.forms.protocols import ProtocolForm, PublishForm
 from qc.forms.queries import AnswerForm, AskForm, WordsForm
@@ -19,10 +20,12 @@ __all__ = [
     "PlaceForm",
     "ProtocolForm",
     "PublishForm",
+    "ReadingForm",
     "ReasonForm",
     "ReviewForm",
     "SheetForm",
     "SignForm",
+    "SourceForm",
     "SuvChoiceForm",
     "WordsForm",
     "kept_of",

@@ -1,5 +1,6 @@
 """Tables of a scan's life, one module a noun."""
 
+from qc.models.calibrators import CalibratorReading, ReferenceSource
 from qc.models.choices import SuvChoice
 from qc.models.drifts import Drift
 from qc.models.files import ReceivedFile, Upload
@@ -11,6 +12,7 @@ from qc.models.submissions import Submission
 from qc.models.trial_reports import TrialReport
 
 __all__ = [
+    "CalibratorReading",
     "ChecklistAnswer",
     "Drift",
     "Figure",
@@ -18,6 +20,7 @@ __all__ = [
     "Query",
     "QueryMessage",
     "ReceivedFile",
+    "ReferenceSource",
     "Report",
     "Review",
     "Run",

@@ -4,6 +4,7 @@ Functions are named ``<noun>_<verb>`` and take keywords only. Where a person act
 caller is inside ``audit.acting``; functions without an actor are what jobs call.
 """
 
+from qc.services.calibrators import reading_add, reading_withdraw, readings_of, source_add
 from qc.services.checks import preview_findings, submission_check
 from qc.services.cleaning import dry_runs_delete_old, uploads_delete_stale, work_sweep
 from qc.services.drifts import drift_declare, drift_explain
@@ -57,6 +58,9 @@ __all__ = [
     "query_drop",
     "query_give_up",
     "query_reopen",
+    "reading_add",
+    "reading_withdraw",
+    "readings_of",
     "report_make",
     "report_repeat",
     "review_sign",
@@ -65,6 +69,7 @@ __all__ = [
     "sheet_save",
     "signing_digest",
     "signing_statement",
+    "source_add",
     "submission_check",
     "submission_claim",
     "submission_place_edit",

@@ -140,6 +140,9 @@ ROWS: dict[str, Row] = {
     "corelab:audit-verify": Row(OVERSIGHT, method="post"),
     "corelab:audit-export": Row(OVERSIGHT),
     # --- qc --------------------------------------------------------------------------------
+    "qc:calibrator-detail": Row(SITE | STAFF_VIEW, lambda w: [w.calibrator_a.pk]),
+    "qc:calibrator-chart": Row(SITE | STAFF_VIEW, lambda w: [w.reading.source_id]),
+    "qc:reading-withdraw": Row(SITE | TECHNICIAN | PHYSICIST, lambda w: [w.reading.pk]),
     "qc:submission-start": Row(SITE | OTHER_SITE),
     "qc:submission-place": Row(SITE, draft),
     "qc:submission-sheet": Row(SITE, draft),
@@ -260,6 +263,7 @@ def world(settings, tmp_path) -> SimpleNamespace:
     w.scanner_a = factories.scanner(w.site_a, serial="SERIAL-ALPHA")
     w.scanner_b = factories.scanner(w.site_b)
     w.calibrator_a = factories.calibrator(w.site_a)
+    w.reading = factories.reading(w.calibrator_a)
     w.trial_1 = factories.trial(w.site_a, code="alpha-trial", title="alpha-trial of tests")
     w.trial_2 = factories.trial(w.site_b, code="beta-trial")
     w.people = {
