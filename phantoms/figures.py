@@ -562,6 +562,9 @@ def _nema_slice(volume: PetVolume, result: NemaIqResult, window: _Window) -> Fig
         outwards = at / (np.linalg.norm(at) or 1.0)
         where = at + np.array([-outwards[1], outwards[0]]) * (sphere.diameter_mm / 2 + 8.5)
         axes.text(where[0], where[1], f"{sphere.diameter_mm}", color=SERIES_2, ha="center", va="center")
+    found = {one.name: one.value for one in result.measurements if one.standard is None}
+    edge_mm, spheres_mm = (found[f"background_{what}_margin_mm"] or 0.0 for what in ("edge", "sphere"))
+    margins = f"{edge_mm:.0f} mm from the edge and {spheres_mm:.0f} mm from the spheres"
     insert = "there is no lung insert"
     if pose.lung_center_lps_mm is not None and pose.lung_radius_mm is not None:
         axes.add_patch(_circle(plane.project_mm(pose.lung_center_lps_mm), pose.lung_radius_mm, SERIES_1, dashed=True))
@@ -569,9 +572,9 @@ def _nema_slice(volume: PetVolume, result: NemaIqResult, window: _Window) -> Fig
     return _written(
         figure,
         f"Axial plane through the six spheres, black on white, {window.words}; circles on the spheres with their inner "
-        f"diameters in mm and on {len(result.background_rois)} background regions; {insert}.",
+        f"diameters in mm and on {len(result.background_rois)} background regions, {margins}; {insert}.",
         f"Sphere plane, {window.words}. Look for round, full spheres without air. Orange: spheres, mm; "
-        "blue: background; dashed: lung insert.",
+        f"blue: background, {margins}; dashed: lung insert.",
     )
 
 
@@ -880,6 +883,7 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
     labels = []
     for metric, label, color, marker, dashes in (
         ("qh_pct", "hot contrast", SERIES_1, "o", "-"),
+        ("qc_pct", "cold contrast", SERIES_1, "s", ":"),
         ("n_pct", "variability", SERIES_2, "v", "--"),
     ):
         found = [(d, measured.get(f"sphere_{d}mm_{metric}")) for d in DIAMETERS_MM]
@@ -890,10 +894,12 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
         axes.plot(x, y, color=color, linewidth=1.0, linestyle=dashes, marker=marker, markersize=3.6)
         labels.append((float(y[-1]), label, color))
     _right_labels(axes, labels, least_gap=9.0)
+    cold = ", cold contrast (dotted)" if any(label == "cold contrast" for _, label, _ in labels) else ""
     return _written(
         figure,
-        "Hot contrast recovery and background variability against inner sphere diameter, axis 0 to 120 %.",
-        "NEMA hot contrast recovery (solid) and background variability (dashed) by sphere. No edition sets a limit.",
+        f"Hot contrast recovery{cold} and background variability against inner sphere diameter, axis 0 to 120 %.",
+        f"NEMA hot contrast recovery (solid){cold} and background variability (dashed) by sphere. "
+        "No edition sets a limit.",
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +41,7 @@ PLANE_OFFSETS_MM = (-20.0, -10.0, 0.0, 10.0, 20.0)
 LUNG_ROI_DIAMETER_MM = 30.0
 #: How near to the insert's ends a slice may lie, by edition of NEMA NU 2.
 LUNG_EXCLUSION_MM = {"nu2_2018": 30.0, "nu2_2012": 10.0}
+_EDITIONS_WITH_COLD = frozenset({"nu2_2012"})
 
 _STEEP_TILT_DEG = 3.0
 
@@ -52,18 +53,24 @@ class SphereResult:
     ``a50``, ``max``, ``peak`` and ``disc_mean`` are in the image's unit; ``rc_*`` are measured over true sphere
     concentration; ``relative_rc_*`` are the same with the measured background in the place of the calibration, so a
     calibration error drops out; ``crc_*`` and ``qh_pct`` are contrast over true contrast. None where what it needs is
-    missing.
+    missing. A cold sphere has ``qc_pct``, the share of the background that is missing in its disc, and no recovery.
+    ``*_axial_pct`` are taken on slices of the image where the phantom's own planes are not those.
     """
 
     diameter_mm: int
     center_lps_mm: NDArray[np.float64]
-    a50: float
-    max: float
+    a50: float | None
+    max: float | None
     peak: float | None
     disc_mean: float | None
     is_whole: bool
     n_pct: float | None
     fwhm_mm: float | None
+    is_cold: bool = False
+    qc_pct: float | None = None
+    qh_axial_pct: float | None = None
+    qc_axial_pct: float | None = None
+    n_axial_pct: float | None = None
     qh_pct: float | None = None
     rc_a50: float | None = None
     rc_max: float | None = None
@@ -124,6 +131,11 @@ class NemaIqResult:
     filter_curves: harmonise.FilterCurves | None = None
     filter_advice: tuple[harmonise.FilterAdvice, ...] = ()
 
+    def profiles(self) -> dict[str, list[dict[str, float]]]:
+        """Return what was measured slice by slice, in plain JSON types: the insert, per cent of the background."""
+        slices = zip(self.lung_profile_z_mm.tolist(), self.lung_profile_pct.tolist(), strict=True)
+        return {"lung_residual_pct": [{"position_mm": z, "value": value} for z, value in slices]}
+
 
 def measure(
     volume: PetVolume,
@@ -149,7 +161,7 @@ def measure(
     suv_factor : float or None
         Taken for the sake of one signature for all phantom methods; no number of this one is an SUV.
     edition : str
-        ``nu2_2018`` or ``nu2_2012``: decides which slices of the insert count.
+        ``nu2_2018`` or ``nu2_2012``: decides which slices of the insert count, and whether cold spheres are usual.
     pose : NemaPose, optional
         Where the phantom lies, where that is known already.
 
@@ -172,24 +184,26 @@ def measure(
         )
     volume = sphere_ring.along_patient_axes(volume)
     pose = pose or find_nema_iq(volume)
-    if pose.cold_spheres:
+    layout = background_rois.place(volume, pose)
+    is_steep = pose.tilt_deg > _STEEP_TILT_DEG
+    background = _measure_background(volume, pose, layout, pose.axis if is_steep else None)
+    if background is None:
         raise AnalysisRefused(
             "PHA-NOT-FOUND",
-            "We found the NEMA phantom, but its 37 and 28 mm spheres hold no activity: recovery needs all six hot.",
-            next_step="Fill all six spheres with the same activity and scan again.",
+            "The image cuts the phantom through its background: no plane holds all twelve regions.",
+            next_step="Check that the whole phantom is in the field.",
         )
-    layout = background_rois.place(volume, pose)
-    background = _measure_background(volume, pose, layout)
+    axial = _measure_background(volume, pose, layout, None) if is_steep else None
     fits = resolution.fit_spheres(volume, pose)
     kernels = peak_kernels(volume)
     truth = _truth(sheet, reference_time, volume.unit)
     spheres = tuple(
-        _measure_sphere(volume, pose, diameter, background, truth, kernels, fits[diameter].fwhm_mm)
+        _measure_sphere(volume, pose, diameter, background, axial, truth, kernels, fits[diameter].fwhm_mm)
         for diameter in DIAMETERS_MM
     )
     lung = _measure_lung(volume, pose, background.mean, LUNG_EXCLUSION_MM[edition])
     fwhm_mm = resolution.common_fwhm_mm(fits)
-    filling = resolution.common_filling(fits)
+    filling = resolution.common_filling({d: fit for d, fit in fits.items() if d not in pose.cold_spheres})
     editions = _editions(sheet)
     curves = _filter_curves(volume, pose, background, spheres, truth, editions)
     biases_pct = _biases_pct(truth, filling, background.mean)
@@ -197,6 +211,7 @@ def measure(
     advice = tuple(one for one in advised if one is not None)
     said = harmonise.finding(advice)
     cut = QualityFlag.NONE if all(sphere.is_whole for sphere in spheres) else QualityFlag.OUTSIDE_IMAGE
+    cut |= QualityFlag.COLD_SPHERE if pose.cold_spheres else QualityFlag.NONE
     return NemaIqResult(
         measurements=(
             *_measurements(volume, pose, layout, background, spheres, lung, truth, fwhm_mm),
@@ -207,7 +222,7 @@ def measure(
                 contrast_flags=cut | truth.ratio_flags,
             ),
         ),
-        findings=(*_findings(pose, layout, background, spheres), *((said,) if said else ())),
+        findings=(*_findings(pose, layout, background, spheres, edition), *((said,) if said else ())),
         pose=pose,
         spheres=spheres,
         background_rois=tuple((center, background_rois.DIAMETER_MM / 2.0) for center in layout.centers_lps_mm),
@@ -257,8 +272,10 @@ class _Background:
         return 100.0 * float(means.std(ddof=1)) / float(means.mean())
 
 
-def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_rois.BackgroundRois) -> _Background:
-    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+def _measure_background(
+    volume: PetVolume, pose: NemaPose, layout: background_rois.BackgroundRois, normal: NDArray[np.float64] | None
+) -> _Background | None:
+    """Take the twelve places on five planes, discs square to ``normal`` or, without, in slices; None where cut."""
     last_slice = volume.image.shape[0] - 1
     planes: list[list[dict[int, float]]] = []
     variances: list[float] = []
@@ -283,11 +300,7 @@ def _measure_background(volume: PetVolume, pose: NemaPose, layout: background_ro
             plane.append(means)
         planes.append(plane)
     if not planes:
-        raise AnalysisRefused(
-            "PHA-NOT-FOUND",
-            "The image cuts the phantom through its background: no plane holds all twelve regions.",
-            next_step="Check that the whole phantom is in the field.",
-        )
+        return None
     means_by_size = {d: np.array([[roi[d] for roi in plane] for plane in planes]) for d in DIAMETERS_MM}
     largest_means = means_by_size[int(background_rois.DIAMETER_MM)]
     mean = float(largest_means.mean())
@@ -340,37 +353,58 @@ def _measure_sphere(
     pose: NemaPose,
     diameter: int,
     background: _Background,
+    axial: _Background | None,
     truth: _Truth,
     kernels: PeakKernels,
     fwhm_mm: float | None,
 ) -> SphereResult:
     center = pose.spheres[diameter]
     box = search_box(volume, pose.spheres, diameter)
+    contrast = truth.ratio - 1.0 if truth.ratio is not None and truth.ratio > 1.0 else None
+    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    is_cold = diameter in pose.cold_spheres
+
+    def q_pct(disc_mean: float | None, around: _Background) -> float | None:
+        if disc_mean is None or (contrast is None and not is_cold):
+            return None
+        height = disc_mean / around.of_size(diameter) - 1.0
+        return -100.0 * height if is_cold or contrast is None else 100.0 * height / contrast
+
+    disc_mean = _disc_mean(volume, center, diameter, normal)
+    q = q_pct(disc_mean, background)
+    q_axial = q_pct(_disc_mean(volume, center, diameter, None), axial) if axial is not None else None
+    by_discs = SphereResult(
+        diameter_mm=diameter,
+        center_lps_mm=center,
+        a50=None,
+        max=None,
+        peak=None,
+        disc_mean=disc_mean,
+        is_whole=box.is_whole,
+        is_cold=is_cold,
+        n_pct=background.variability_pct(diameter),
+        n_axial_pct=axial.variability_pct(diameter) if axial is not None else None,
+        fwhm_mm=fwhm_mm,
+        qh_pct=None if is_cold else q,
+        qc_pct=q if is_cold else None,
+        qh_axial_pct=None if is_cold else q_axial,
+        qc_axial_pct=q_axial if is_cold else None,
+    )
+    if is_cold:
+        return by_discs
     hottest, a50 = isocontour(volume.image[box.slices], box.inside, background.mean)
     places = PeakPlaces.within(volume, center, diameter / 2.0, kernels)
     peak = None if places is None else places.highest(volume.image[places.slices].astype(np.float64))
-    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
-    disc = rois.circle(volume, center, diameter / 2.0, normal)
-    disc_mean = disc.mean(volume.image) if disc.is_complete else None
-
     sphere = truth.sphere_bqml if truth.has_concentrations else None
-    contrast = truth.ratio - 1.0 if truth.ratio is not None and truth.ratio > 1.0 else None
 
     def over(value: float | None, whole: float | None) -> float | None:
         return value / whole if value is not None and whole is not None else None
 
-    qh = over(disc_mean / background.of_size(diameter) - 1.0, contrast) if disc_mean is not None else None
-    return SphereResult(
-        diameter_mm=diameter,
-        center_lps_mm=center,
+    return replace(
+        by_discs,
         a50=a50,
         max=hottest,
         peak=peak,
-        disc_mean=disc_mean,
-        is_whole=box.is_whole,
-        n_pct=background.variability_pct(diameter),
-        fwhm_mm=fwhm_mm,
-        qh_pct=None if qh is None else 100.0 * qh,
         rc_a50=over(a50, sphere),
         rc_max=over(hottest, sphere),
         rc_peak=over(peak, sphere),
@@ -381,6 +415,14 @@ def _measure_sphere(
         crc_max=over(hottest / background.mean - 1.0, contrast),
         crc_peak=over(peak / background.mean - 1.0, contrast) if peak is not None else None,
     )
+
+
+def _disc_mean(
+    volume: PetVolume, center: NDArray[np.float64], diameter: int, normal: NDArray[np.float64] | None
+) -> float | None:
+    """Return the mean of NEMA's disc on one sphere; None where the image cuts it."""
+    disc = rois.circle(volume, center, diameter / 2.0, normal)
+    return disc.mean(volume.image) if disc.is_complete else None
 
 
 # --- post-filter --------------------------------------------------------------------------------
@@ -405,7 +447,7 @@ def _filter_curves(
     known = {"rc"} if sphere_bqml is not None else set()
     known |= {"relative_rc", "crc"} if truth.ratio is not None and truth.ratio > 1.0 else set()
     asked = [one for one in editions if (kinds := harmonise.kinds_limited(one)) and kinds <= known]
-    if not asked or not all(sphere.is_whole for sphere in spheres):
+    if not asked or not all(sphere.is_whole and not sphere.is_cold for sphere in spheres):
         return None
     peaks: dict[int, PeakPlaces] = {}
     if harmonise.limits_peak(asked):
@@ -504,7 +546,8 @@ def _sphere_measurements(
     volume: PetVolume, sphere: SphereResult, planes: QualityFlag, truth: _Truth
 ) -> Iterator[Measurement]:
     prefix = f"sphere_{sphere.diameter_mm}mm"
-    cut = QualityFlag.NONE if sphere.is_whole else QualityFlag.OUTSIDE_IMAGE
+    whole = QualityFlag.NONE if sphere.is_whole else QualityFlag.OUTSIDE_IMAGE
+    cut = whole | (QualityFlag.COLD_SPHERE if sphere.is_cold else QualityFlag.NONE)
     recovery = cut | truth.unit_flags | truth.sphere_flags
     raw = truth.unit_flags & QualityFlag.NO_UNITS
     contrast = cut | truth.ratio_flags
@@ -527,8 +570,17 @@ def _sphere_measurements(
         ("crc_a50", sphere.crc_a50, "1", contrast),
         ("crc_max", sphere.crc_max, "1", contrast),
         ("crc_peak", sphere.crc_peak, "1", contrast),
-        ("fwhm_mm", sphere.fwhm_mm, "mm", cut | _unless(sphere.fwhm_mm, QualityFlag.NO_FIT)),
+        ("fwhm_mm", sphere.fwhm_mm, "mm", whole | _unless(sphere.fwhm_mm, QualityFlag.NO_FIT)),
     )
+    if sphere.is_cold:
+        rows += (("qc_pct", sphere.qc_pct, "%", whole | planes),)
+    if sphere.n_axial_pct is not None:
+        q_axial = (
+            ("qc_pct_axial", sphere.qc_axial_pct, "%", whole | planes)
+            if sphere.is_cold
+            else ("qh_pct_axial", sphere.qh_axial_pct, "%", contrast | planes)
+        )
+        rows += (q_axial, ("n_pct_axial", sphere.n_axial_pct, "%", planes))
     for what, number, unit, flags in rows:
         missing = QualityFlag.OUTSIDE_IMAGE if number is None and flags is QualityFlag.NONE else QualityFlag.NONE
         yield Measurement(name=f"{prefix}_{what}", value=number, unit=unit, flags=flags | missing)
@@ -543,6 +595,7 @@ def _findings(
     layout: background_rois.BackgroundRois,
     background: _Background,
     spheres: tuple[SphereResult, ...],
+    edition: str,
 ) -> Iterator[Finding]:
     """Say how the phantom was found; of this only what the image cuts decides, and warns."""
     steep = pose.tilt_deg > _STEEP_TILT_DEG
@@ -558,6 +611,20 @@ def _findings(
         owner=Owner.SITE if steep else Owner.NOBODY,
         evidence={"order_confidence": pose.order_confidence, "residual_mm": pose.residual_mm},
     )
+    if pose.cold_spheres:
+        names = " and ".join(map(str, sorted(pose.cold_spheres)))
+        expected = edition in _EDITIONS_WITH_COLD
+        yield Finding(
+            id="PHA-COLD",
+            outcome=Outcome.PASS if expected else Outcome.WARN,
+            severity="info" if expected else "query",
+            message=f"The {names} mm spheres hold no activity: they have a cold contrast and no recovery.",
+            observed=f"{names} mm cold",
+            expected="two cold spheres" if expected else "six hot spheres, as NU 2-2018 has them",
+            next_step="" if expected else "Fill all six spheres alike where recovery is to be judged.",
+            owner=Owner.NOBODY if expected else Owner.SITE,
+            source="NEMA NU 2-2012 and 2018 section 7",
+        )
     narrow = layout.sphere_margin_mm < background_rois.MARGIN_MM
     yield Finding(
         id="PHA-MARGIN",

@@ -77,10 +77,11 @@ def fit_spheres(volume: PetVolume, pose: NemaPose) -> dict[int, SphereFit]:
     filling: float | None = None
     for diameter, center in sorted(pose.spheres.items(), reverse=True):
         if diameter < SMALLEST_FREE_MM and filling is None:
-            filling = common_filling(fits)
+            filling = common_filling(_hot(fits, pose))
         fixed = filling if diameter < SMALLEST_FREE_MM else None
         region = _clear_of_insert(region_within(volume, center, diameter / 2.0 + _SKIN_MM), pose)
-        fits[diameter] = _fit(region, center, diameter / 2.0, pose, fixed)
+        height = -1.0 if diameter in pose.cold_spheres else pose.contrast - 1.0
+        fits[diameter] = _fit(region, center, diameter / 2.0, pose, height, fixed)
     return {diameter: fits[diameter] for diameter in pose.spheres}
 
 
@@ -91,16 +92,24 @@ def common_fwhm_mm(fits: Mapping[int, SphereFit]) -> float | None:
 
 
 def common_filling(fits: Mapping[int, SphereFit]) -> float | None:
-    """Return the median fitted concentration of the spheres of 22 mm and more, in the image's unit."""
+    """Return the median fitted concentration of the spheres of 22 mm and more, in the image's unit; of hot ones."""
     large = [fit.concentration for diameter, fit in fits.items() if diameter >= FILLING_FROM_MM and fit.fwhm_mm]
     return float(np.median(large)) if large else None
 
 
+def _hot(fits: Mapping[int, SphereFit], pose: NemaPose) -> dict[int, SphereFit]:
+    return {diameter: fit for diameter, fit in fits.items() if diameter not in pose.cold_spheres}
+
+
 def _fit(
-    region: Region, center: NDArray[np.float64], radius_mm: float, pose: NemaPose, filling: float | None
+    region: Region,
+    center: NDArray[np.float64],
+    radius_mm: float,
+    pose: NemaPose,
+    height: float,
+    filling: float | None,
 ) -> SphereFit:
     scale = pose.background
-    height = pose.contrast - 1.0
 
     def residuals(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         amplitude = p[5] * scale if filling is None else filling - p[4] * scale

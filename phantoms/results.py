@@ -60,6 +60,7 @@ class QualityFlag(Flag):
     OTHER_NUCLIDE_TOLD = auto()  # the scanner was told another nuclide than the sealed source's: taken into account
     TOO_FEW_READINGS = auto()  # readings of a calibrator are too few, or over too narrow a range
     FILTER_CANNOT_HELP = auto()  # no post-filter brings the image into the edition's bands
+    COLD_SPHERE = auto()  # the sphere holds no activity, as in editions of NEMA NU 2 before 2018: it has no recovery
     PLACE_ASSUMED = auto()  # which part of the phantom it is was taken from the usual order, not seen in the image
 
     def names(self) -> list[str]:

@@ -129,6 +129,7 @@ class _Work:
     measurements: list[Measurement] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    profiles: dict[str, Any] | None = None
     conformance: dict[str, Any] | None = None
     refused: AnalysisRefused | None = None
     is_unusable: bool = False
@@ -327,6 +328,8 @@ def _measure_phantom(
         if with_figures:
             work.figures = work.timed("figures", partial(_refusal_figures, volume, refused))
         raise
+    if work.method == "nema_iq":
+        work.profiles = result.profiles()
     work.measurements += result.measurements
     for standard in map(standards.load, standards.available()):
         if _holds_for(standard, nuclide):
@@ -618,6 +621,8 @@ def _compose(work: _Work, request: Request) -> Analysis:
         "ignored": [_readable(one.as_json()) for one in scan.ignored] if scan else [],
         "seconds": seconds,
     }
+    if work.profiles is not None:
+        result["profiles"] = work.profiles
     if work.conformance is not None:
         result["conformance"] = work.conformance
     return Analysis(json=result, figures=work.figures, exit_status=status)

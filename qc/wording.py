@@ -67,6 +67,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "OTHER_NUCLIDE_TOLD": "the scanner was told another nuclide than the source's; taken into account",
     "TOO_FEW_READINGS": "the readings are too few, or over too narrow a range",
     "FILTER_CANNOT_HELP": "no post-filter can be proposed",
+    "COLD_SPHERE": "the sphere holds no activity",
     "PLACE_ASSUMED": "named by the usual order round the faceplate",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
@@ -90,6 +91,7 @@ _SPHERE_LABELS: Mapping[str, str] = {
     "crc_max": "Contrast recovery max",
     "crc_peak": "Contrast recovery peak",
     "qh_pct": "Hot contrast",
+    "qc_pct": "Cold contrast",
     "n_pct": "Background variability",
     "a50": "A50 concentration",
     "max": "Hottest voxel",

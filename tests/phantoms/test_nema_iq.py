@@ -507,9 +507,3 @@ def test_contrast_recovery_is_given_without_times_and_keeps_still_under_a_calibr
         name = f"sphere_{d}mm_crc_{metric}"
         assert timeless[f"sphere_{d}mm_rc_{metric}"].value is None
         assert timeless[name].value == pytest.approx(exact[name].value, rel=1e-4)
-
-
-def test_measure_when_the_large_spheres_are_cold_refuses_and_says_that_it_found_them() -> None:
-    scan = digital.nema_iq(cov=0.02, cold_mm=(37, 28), shape_zyx=(70, 110, 110), spacing_zyx_mm=(4.0, 4.0, 4.0))
-    with pytest.raises(AnalysisRefused, match="hold no activity"):
-        measure(scan.volume, reference_time=None, sheet=None)
