@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phantoms import harmonise
+from phantoms.artefacts import MATTERS_PCT, quantile
 from phantoms.results import Finding, Measurement, Outcome, Owner
 from phantoms.sheet import FillUncertainty
 from phantoms.standards import Standard, judge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from phantoms.artefacts import Wedge
+    from phantoms.background_columns import Columns
+    from phantoms.localise import NemaPose
     from phantoms.nema_iq import NemaIqResult
+    from phantoms.sphere_contents import Contents
 
 _SAME_FACTOR_PCT = 5.0  # spheres and background off by one factor: their biases differ by less than a fill error
 # A common factor that a fill alone hardly makes: two standard deviations of what calibrator, two volumes and residual
@@ -19,6 +27,11 @@ _SAME_FACTOR_PCT = 5.0  # spheres and background off by one factor: their biases
 _FILL = FillUncertainty()
 _MORE_THAN_A_FILL_PCT = 2 * math.sqrt(_FILL.calibrator_pct**2 + _FILL.volume_pct**2 / 2 + _FILL.residual_pct**2)
 _SAME_BLUR = 0.15  # spheres fit one blur where each width lies this near, as a fraction, to the median
+_LARGE_MM = (37, 28, 22)  # whose median is the filling
+_SLOPE_WARN_PCT_PER_CM = 1.0
+_ONE_SIDED_95 = 1.645  # a slope that may reach its rule with this many standard errors is named
+_WEDGE_MARGIN_DEG = 10.0  # a sector's ends are known to this, and a sphere is no point
+_LAB_RULE = "the lab's rule, no confirmed source"
 _COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 
 
@@ -26,8 +39,10 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     """Say why a phantom fails one standard, where one cause explains it.
 
     A calibration error lifts or lowers the spheres' filling and the background alike, by more than a fill explains. It
-    fails where it lies outside the standard's limits and a recovery fails, and warns else. A blur outside the range in
-    which the bands hold is named where a recovery fails: a matter of the reconstruction, whatever the calibration.
+    fails where it lies outside the standard's limits and a recovery fails, and warns else. Where all spheres are off
+    beside the background, by more than two fills differ, one of the two fills is not what the sheet says. A blur
+    outside the range in which the bands hold is named where a recovery fails: a matter of the reconstruction, whatever
+    the calibration.
 
     Parameters
     ----------
@@ -38,14 +53,17 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     Returns
     -------
     tuple of Finding
-        ``PHA-CALIBRATION``, ``PHA-FILTER``, both or none; ``PHA-HARMONISE`` where neither explains it and a
-        post-filter mends it.
+        ``PHA-CALIBRATION`` or ``PHA-FILL``, and ``PHA-FILTER``, as far as they hold; ``PHA-HARMONISE`` where none
+        of them explains it and a post-filter mends it.
     """
     judged = judge(result.measurements, standard)
     failed = [one for one in judged if "mm_rc_" in one.name and one.verdict is Outcome.FAIL]
-    calibration = _calibration(result, standard, is_failed=bool(failed))
+    biases = _Biases.of(result)
+    factor = None
+    if biases is not None:
+        factor = _calibration(biases, standard, is_failed=bool(failed)) or _fill(biases)
     advice = next((one for one in result.filter_advice if one.standard_id == standard.id), None)
-    found = (calibration, _filter(result, standard, failed, advice) if failed else None)
+    found = (factor, _filter(result, standard, failed, advice) if failed else None)
     causes = tuple(finding for finding in found if finding is not None)
     if failed and not causes and advice is not None and advice.help is harmonise.Help.FILTER:
         return (_mended_by(advice),)
@@ -67,13 +85,40 @@ def _mended_by(advice: harmonise.FilterAdvice) -> Finding:
     )
 
 
-def _calibration(result: NemaIqResult, standard: Standard, *, is_failed: bool) -> Finding | None:
+@dataclass(frozen=True)
+class _Biases:
+    """What the spheres' filling and the background read over what the sheet says, less 1, per cent.
+
+    ``sd_pct`` is the standard error of their difference from the image's noise.
+    """
+
+    spheres_pct: float
+    background_pct: float
+    sd_pct: float
+
+    @classmethod
+    def of(cls, result: NemaIqResult) -> _Biases | None:
+        filling = result.sphere_filling
+        if filling is None or result.true_sphere_bqml is None or result.true_background_bqml is None:
+            return None
+        # Where the reading drifts along the axis, the middle of the phantom counts, not the plane of the spheres.
+        level = 1.0
+        if result.columns is not None and _slope(result.columns) is not None:
+            profile = result.columns.profile
+            level -= profile.slope_pct_per_cm / 1000.0 * float(profile.height_mm.mean())
+        large = [] if result.contents is None else [result.contents.filling_sd_pct[d] for d in _LARGE_MM]
+        return cls(
+            100.0 * (filling / level / result.true_sphere_bqml - 1.0),
+            100.0 * (result.background_mean / level / result.true_background_bqml - 1.0),
+            sorted(large)[1] if large else 0.0,
+        )
+
+
+def _calibration(biases: _Biases, standard: Standard, *, is_failed: bool) -> Finding | None:
     limit = standard.limits.get("cylinder_bias_pct")
-    filling = result.sphere_filling
-    if limit is None or filling is None or result.true_sphere_bqml is None or result.true_background_bqml is None:
+    if limit is None:
         return None
-    background_pct = 100.0 * (result.background_mean / result.true_background_bqml - 1.0)
-    spheres_pct = 100.0 * (filling / result.true_sphere_bqml - 1.0)
+    background_pct, spheres_pct = biases.background_pct, biases.spheres_pct
     bias_pct = (background_pct + spheres_pct) / 2.0
     margin = limit.margin(bias_pct)
     if abs(background_pct - spheres_pct) > _SAME_FACTOR_PCT or margin is None:
@@ -92,6 +137,36 @@ def _calibration(result: NemaIqResult, standard: Standard, *, is_failed: bool) -
         source=limit.source,
         evidence={"spheres_pct": spheres_pct, "background_pct": background_pct},
     )
+
+
+def _fill(biases: _Biases) -> Finding | None:
+    """Name a fill that is not what the sheet says: the one that is farther off, as the scanner is the same for both."""
+    ratio_pct = 100.0 * ((1.0 + biases.spheres_pct / 100.0) / (1.0 + biases.background_pct / 100.0) - 1.0)
+    if abs(ratio_pct) <= max(_SAME_FACTOR_PCT, 3.0 * biases.sd_pct):
+        return None
+    is_stock = abs(biases.spheres_pct) >= abs(biases.background_pct)
+    off_pct = biases.spheres_pct if is_stock else biases.background_pct
+    what, rest = ("All spheres read", "the background") if is_stock else ("The background reads", "the spheres")
+    which, volume = ("spheres' stock", "stock") if is_stock else ("background", "phantom")
+    return Finding(
+        id="PHA-FILL",
+        outcome=Outcome.WARN,
+        severity="query",
+        message=f"{what} {abs(off_pct):.0f} % {'high' if off_pct > 0 else 'low'} against the sheet, {rest} "
+        f"{_off(biases.background_pct if is_stock else biases.spheres_pct)}: one fill is not what the sheet says.",
+        observed=f"spheres {biases.spheres_pct:+.1f} %, background {biases.background_pct:+.1f} %, "
+        f"apart {ratio_pct:+.1f} ± {biases.sd_pct:.1f} %",
+        expected=f"the same factor within {_SAME_FACTOR_PCT:g} %",
+        next_step=f"Check activity, times, residual and volume of the {which}; if they are right, weigh the {volume}, "
+        "fill again and repeat the scan.",
+        owner=Owner.SITE,
+        source=_LAB_RULE,
+        evidence={"spheres_pct": biases.spheres_pct, "background_pct": biases.background_pct, "ratio_pct": ratio_pct},
+    )
+
+
+def _off(pct: float) -> str:
+    return "as it says" if abs(pct) < 1.0 else f"{abs(pct):.0f} % {'high' if pct > 0 else 'low'}"
 
 
 def _filter(
@@ -129,4 +204,137 @@ def _filter(
         owner=Owner.SITE,
         source=limit.source,
         evidence={"fwhm_mm": {str(sphere.diameter_mm): sphere.fwhm_mm for sphere in result.spheres}},
+    )
+
+
+# --- what the image alone shows, whatever the standard ------------------------------------------------
+
+
+def unevenness(columns: Columns | None) -> Iterator[Finding]:
+    """Name a slope of the background along the axis and a sector that reads low.
+
+    Yields
+    ------
+    Finding
+        ``PHA-SLOPE`` where the slope is more than noise and may reach 1 %/cm; ``PHA-WEDGE``.
+    """
+    if columns is None:
+        return
+    slope, sd = _slope(columns), columns.profile.slope_sd_pct_per_cm
+    if slope is not None:
+        yield _warning(
+            "PHA-SLOPE",
+            f"The background {'rises' if slope > 0 else 'falls'} by {abs(slope):.1f} % per cm towards the head, so "
+            "what a sphere reads depends on where it lies.",
+            f"{slope:+.2f} ± {sd:.2f} %/cm",
+            f"up to {_SLOPE_WARN_PCT_PER_CM:g} %/cm",
+            "Check the scanner's normalisation and that the phantom was mixed, then repeat it.",
+            figure="coronal",
+            pct_per_cm=slope,
+            sd_pct_per_cm=sd,
+        )
+    wedge = columns.wedge
+    if wedge is not None:
+        yield _warning(
+            "PHA-WEDGE",
+            f"A sector of about {wedge.width_deg:.0f}° of the background reads {-wedge.pct:.1f} % lower than the rest; "
+            f"its middle lies {wedge.at_deg:.0f}° from the patient's left towards the back, as a failed detector block "
+            "leaves it.",
+            f"{wedge.pct:+.1f} ± {wedge.sd_pct:.1f} %",
+            f"no more than {MATTERS_PCT:g} %, beyond noise",
+            "Look at the daily check of the detectors, have the block seen to, then repeat the phantom.",
+            figure="central_slice",
+            at_deg=wedge.at_deg,
+            width_deg=wedge.width_deg,
+            pct=wedge.pct,
+            sd_pct=wedge.sd_pct,
+        )
+
+
+def sphere_findings(pose: NemaPose, contents: Contents | None, columns: Columns | None) -> Iterator[Finding]:
+    """Name the sphere that holds less than its siblings, and why.
+
+    A sphere in a sector that reads low (`unevenness`) is low with it: then only a bubble is named.
+
+    Yields
+    ------
+    Finding
+        ``PHA-BUBBLE`` or ``PHA-MISFILL``; ``PHA-SPHERE`` where the image does not tell them apart.
+    """
+    odd = contents.odd if contents is not None else None
+    if odd is None:
+        return
+    wedge = columns.wedge if columns is not None else None
+    if odd.cause != "bubble" and wedge is not None and _lies_in(pose, odd.diameter_mm, wedge):
+        return
+    name = f"The {odd.diameter_mm} mm sphere"
+    observed = f"{-odd.loss_pct:+.1f} ± {odd.loss_sd_pct:.1f} %"
+    expected = "as the other five spheres foretell, beyond noise"
+    evidence = {
+        "figure": "central_slice",
+        "diameter_mm": odd.diameter_mm,
+        "loss_pct": odd.loss_pct,
+        "loss_sd_pct": odd.loss_sd_pct,
+        "bubble_pct": odd.bubble_pct,
+        "apart_sd": odd.apart_sd,
+    }
+    if odd.cause == "bubble":
+        yield _warning(
+            "PHA-BUBBLE",
+            f"{name} holds air: a cold cap on its {'upper' if odd.upwards == 'anterior' else 'posterior'} side takes "
+            f"up about {odd.bubble_pct:.0f} % of it. The other spheres agree with each other.",
+            observed,
+            expected,
+            f"Fill the {odd.diameter_mm} mm sphere again without air, look at it on the CT, and repeat the scan.",
+            **evidence,
+        )
+    elif odd.cause == "misfill":
+        yield _warning(
+            "PHA-MISFILL",
+            f"{name} holds {odd.loss_pct:.0f} % less than the others, evenly: its filling differs, no bubble.",
+            observed,
+            expected,
+            f"Empty and rinse the {odd.diameter_mm} mm sphere, fill it from the stock of the others and repeat "
+            "the scan.",
+            **evidence,
+        )
+    else:
+        yield _warning(
+            "PHA-SPHERE",
+            f"{name} reads {odd.loss_pct:.0f} % less than the others foretell: air in it, or a thinner filling; the "
+            "image does not tell which.",
+            observed,
+            expected,
+            f"Look for air in the {odd.diameter_mm} mm sphere on the CT, fill it again from the stock of the others "
+            "and repeat the scan.",
+            **evidence,
+        )
+
+
+def _slope(columns: Columns) -> float | None:
+    """Return the slope where it is more than noise and may reach the lab's rule, %/cm."""
+    slope, sd = columns.profile.slope_pct_per_cm, columns.profile.slope_sd_pct_per_cm
+    is_named = abs(slope) > quantile(1) * sd and abs(slope) + _ONE_SIDED_95 * sd > _SLOPE_WARN_PCT_PER_CM
+    return slope if is_named else None
+
+
+def _lies_in(pose: NemaPose, diameter_mm: int, wedge: Wedge) -> bool:
+    x, y, _ = pose.spheres[diameter_mm]
+    away = (math.degrees(math.atan2(y, x)) - wedge.at_deg + 180.0) % 360.0 - 180.0
+    return abs(away) <= wedge.width_deg / 2.0 + _WEDGE_MARGIN_DEG
+
+
+def _warning(code: str, message: str, observed: str, expected: str, next_step: str, **evidence: object) -> Finding:
+    """Return a warning to the site; ``evidence["figure"]`` names the picture that shows it."""
+    return Finding(
+        id=code,
+        outcome=Outcome.WARN,
+        severity="query",
+        message=message,
+        observed=observed,
+        expected=expected,
+        next_step=next_step,
+        owner=Owner.SITE,
+        source=_LAB_RULE,
+        evidence=evidence,
     )

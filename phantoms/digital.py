@@ -115,6 +115,23 @@ class ScannerFaults:
         return np.asarray(gain)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SphereFaults:
+    """What is wrong with the filling of single spheres, by their inner diameter in millimetres.
+
+    Attributes
+    ----------
+    bubble_pct : mapping of int to float
+        Air at the top (patient anterior, -y, wherever the phantom is turned): a cap of the sphere that holds nothing,
+        per cent of its volume.
+    misfill_pct : mapping of int to float
+        How much less, evenly, the sphere holds than the others, per cent; more is negative.
+    """
+
+    bubble_pct: Mapping[int, float] = field(default_factory=dict)
+    misfill_pct: Mapping[int, float] = field(default_factory=dict)
+
+
 def uniform_cylinder(
     *,
     fwhm_mm: float = 7.0,
@@ -233,6 +250,9 @@ def nema_iq(
     is_clockwise: bool = True,
     is_lid_at_head: bool = True,
     bed_fraction: float = 0.0,
+    sphere_faults: SphereFaults | None = None,
+    axial_slope_pct_per_cm: float = 0.0,
+    faults: ScannerFaults | None = None,
     shape_zyx: tuple[int, int, int] = (110, 168, 168),
     spacing_zyx_mm: Vector = (2.0, 3.2, 3.2),
     samples_per_voxel: int = 1,
@@ -260,6 +280,12 @@ def nema_iq(
         ones follow, seen from the feet (increasing angle where clockwise).
     is_lid_at_head : bool
         The sphere plane lies 68 mm from the lid.
+    sphere_faults : SphereFaults or None
+        What single spheres hold that they should not.
+    axial_slope_pct_per_cm : float
+        Rise of the whole reading along the phantom's axis towards +z, per cent of what is read at its middle.
+    faults : ScannerFaults or None
+        What the scanner does to the image, drawn before the noise.
     """
     if fwhm_mm < 2:
         msg = "the outline of the body is drawn on a 0.5 mm grid: fwhm_mm must be at least 2"
@@ -284,15 +310,27 @@ def nema_iq(
         return value + bed_fraction * _bed(x, y, center[1] + _BODY_WAIST_Y_MM + _BODY_CORNER_RADIUS_MM, sigma)
 
     image = grid.sample(background)
+    wrong = sphere_faults or SphereFaults()
     for diameter, position in spheres.items():
         radius = diameter / 2
+        held = 0.0 if diameter in cold_mm else ratio * (1 - wrong.misfill_pct.get(diameter, 0.0) / 100)
         grid.add_ball(
             image,
             position,
             radius + wall_mm + 6 * sigma,
-            lambda r, radius=radius, inside=0.0 if diameter in cold_mm else ratio: (  # type: ignore[misc]
-                inside * _blurred_ball(r, radius, sigma) - _blurred_ball(r, radius + wall_mm, sigma)
+            lambda r, radius=radius, held=held: (  # type: ignore[misc]
+                held * _blurred_ball(r, radius, sigma) - _blurred_ball(r, radius + wall_mm, sigma)
             ),
+        )
+        if diameter in wrong.bubble_pct:
+            cap = _blurred_cap(radius, wrong.bubble_pct[diameter] / 100, sigma)
+            image -= held * grid.sample(lambda x, y, z, at=position, cap=cap: cap(x - at[0], y - at[1], z - at[2]))
+    if axial_slope_pct_per_cm or faults is not None:
+        image *= grid.sample(
+            lambda x, y, z: (
+                (1 + axial_slope_pct_per_cm / 1000 * _own_frame(x, y, z, center, turn)[2])
+                * (faults.gain(x, y, z) if faults is not None else 1.0)
+            )
         )
     image *= background_bqml
     image = _with_noise(image, grid, fwhm_mm, cov, background_bqml, seed) * calibration
@@ -318,6 +356,9 @@ def nema_iq(
             "wall_mm": wall_mm,
             "cold_mm": tuple(sorted(cold_mm)),
             "spheres": {diameter: tuple(position.tolist()) for diameter, position in spheres.items()},
+            "sphere_faults": sphere_faults,
+            "axial_slope_pct_per_cm": axial_slope_pct_per_cm,
+            "faults": faults,
             "axis": tuple(turn[:, 2].tolist()),
             "center_lps_mm": tuple((turn @ np.array([0.0, 0.0, plane_w]) + center).tolist()),
             "tilt_deg": float(np.degrees(np.arccos(turn[2, 2]))),
@@ -585,6 +626,37 @@ def _blurred_disc(radius: float, sigma: float) -> Callable[[NDArray[np.float64]]
     density = ring / sigma**2 * np.exp(-((ring - r[:, None]) ** 2) / (2 * sigma**2)) * angular
     table = (density @ weights) * (high - low) / 2
     return lambda distance: np.interp(distance, r, table, right=0.0)
+
+
+def _blurred_cap(radius: float, share: float, sigma: float) -> Callable[..., NDArray[np.float64]]:
+    """Return the anterior cap (-y) of a ball, ``share`` of its volume, convolved with a Gaussian, from a fine grid.
+
+    The edges of the grid's cells are counted by their distance to the sphere and to the cap's level.
+    """
+    depth = np.linspace(0.0, 2 * radius, 4001)
+    height = radius - np.interp(share, depth**2 * (3 * radius - depth) / (4 * radius**3), depth)
+    step = min(0.5, radius / 12)
+    reach = radius + 6 * sigma
+    axis = np.arange(-reach, reach + step, step)
+    x, y, z = axis[None, None, :], axis[None, :, None], axis[:, None, None]
+    inside = np.clip(0.5 + (radius - np.sqrt(x**2 + y**2 + z**2)) / step, 0.0, 1.0)
+    inside = inside * np.clip(0.5 - (y + height) / step, 0.0, 1.0)
+    # What the cells leave of the cap's volume is put right.
+    inside *= share * 4 / 3 * np.pi * radius**3 / (inside.sum() * step**3)
+    table = ndimage.gaussian_filter(inside, sigma / step, truncate=6.0)
+
+    def image(x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the cap at millimetres from the ball's centre."""
+        shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
+        drawn = np.zeros(shape)
+        near = tuple(np.abs(one).ravel() < reach for one in (z, y, x))
+        places = np.meshgrid(
+            *((one.ravel()[at] - axis[0]) / step for one, at in zip((z, y, x), near, strict=True)), indexing="ij"
+        )
+        drawn[np.ix_(*near)] = ndimage.map_coordinates(table, places, order=1, mode="constant")
+        return drawn
+
+    return image
 
 
 def _blurred_body(sigma: float) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:

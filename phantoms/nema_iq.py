@@ -18,13 +18,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms import background_rois, harmonise, resolution, rois, sphere_ring, standards
-from phantoms.diagnosis import diagnose
+from phantoms import (
+    background_columns,
+    background_rois,
+    harmonise,
+    resolution,
+    rois,
+    sphere_contents,
+    sphere_ring,
+    standards,
+)
+from phantoms.diagnosis import diagnose, sphere_findings, unevenness
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.metrics import PeakKernels, PeakPlaces, isocontour, peak_kernels
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
-from phantoms.spheres import DIAMETERS_MM, search_box
+from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA, search_box
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
@@ -112,6 +121,10 @@ class NemaIqResult:
         Recoveries and noise behind every post-filter; None where no recovery is known or a sphere is cut.
     filter_advice : tuple of FilterAdvice
         Which post-filter brings the image into each edition.
+    columns : Columns or None
+        Noise, axial profile and sectors of the background; None where the image holds too little of it.
+    contents : Contents or None
+        Each sphere's filling beside its siblings'; None where the image cuts one, or there is no blur to go by.
     """
 
     measurements: tuple[Measurement, ...]
@@ -130,6 +143,8 @@ class NemaIqResult:
     sphere_filling: float | None
     filter_curves: harmonise.FilterCurves | None = None
     filter_advice: tuple[harmonise.FilterAdvice, ...] = ()
+    columns: background_columns.Columns | None = None
+    contents: sphere_contents.Contents | None = None
 
     def profiles(self) -> dict[str, list[dict[str, float]]]:
         """Return what was measured slice by slice, in plain JSON types: the insert, per cent of the background."""
@@ -204,6 +219,7 @@ def measure(
     lung = _measure_lung(volume, pose, background.mean, LUNG_EXCLUSION_MM[edition])
     fwhm_mm = resolution.common_fwhm_mm(fits)
     filling = resolution.common_filling({d: fit for d, fit in fits.items() if d not in pose.cold_spheres})
+    columns, contents = _compare(volume, pose, layout, fwhm_mm)
     editions = _editions(sheet)
     curves = _filter_curves(volume, pose, background, spheres, truth, editions)
     biases_pct = _biases_pct(truth, filling, background.mean)
@@ -222,7 +238,12 @@ def measure(
                 contrast_flags=cut | truth.ratio_flags,
             ),
         ),
-        findings=(*_findings(pose, layout, background, spheres, edition), *((said,) if said else ())),
+        findings=(
+            *_findings(pose, layout, background, spheres, edition),
+            *unevenness(columns),
+            *sphere_findings(pose, contents, columns),
+            *((said,) if said else ()),
+        ),
         pose=pose,
         spheres=spheres,
         background_rois=tuple((center, background_rois.DIAMETER_MM / 2.0) for center in layout.centers_lps_mm),
@@ -237,7 +258,20 @@ def measure(
         sphere_filling=filling,
         filter_curves=curves,
         filter_advice=advice,
+        columns=columns,
+        contents=contents,
     )
+
+
+def _compare(
+    volume: PetVolume, pose: NemaPose, layout: background_rois.BackgroundRois, fwhm_mm: float | None
+) -> tuple[background_columns.Columns | None, sphere_contents.Contents | None]:
+    """Look at the background along the axis, and at each sphere beside its siblings, on voxels no finer than needed."""
+    fine = sphere_ring.binned(volume, sphere_ring.FINE_VOXEL_MM)
+    columns = background_columns.measure(fine, pose, layout.centers_lps_mm)
+    if columns is None or fwhm_mm is None:
+        return columns, None
+    return columns, sphere_contents.compare(fine, pose, columns.noise, fwhm_mm / FWHM_PER_SIGMA)
 
 
 # --- background -------------------------------------------------------------------------------

@@ -453,6 +453,13 @@ def read_reference(shared_data: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_measure_of_the_real_phantom_names_no_fault(real_phantom: PetVolume) -> None:
+    result = measure(real_phantom, reference_time=None, sheet=None)
+    named = {one.id for one in result.findings} - {"PHA-POSE", "PHA-MARGIN"}
+    assert not named & {"PHA-BUBBLE", "PHA-MISFILL", "PHA-SPHERE", "PHA-SLOPE", "PHA-WEDGE"}
+    assert result.contents is not None
+
+
 def test_measure_of_the_real_phantom_agrees_with_other_programs(real_phantom: PetVolume, shared_data: Path) -> None:
     result = measure(real_phantom, reference_time=None, sheet=Sheet.parse(TEN_TO_ONE))
     a50_reference = read_reference(shared_data, "recon_1_reference_pynemaiqpet_0.5.4.csv")
