@@ -21,7 +21,18 @@ from phantoms.sheet import Sheet
 
 #: Names that a faultless phantom must not get.
 CYLINDER_NAMES = frozenset({"PHA-WEDGE", "PHA-RING", "PHA-BED-JOIN", "PHA-CUPPING", "PHA-SLOPE", "PHA-SLICE"})
-SPHERE_NAMES = frozenset({"PHA-CALIBRATION", "PHA-FILTER", "PHA-SPHERE"})
+SPHERE_NAMES = frozenset(
+    {
+        "PHA-CALIBRATION",
+        "PHA-FILL",
+        "PHA-FILTER",
+        "PHA-BUBBLE",
+        "PHA-MISFILL",
+        "PHA-SPHERE",
+        "PHA-SLOPE",
+        "PHA-WEDGE",
+    }
+)
 EXTENT_MM = 270.0
 
 Draw = Callable[[np.random.Generator], dict[str, Any]]
@@ -37,6 +48,8 @@ class Case:
     cov: tuple[float, float] = (0.02, 0.10)
     is_nema_iq: bool = False
     voxel_mm: tuple[float, float] = (2.0, 5.0)
+    tilt_deg: float = 10.0
+    off_mm: float = 15.0
 
 
 @dataclass
@@ -47,6 +60,7 @@ class Count:
     named: int = 0
     others: int = 0
     refused: int = 0
+    both: int = 0
     other_names: dict[str, int] = field(default_factory=dict)
 
 
@@ -98,6 +112,35 @@ def blur(rng: np.random.Generator) -> dict[str, Any]:
     return {"fwhm_mm": 8.0 + rng.uniform(2, 4)}
 
 
+def bubble(rng: np.random.Generator) -> dict[str, Any]:
+    return {"sphere_faults": digital.SphereFaults(bubble_pct={_sphere(rng): rng.uniform(10, 40)})}
+
+
+def misfill(rng: np.random.Generator) -> dict[str, Any]:
+    return {"sphere_faults": digital.SphereFaults(misfill_pct={_sphere(rng): rng.uniform(10, 40)})}
+
+
+def small_bubble(rng: np.random.Generator) -> dict[str, Any]:
+    return {"sphere_faults": digital.SphereFaults(bubble_pct={int(rng.choice((13, 10))): rng.uniform(10, 40)})}
+
+
+def _sphere(rng: np.random.Generator) -> int:
+    return int(rng.choice((37, 28, 22, 17)))
+
+
+def stock(rng: np.random.Generator) -> dict[str, Any]:
+    factor = 1 + sign(rng) * rng.uniform(8, 20) / 100
+    return {
+        "sphere_faults": digital.SphereFaults(
+            misfill_pct=dict.fromkeys(digital.SPHERE_DIAMETERS_MM, 100 - 100 * factor)
+        )
+    }
+
+
+def bubble_and_calibration(rng: np.random.Generator) -> dict[str, Any]:
+    return bubble(rng) | calibration(rng)
+
+
 def both(rng: np.random.Generator) -> dict[str, Any]:
     return calibration(rng) | blur(rng)
 
@@ -114,6 +157,11 @@ def names(*found: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def nema(title: str, draw: Draw, *named: str) -> Case:
+    """Return a case of the sphere phantom with a fault: COV 2 to 15 %, voxels 2 to 4 mm."""
+    return Case(title, draw, names(*named), (0.02, 0.15), is_nema_iq=True, voxel_mm=(2.0, 4.0))
+
+
 CASES = (
     Case("cylinder, no fault, COV 1 to 40 %, voxels 1.5 to 6 mm", nothing, names(), (0.01, 0.40), voxel_mm=(1.5, 6.0)),
     Case("cylinder, wedge −5 to −20 %, 20 to 45°", wedge, names("PHA-WEDGE")),
@@ -122,10 +170,24 @@ CASES = (
     Case("cylinder, cupping ±12 to 25 % from centre to wall", cupping, names("PHA-CUPPING")),
     Case("cylinder, axial slope ±1 to 3 %/cm", slope, names("PHA-SLOPE")),
     Case("cylinder, wedge and axial slope", wedge_and_slope, names("PHA-WEDGE", "PHA-SLOPE")),
-    Case("spheres, no fault, COV 2 to 10 %", lambda _: {"fwhm_mm": 8.0}, names(), is_nema_iq=True),
-    Case("spheres, calibration ±8 to 20 %", calibration, names("PHA-CALIBRATION"), is_nema_iq=True),
-    Case("spheres, FWHM +2 to 4 mm", blur, names("PHA-FILTER"), is_nema_iq=True),
-    Case("spheres, calibration and FWHM", both, names("PHA-CALIBRATION", "PHA-FILTER"), is_nema_iq=True),
+    Case(
+        "spheres, no fault, COV 2 to 40 %, voxels 1 to 6 mm, 60 mm off",
+        lambda _: {"fwhm_mm": 8.0},
+        names(),
+        (0.02, 0.40),
+        is_nema_iq=True,
+        voxel_mm=(1.0, 6.0),
+        off_mm=60.0,
+    ),
+    nema("spheres, bubble of 10 to 40 % in 17 to 37 mm", bubble, "PHA-BUBBLE"),
+    nema("spheres, misfill of 10 to 40 % in 17 to 37 mm", misfill, "PHA-MISFILL"),
+    nema("spheres, bubble of 10 to 40 % in 10 or 13 mm", small_bubble, "PHA-BUBBLE"),
+    nema("spheres, axial slope ±1 to 3 %/cm", slope, "PHA-SLOPE"),
+    nema("spheres, stock ±8 to 20 %", stock, "PHA-FILL"),
+    nema("spheres, calibration ±8 to 20 %", calibration, "PHA-CALIBRATION"),
+    nema("spheres, FWHM +2 to 4 mm", blur, "PHA-FILTER"),
+    nema("spheres, calibration and FWHM", both, "PHA-CALIBRATION", "PHA-FILTER"),
+    nema("spheres, bubble and calibration", bubble_and_calibration, "PHA-BUBBLE", "PHA-CALIBRATION"),
 )
 
 
@@ -133,17 +195,20 @@ def found_in(case: Case, seed: int) -> set[str] | None:
     """Draw one object and return the names that it gets; None where the phantom is not found."""
     rng = np.random.default_rng([seed, CASES.index(case)])
     planar, axial = rng.uniform(*case.voxel_mm, 2)
-    tilt, way = rng.uniform(0, 10 if not case.is_nema_iq else 5), rng.uniform(0, 2 * np.pi)
+    tilt, way = rng.uniform(0, case.tilt_deg), rng.uniform(0, 2 * np.pi)
     pose: dict[str, Any] = {
         "tilt_x_deg": tilt * np.cos(way),
         "tilt_y_deg": tilt * np.sin(way),
-        "shift_mm": tuple(rng.uniform(-15, 15, 3)),
+        "shift_mm": tuple(rng.uniform(-case.off_mm, case.off_mm, 3)),
         "spacing_zyx_mm": (axial, planar, planar),
         "cov": rng.uniform(*case.cov),
         "seed": seed,
     }
-    across_mm = 400.0 if case.is_nema_iq else EXTENT_MM
-    pose["shape_zyx"] = (round(EXTENT_MM / axial), round(across_mm / planar), round(across_mm / planar))
+    extent_mm = np.array([EXTENT_MM] * 3)
+    if case.is_nema_iq:  # the phantom, turned and moved, in as small an image as holds it
+        pose["roll_deg"] = rng.uniform(-180, 180)
+        extent_mm = np.array([240.0, 330.0, 330.0]) + 2 * np.abs(pose["shift_mm"])[::-1]
+    pose["shape_zyx"] = tuple(int(size) for size in np.round(extent_mm / pose["spacing_zyx_mm"]))
     try:
         return {finding.id for finding in _findings(case, pose | case.draw(rng))}
     except AnalysisRefused:
@@ -172,8 +237,11 @@ def count(case: Case, seeds: int) -> Count:
         if found is None:
             told.refused += 1
             continue
-        told.named += case.named <= found
-        others = (found & watched) - allowed
+        # A name for both causes counts as either.
+        either = {"PHA-BUBBLE", "PHA-MISFILL"} if "PHA-SPHERE" in found else set()
+        told.named += case.named <= found | either
+        told.both += bool(either & case.named)
+        others = (found & watched) - allowed - ({"PHA-SPHERE"} if either & case.named else set())
         told.others += bool(others)
         for name in others:
             told.other_names[name] = told.other_names.get(name, 0) + 1
