@@ -229,7 +229,7 @@ def unevenness(columns: Columns | None) -> Iterator[Finding]:
             f"{slope:+.2f} ± {sd:.2f} %/cm",
             f"up to {_SLOPE_WARN_PCT_PER_CM:g} %/cm",
             "Check the scanner's normalisation and that the phantom was mixed, then repeat it.",
-            figure="coronal",
+            figure="background_profile",
             pct_per_cm=slope,
             sd_pct_per_cm=sd,
         )
@@ -271,7 +271,7 @@ def sphere_findings(pose: NemaPose, contents: Contents | None, columns: Columns 
     observed = f"{-odd.loss_pct:+.1f} ± {odd.loss_sd_pct:.1f} %"
     expected = "as the other five spheres foretell, beyond noise"
     evidence = {
-        "figure": "central_slice",
+        "figure": "odd_sphere",
         "diameter_mm": odd.diameter_mm,
         "loss_pct": odd.loss_pct,
         "loss_sd_pct": odd.loss_sd_pct,

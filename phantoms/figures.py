@@ -33,16 +33,19 @@ from phantoms import harmonise, standards
 from phantoms.figure_svg import FigureSvg
 from phantoms.results import Measurement, Outcome
 from phantoms.sight import Sight
+from phantoms.spheres import blurred_sphere
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from phantoms.acr import AcrResult
+    from phantoms.background_columns import Profile
     from phantoms.calibrator import CalibratorResult, Reading
     from phantoms.cylinder import CylinderResult
     from phantoms.nema_iq import NemaIqResult
     from phantoms.reformat import ThickSlices
+    from phantoms.sphere_contents import OddSphere
     from phantoms.volume import PetVolume
 
 __all__ = [
@@ -82,6 +85,7 @@ MIP_HEIGHTS_MM = (500.0, 750.0, 1000.0, 1175.0)  # one scale always; the lowest 
 MIP_SUV = 5.0
 MONTAGE_COLUMNS, MONTAGE_PRINT_MM, MONTAGE_WIDTH_MM = 4, 174.0, 230.0
 FACEPLATE_SUV, MONTAGE_SUV = 3.0, 1.5  # SUV, or times the background where there is none
+ODD_WIDTH_MM = 72.0  # one sphere with its surroundings
 UNIFORMITY_AXIS_PCT = 10.0
 PROFILE_AXIS_PCT = 15.0
 READING_AXIS_PCT = 10.0
@@ -169,7 +173,8 @@ def nema_iq_figures(
     -------
     dict
         ``central_slice``, ``coronal``, ``contrast``, ``lung_profile`` and, where the true sphere concentration is
-        known, ``recovery_a50`` and ``recovery_max``; ``post_filter`` where one could be looked for.
+        known, ``recovery_a50`` and ``recovery_max``; ``post_filter`` where one could be looked for; ``odd_sphere``
+        where one sphere is not like its siblings, and ``background_profile`` where the background drifts.
     """
     measured = _judged(result.measurements, standard)
     window = _Window.for_phantom(volume, result.true_sphere_bqml, "sphere")
@@ -188,6 +193,10 @@ def nema_iq_figures(
     if result.filter_curves is not None:
         advice = next((one for one in result.filter_advice if standard and one.standard_id == standard.id), None)
         figures["post_filter"] = _post_filter(result.filter_curves, advice, standard)
+    if result.contents is not None and result.contents.odd is not None:
+        figures["odd_sphere"] = _odd_sphere(volume, result.contents.odd, window)
+    if result.columns is not None and any(one.id == "PHA-SLOPE" for one in result.findings):
+        figures["background_profile"] = _background_profile(result.columns.profile)
     return figures
 
 
@@ -900,6 +909,100 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
         f"Hot contrast recovery{cold} and background variability against inner sphere diameter, axis 0 to 120 %.",
         f"NEMA hot contrast recovery (solid){cold} and background variability (dashed) by sphere. "
         "No edition sets a limit.",
+    )
+
+
+def _odd_sphere(volume: PetVolume, odd: OddSphere, window: _Window) -> FigureSvg:
+    """Draw the slice through a sphere, and its voxels from back to front against what its siblings foretell."""
+    figure = _figure(174, 66)
+    width_mm = ODD_WIDTH_MM
+    plane = _axial_plane(odd.place_lps_mm, np.array([0.0, 0.0, 1.0]))
+    axes = _axes(figure, 0, 9.5, 56, 56)
+    _gray(axes, *_sample(volume, plane, width_mm, width_mm), window)
+    axes.set_xlim(-width_mm / 2, width_mm / 2)
+    axes.set_ylim(-width_mm / 2, width_mm / 2)
+    _frame(axes, ("R", "L", "A"), bar_mm=20.0)
+    radius = odd.diameter_mm / 2
+    axes.add_patch(_circle((0.0, 0.0), radius, SERIES_2))
+    _scale(figure, window, 56.0)
+    is_air, up = odd.cause != "misfill", 1.0 if odd.upwards == "anterior" else -1.0
+    depth = np.linspace(0.0, 2 * radius, 1001)
+    level = radius - float(np.interp(odd.bubble_pct / 100, depth**2 * (3 * radius - depth) / (4 * radius**3), depth))
+    if is_air:
+        half = float(np.sqrt(max(radius**2 - level**2, 0.0)))
+        axes.plot([-half, half], [up * level, up * level], color=SERIES_2, linewidth=0.8, dashes=(3, 1.5))
+    chart = _axes(figure, 70, 9.5, 82, 54)
+    top = 1.3 * odd.filling * window.per_unit
+    _chart(
+        chart, (-width_mm / 2, width_mm / 2), (0.0, top), "from the sphere's middle towards the front, mm", window.label
+    )
+    chart.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    at = np.linspace(-width_mm / 2, width_mm / 2, 201)
+    foretold = odd.background + (odd.filling - odd.background) * blurred_sphere(np.abs(at), radius, odd.sigma_mm)
+    chart.plot(at, foretold * window.per_unit, color=INK_2, linewidth=1.0, dashes=(4, 2))
+    for edge in (-radius, radius):
+        chart.axvline(edge, color=INK_3, linewidth=LINE_PT)
+    if is_air:
+        chart.axvspan(*sorted((up * level, up * radius)), color=BAND, linewidth=0)
+    z, middle, x = np.rint(volume.to_index_zyx(odd.place_lps_mm)).astype(int)
+    reach = int(width_mm / 2 / volume.spacing_zyx_mm[1])
+    rows = np.arange(max(middle - reach, 0), min(middle + reach + 1, volume.image.shape[1]))
+    places = volume.to_lps_mm(np.stack([np.full(rows.size, z), rows, np.full(rows.size, x)], axis=1))
+    front = odd.place_lps_mm[1] - places[:, 1]
+    seen = np.clip(volume.image[z, rows, x] * window.per_unit, 0.0, top)
+    chart.plot(front, seen, color=SERIES_2, linewidth=1.0, marker="o", markersize=2.6)
+    label_at = float(seen[np.argmin(np.abs(front))])
+    _right_labels(
+        chart,
+        [(float(foretold.max() * window.per_unit), "as the others\nforetell", INK_2), (label_at, "voxels", SERIES_2)],
+        top / 8,
+    )
+    air = f"; a cold cap of {odd.bubble_pct:.0f} % of its volume fits at the {odd.upwards} side" if is_air else ""
+    return _written(
+        figure,
+        f"Axial plane through the {odd.diameter_mm} mm sphere, {window.words}, and its voxels from back to front with "
+        f"the profile that the other five spheres foretell; it lacks {odd.loss_pct:.0f} % of their filling{air}.",
+        f"The {odd.diameter_mm} mm sphere: voxels (orange) and what its siblings foretell (dashed). "
+        + ("Shaded: where the air that fits best would be." if is_air else "Low all through is a thin filling."),
+    )
+
+
+def _background_profile(profile: Profile) -> FigureSvg:
+    figure = _figure(83, 60)
+    axes = _axes(figure, 11.5, 9.5, 56, 48)
+    _chart(
+        axes,
+        (-150.0, 150.0),
+        (-PROFILE_AXIS_PCT, PROFILE_AXIS_PCT),
+        "distance from the sphere plane, mm",
+        "deviation, %",
+    )
+    axes.set_xticks(np.arange(-150.0, 151.0, 50.0))
+    axes.set_yticks(np.arange(-15.0, 15.1, 5.0))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    axes.axhline(0.0, color=INK_3, linewidth=LINE_PT)
+    height, slope = profile.height_mm, profile.slope_pct_per_cm
+    over = np.abs(profile.pct) > PROFILE_AXIS_PCT
+    edge = PROFILE_AXIS_PCT - 0.6
+    axes.plot(height[~over], profile.pct[~over], color=SERIES_1, marker="o", markersize=2.2, linestyle="none")
+    for beyond, marker in ((over & (profile.pct > 0), "^"), (over & (profile.pct < 0), "v")):
+        axes.plot(height[beyond], np.sign(profile.pct[beyond]) * edge, marker, color=SERIES_1, markersize=3.2)
+    ends = np.array([height.min(), height.max()])
+    labels = []
+    for pct_per_cm, color, dashes, words in (
+        (slope, SERIES_1, (1, 0), f"{_signed(slope, 1)} %/cm"),
+        (float(np.sign(slope)), INK_2, (4, 2), "1 %/cm"),
+    ):
+        line = pct_per_cm * (ends - height.mean()) / 10.0
+        axes.plot(ends, np.clip(line, -PROFILE_AXIS_PCT, PROFILE_AXIS_PCT), color=color, linewidth=1.0, dashes=dashes)
+        labels.append((float(line[1]), words, color))
+    _right_labels(axes, labels, least_gap=3.0)
+    return _written(
+        figure,
+        "Mean of twelve columns of background in each slice against its distance from the sphere plane, deviation from "
+        f"their mean, axis −15 to +15 %; the straight line rises by {_signed(slope, 2)} % per cm towards the head.",
+        "Background along the axis (dots) with its straight line; dashed: the lab's rule. A drift is the "
+        "normalisation's, or the phantom was not mixed.",
     )
 
 

@@ -72,6 +72,10 @@ class OddSphere:
         The share of the volume that the cap which fits best takes up, per cent.
     upwards : "anterior" or "posterior"
         On which side that cap lies.
+    place_lps_mm : ndarray, shape (3,)
+        The sphere's place on the ring.
+    filling, background, sigma_mm : float
+        What the others foretell of it, and its own surroundings: concentrations in the image's unit, and the blur.
     """
 
     diameter_mm: int
@@ -81,6 +85,10 @@ class OddSphere:
     apart_sd: float
     bubble_pct: float
     upwards: str
+    place_lps_mm: NDArray[np.float64]
+    filling: float
+    background: float
+    sigma_mm: float
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,7 @@ def _ring_places(pose: NemaPose) -> dict[int, NDArray[np.float64]]:
 class _Patch:
     """The voxels about one sphere: a box, which of its voxels count, their places from the sphere's, and values."""
 
+    place_lps_mm: NDArray[np.float64]
     inside: NDArray[np.bool_]  # [z, y, x]
     offset_mm: NDArray[np.float64]  # [n, 3]
     values: NDArray[np.float64]  # [n]
@@ -179,7 +188,7 @@ class _Patch:
         inside = np.linalg.norm(lps_mm - place, axis=-1) <= reach_mm
         inside &= np.linalg.norm(sideways, axis=-1) > _LUNG_KEEPOUT_MM
         box = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-        return cls(inside, (lps_mm - place)[inside], box[inside].astype(np.float64))
+        return cls(place, inside, (lps_mm - place)[inside], box[inside].astype(np.float64))
 
     def covariance(
         self, weights: NDArray[np.float64], voxel_sd: NDArray[np.float64], noise: Noise
@@ -379,7 +388,19 @@ def _explain(fit: _SphereFit, noise: Noise, loss: _Loss, common: _Common) -> Odd
     cause: Literal["bubble", "misfill", "either"] = "either"
     if abs(apart_sd) >= APART_SD:
         cause = "bubble" if apart_sd > 0 else "misfill"
-    return OddSphere(fit.diameter, loss.pct, loss.sd_pct, cause, apart_sd, 100.0 * float(cap.share), side)
+    return OddSphere(
+        diameter_mm=fit.diameter,
+        loss_pct=loss.pct,
+        loss_sd_pct=loss.sd_pct,
+        cause=cause,
+        apart_sd=apart_sd,
+        bubble_pct=100.0 * float(cap.share),
+        upwards=side,
+        place_lps_mm=fit.patch.place_lps_mm,
+        filling=filling,
+        background=fit.background,
+        sigma_mm=sigma_mm,
+    )
 
 
 @dataclass(frozen=True)

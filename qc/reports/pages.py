@@ -122,7 +122,9 @@ def _nema_blocks(
     own = ("sphere_", "harmonisation_filter_")  # they have tables of their own
     rest = [one for one in preferred(run, deciding) if not one["name"].startswith(own)]
     return [
+        figures_block(pictures, "odd_sphere"),
         figures_block(pictures, "contrast", "lung_profile"),
+        figures_block(pictures, "background_profile"),
         numbers_table(sorted(rest, key=_order), "Background, lung insert and image"),
         sphere_plain(
             run,

@@ -23,11 +23,11 @@ OWNERS = (("site", "Site"), ("core_lab", "Core lab"))
 #: The pictures that stand beside the verdict, by method; the rest follow below.
 FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
     "cylinder": ("central_slice", "coronal", "slice_profile", "uniformity_map", "radial_profile"),
-    "nema_iq": ("central_slice", "coronal", "recovery_a50", "recovery_max"),
+    "nema_iq": ("central_slice", "coronal", "odd_sphere", "background_profile", "recovery_a50", "recovery_max"),
     "patient": ("mip_coronal", "mip_sagittal"),
 }
 #: Pictures that are several times as wide as high, and take a whole row.
-WIDE_PICTURES = frozenset({"slice_profile", "bias", "post_filter"})
+WIDE_PICTURES = frozenset({"slice_profile", "odd_sphere", "bias", "post_filter"})
 
 
 @dataclass(frozen=True)

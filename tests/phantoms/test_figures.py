@@ -359,3 +359,23 @@ def test_refusal_figures_when_nothing_stands_out_then_the_middle_of_the_image_is
     for sight in (seen_in(volume), None):
         drawn = figures.refusal_figures(volume, sight)
         assert "the middle of the image" in drawn["central_slice"].alt
+
+
+def test_figures_when_a_sphere_holds_air_and_the_background_drifts_then_each_has_its_picture() -> None:
+    scan = digital.nema_iq(
+        cov=0.05,
+        sphere_faults=digital.SphereFaults(bubble_pct={28: 25.0}),
+        axial_slope_pct_per_cm=-1.8,
+        shape_zyx=(66, 92, 92),
+        spacing_zyx_mm=(3.2, 3.4, 3.4),
+    )
+    result = nema_iq.measure(scan.volume, reference_time=None, sheet=None)
+    found = figures.nema_iq_figures(scan.volume, result, EARL1)
+    named = {one.id: one.evidence["figure"] for one in result.findings if "figure" in one.evidence}
+    assert named == {"PHA-SLOPE": "background_profile", "PHA-BUBBLE": "odd_sphere"}
+    assert found["odd_sphere"].size_mm == pytest.approx((174, 66), abs=0.01)
+    assert re.search(r"28 mm sphere.* a cold cap of 2\d % .* anterior side", found["odd_sphere"].alt)
+    assert "−1.8" in found["background_profile"].alt or "−1.7" in found["background_profile"].alt
+    for figure in (found["odd_sphere"], found["background_profile"]):
+        assert len(figure.svg) <= 60_000
+        assert "style" not in figure.svg.decode()
