@@ -22,6 +22,8 @@ _SMOOTHING_MM = 3.4
 _VOXEL_MM = 2.0  # voxels much smaller than this are averaged first
 _COARSE_VOXEL_MM = 8.0
 _END_BLUR_MM = 10.0  # how far from an end the smoothed outline is still rounded
+_SCAN_ENDS = 2
+_WIDE = 1.3  # of the usual section; a cylinder has one section
 _CORE = 0.7  # ends are measured inside this share of the radius, where the rim does not round them off
 
 # What still counts as one uniform cylinder. The outline bounds are those of a round body: the IEC body strays 13 mm
@@ -148,8 +150,6 @@ def find_round_body(volume: PetVolume) -> CylinderPose:
         ``PHA-NOT-FOUND`` where the brightest body is too small or not round.
     """
     body = _body(volume)
-    filled = np.stack([ndimage.binary_fill_holes(section) for section in body.mask])
-    body = _Outline(body.volume, filled, body.half_level)
     pose = _fitted(body)
     _refuse_unless_cylinder(pose, body)
     return pose
@@ -192,17 +192,43 @@ def _fitted(body: _Outline) -> CylinderPose:
 def _body(volume: PetVolume) -> _Outline:
     """Find the largest bright body in coarse voxels, then its outline in fine ones, in a box round it."""
     oriented = binned(along_patient_axes(volume), _VOXEL_MM)
-    coarse = binned(oriented, _COARSE_VOXEL_MM)
-    half, mask = _bright(coarse.image)
-    rest = beside_an_end(mask, coarse.spacing_zyx_mm[0])
-    if rest is not None:
-        half, mask[rest] = _bright(coarse.image[rest])
-        mask[: rest.start] = mask[rest.stop :] = False
+    for _ in range(_SCAN_ENDS + 1):
+        coarse = binned(oriented, _COARSE_VOXEL_MM)
+        half, mask = _bright(coarse.image)
+        rest = beside_an_end(mask, coarse.spacing_zyx_mm[0]) or _between_wide_ends(mask)
+        if rest is None:
+            break
+        oriented = _slices(oriented, rest, round(coarse.spacing_zyx_mm[0] / oriented.spacing_zyx_mm[0]), len(mask))
     fine = _around(oriented, coarse, mask)
+    outline = _smoothed(fine, half)
+    rest = _between_wide_ends(outline.mask)  # what is less than a coarse slice at the end of the scan
+    return outline if rest is None else _smoothed(_slices(fine, rest, 1, len(fine.image)), outline.half_level)
+
+
+def _smoothed(fine: PetVolume, half: float) -> _Outline:
+    """Smooth the box, and outline the largest body at half of its own level; ``half`` is near that."""
     sigma = [_SMOOTHING_MM / step for step in fine.spacing_zyx_mm]
     smooth = ndimage.gaussian_filter(fine.image, sigma, mode="nearest", truncate=3.0)
     half = 0.5 * float(np.median(smooth[_largest(smooth > half)]))
-    return _Outline(PetVolume(smooth, fine.affine_lps_mm, volume.unit), _largest(smooth > half), half)
+    # Holes that noise makes would pull the centroids.
+    mask = np.stack([ndimage.binary_fill_holes(section) for section in _largest(smooth > half)])
+    return _Outline(PetVolume(smooth, fine.affine_lps_mm, fine.unit), mask, half)
+
+
+def _between_wide_ends(mask: NDArray[np.bool_]) -> slice | None:
+    """Return the slices between ends where the body is far wider than usual: end slices whose noise touches it."""
+    area = mask.sum(axis=(1, 2))
+    usual = np.flatnonzero(area < _WIDE * np.median(area[area > 0]))
+    first, last = int(usual[0]), int(usual[-1])
+    return None if (first, last) == (0, len(mask) - 1) else slice(first, last + 1)
+
+
+def _slices(volume: PetVolume, coarse: slice, factor: int, count: int) -> PetVolume:
+    """Cut out the slices that lie in some of the ``count`` coarse ones, each of which holds ``factor``."""
+    start, stop = coarse.start * factor, None if coarse.stop == count else coarse.stop * factor
+    affine = volume.affine_lps_mm.copy()
+    affine[:3, 3] += start * affine[:3, 2]
+    return PetVolume(volume.image[start:stop], affine, volume.unit)
 
 
 def _bright(image: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
@@ -239,7 +265,7 @@ def _around(volume: PetVolume, coarse: PetVolume, mask: NDArray[np.bool_]) -> Pe
 def _full_slices(area_mm2: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return the slices that a cylinder would fill to its rim: within 3 % of the usual area."""
     there = area_mm2[area_mm2 > 0]
-    usual = float(np.median(there[there > 0.5 * there.max()]))
+    usual = float(np.median(there[there > 0.5 * np.median(there)]))
     return np.abs(area_mm2 / usual - 1) < 0.03
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from phantoms import digital
 from phantoms.errors import AnalysisRefused
-from phantoms.localise import NemaPose, find_nema_iq
+from phantoms.localise import NemaPose, find_cylinder, find_nema_iq
 from phantoms.spheres import blurred_sphere
 from phantoms.volume import PetVolume
 
@@ -116,6 +116,92 @@ def _place_sd_mm(truth: dict[str, Any], voxel_mm3: float) -> float:
         squared = float(np.trapezoid(slope**2 * 4.0 * math.pi * r**2, r)) / 3.0
         information += squared / (max(truth["cov"], 1e-3) ** 2 * (1.0 + inside) / 2.0 * blob_mm3)
     return math.sqrt(3.0 / information + STEM_SD_MM**2)
+
+
+def draw_cylinder(seed: int) -> Draw:
+    """Draw one uniform cylinder over the whole range that the localiser is made for."""
+    rng = np.random.default_rng([seed, 2])
+    radius_mm, length_mm = rng.uniform(75.0, 110.0), rng.uniform(150.0, 250.0)
+    reach = rng.uniform(0.0, 60.0)
+    turn = rng.uniform(0.0, 2.0 * math.pi)
+    shift = (reach * math.cos(turn), reach * math.sin(turn), rng.uniform(-20.0, 20.0))
+    half_mm = (
+        length_mm / 2 + 20.0 + 15.0 + abs(shift[2]),
+        radius_mm + 40.0 + abs(shift[1]),
+        radius_mm + 40.0 + abs(shift[0]),
+    )
+    spacing, shape = _grid(rng, half_mm)
+    cov, fwhm_mm = rng.uniform(0.0, 0.4), rng.uniform(4.0, 10.0)
+    tilt, way = rng.uniform(0.0, 10.0), rng.uniform(0.0, 2.0 * math.pi)
+    bed = rng.uniform(0.05, 0.3) if rng.random() < 0.4 else 0.0
+    scan = digital.uniform_cylinder(
+        fwhm_mm=fwhm_mm,
+        cov=cov,
+        radius_mm=radius_mm,
+        length_mm=length_mm,
+        shift_mm=shift,
+        tilt_x_deg=tilt * math.cos(way),
+        tilt_y_deg=tilt * math.sin(way),
+        bed_fraction=bed,
+        shape_zyx=shape,
+        spacing_zyx_mm=spacing,
+        seed=int(rng.integers(2**31)),
+    )
+    volume, truth = scan.volume, scan.truth
+    has_hot_ends, is_cut = bool(rng.random() < 0.3), bool(rng.random() < 0.4)
+    if is_cut:
+        volume = _cut(volume, shift[2] - rng.uniform(50.0, length_mm / 2), shift[2] + rng.uniform(50.0, length_mm / 2))
+    if has_hot_ends:
+        volume = _with_hot_ends(volume, rng, 20.0 * truth["concentration_bqml"], shift[2])
+    volume, truth = _lying(volume, truth, rng)
+    return Draw(
+        volume,
+        truth,
+        {
+            "noise": _bin(cov, (0.1, 0.2, 0.3, 0.4), "COV up to {:.0%}"),
+            "voxels": _bin(max(spacing), (2.0, 3.0, 4.5, 6.0), "largest voxel up to {:g} mm"),
+            "tilt": _bin(tilt, (3.0, 6.0, 10.0), "tilt up to {:g}°"),
+            "off centre": _bin(reach, (20.0, 40.0, 60.0), "up to {:g} mm off centre"),
+            "blur": _bin(fwhm_mm, (6.0, 8.0, 10.0), "FWHM up to {:g} mm"),
+            "bed": "bed in the image" if bed else "no bed",
+            "ends": "ends cut" if is_cut else "whole",
+            "end slices": "hot end slices" if has_hot_ends else "quiet end slices",
+        },
+        max(TOLERANCE_MM, 4.0 * _axis_rms_mm(volume, truth)),
+    )
+
+
+def _axis_rms_mm(volume: PetVolume, truth: dict[str, Any]) -> float:
+    """Return how far noise leaves the axis off at an end that is seen, root mean square over both directions, mm.
+
+    The outline's noise is that of the wall's voxels over the slope there, both smoothed by 3.4 mm; it is one over a
+    correlation length, and the axis is a straight line through as many centroids as the length has of these.
+    """
+    sigma = truth["fwhm_mm"] * digital.SIGMA_PER_FWHM
+    smoothed = math.hypot(sigma, 3.4)
+    noise = truth["cov"] * math.sqrt(0.5) * (sigma / smoothed) ** 1.5
+    edge_mm = noise * math.sqrt(2.0 * math.pi) * smoothed
+    correlated_mm = math.sqrt(4.0 * math.pi) * smoothed
+    seen_mm = min(truth["length_mm"], volume.image.shape[0] * volume.spacing_zyx_mm[0])
+    centroid_mm = edge_mm * math.sqrt(2.0 * correlated_mm / (2.0 * math.pi * truth["radius_mm"]))
+    # A line through n centroids is known to sd/sqrt(n) in its middle and to twice that at its ends.
+    at_end_mm = 2.0 * centroid_mm / math.sqrt(max(seen_mm / correlated_mm, 1.0))
+    return math.sqrt(2.0) * at_end_mm
+
+
+def error_of_cylinder(drawn: Draw) -> float:
+    """Return the largest of what axis (at the ends that are seen), radius and uncut ends are off, millimetres."""
+    found = find_cylinder(drawn.volume)
+    middle, axis = np.array(drawn.truth["center_lps_mm"]), np.array(drawn.truth["axis"])
+    axis = axis if axis @ found.axis > 0 else -axis
+    errors = [abs(found.radius_mm - drawn.truth["radius_mm"])]
+    for end, is_cut in zip((-0.5, 0.5), found.is_cut, strict=True):
+        off = found.center_lps_mm + end * found.length_mm * found.axis - middle
+        along = float(off @ axis)
+        errors.append(float(np.linalg.norm(off - along * axis)))
+        if not is_cut:
+            errors.append(abs(along - end * drawn.truth["length_mm"]))
+    return max(errors)
 
 
 def draw_other(seed: int) -> Draw:
@@ -235,6 +321,7 @@ class Row:
 KINDS: dict[str, tuple[Callable[[int], Draw], Callable[[Draw], float]]] = {
     "nema_iq": (draw_nema, error_of_nema),
     "other": (draw_other, error_of_nema),
+    "cylinder": (draw_cylinder, error_of_cylinder),
 }
 
 

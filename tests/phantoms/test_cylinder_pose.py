@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.phantoms import localise as drawn
 from phantoms import digital, localise
 from phantoms.errors import AnalysisRefused
 from phantoms.volume import PetVolume
@@ -175,3 +176,20 @@ def test_find_cylinder_when_it_is_none_then_refuses_and_says_what_was_seen(name)
     assert refusal.value.code == "PHA-NOT-FOUND"
     assert refusal.value.next_step
     assert "brightest body: " in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(0, id="drawn 0"),
+        pytest.param(11, id="hot end slices touch it, bed"),
+        pytest.param(17, id="hot end slices fill the field"),
+        pytest.param(18, id="6 mm voxels, 60 mm off centre, hot end slices"),
+        pytest.param(27, id="one hot end slice, bed"),
+        pytest.param(71, id="hot end slices thinner than a coarse one"),
+        pytest.param(108, id="COV 40 %, 10 degrees of tilt, cut, hot end slices, bed"),
+    ],
+)
+def test_find_cylinder_on_a_hard_draw_then_axis_radius_and_ends_are_right(seed):
+    draw = drawn.draw_cylinder(seed)
+    assert drawn.error_of_cylinder(draw) <= draw.tolerance_mm
