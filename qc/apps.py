@@ -8,9 +8,20 @@ class QcConfig(AppConfig):
 
     name = "qc"
     verbose_name = "Quality control"
+    default = True
 
     def ready(self) -> None:
         """Put this package's rows and panels on the pages of the core app."""
         from qc import panels
 
         panels.register()
+
+
+class OfflineConfig(AppConfig):
+    """The commands on files alone, without rows and pages."""
+
+    name = "qc"
+
+    def import_models(self) -> None:
+        """Load no rows: these commands reach no database."""
+        self.models = {}

@@ -236,9 +236,8 @@ def width_rows(mode: str) -> Iterator[Row]:
         for seed in range(seeds):
             shift = (*rng.uniform(-1.6, 1.6, 2), rng.uniform(-1, 1) - PLANE_MM)
             angle = rng.uniform(0, 360)
-            result = measured(
-                digital.nema_iq(fwhm_mm, 0.10, shift_mm=shift, first_angle_deg=angle, seed=seed, **CLINICAL)
-            )
+            scan = digital.nema_iq(fwhm_mm, 0.10, shift_mm=shift, first_angle_deg=angle, seed=seed, **CLINICAL)
+            result = nema_iq.measure(scan.volume, reference_time=None, sheet=None)
             spheres = [sphere.fwhm_mm for sphere in result.spheres if sphere.diameter_mm >= LARGE_MM]
             found.append([*spheres, result.fwhm_mm])
         errors = np.array(found, float) - fwhm_mm

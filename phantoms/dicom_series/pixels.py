@@ -7,13 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
-from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID
 
-from phantoms.dicom_series.authority import Bounded
 from phantoms.dicom_series.codestreams import RLE, read_codestream
 from phantoms.dicom_series.frames import MULTI_FRAME
 from phantoms.dicom_series.header import Instance
@@ -21,6 +15,7 @@ from phantoms.errors import AnalysisRefused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
 
 MAX_EDGE = 2048  # rows or columns; PET matrices end below 1000
 MAX_VOLUME_BYTES = 1024**3  # the longest scans, 700 planes of 440 × 440, take half of it
@@ -161,6 +156,12 @@ def _stored_fast(
 
 def _stored_by_pydicom(instances: Sequence[Instance]) -> Iterator[NDArray[Any]]:
     """Yield the stored values of slices of one file, decoded by pydicom and its plug-ins, one after the other."""
+    # Plain files need none of this, and its import takes as long as they take to be read.
+    from pydicom import dcmread
+    from pydicom.pixels.utils import iter_pixels
+
+    from phantoms.dicom_series.authority import Bounded
+
     first = instances[0]
     limit_bytes = MAX_SLICE_FILE_BYTES if first.frames == 1 else MAX_MULTI_FRAME_BYTES
     if first.file_bytes > limit_bytes:
@@ -183,6 +184,8 @@ def _stored_by_pydicom(instances: Sequence[Instance]) -> Iterator[NDArray[Any]]:
 
 def _check_frames(dataset: Dataset, first: Instance) -> None:
     """Hold what every compressed frame says of itself against the header, before any is decoded."""
+    from pydicom.encaps import generate_frames
+
     syntax = first.facts.transfer_syntax_uid
     for frame in generate_frames(dataset.PixelData, number_of_frames=first.frames):
         found = read_codestream(syntax, frame, first.rows, first.columns)
@@ -207,6 +210,8 @@ def lossy(detail: str) -> AnalysisRefused:
 
 
 def _undecodable(instance: Instance) -> AnalysisRefused:
+    from pydicom.uid import UID
+
     syntax = instance.facts.transfer_syntax_uid
     name = _UNKNOWN_TO_PYDICOM.get(syntax) or UID(syntax).name
     return AnalysisRefused(

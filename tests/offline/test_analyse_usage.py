@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+
+from phantoms import digital
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -53,3 +62,19 @@ def test_analyse_when_a_file_name_is_no_text_then_the_object_is_json_all_the_sam
     (tmp_path / "M\udcfcller.txt").write_text("a name in another encoding")
     (row,) = analyse(tmp_path).json["ignored"]
     assert row["path"].endswith("M\ufffdller.txt")
+
+
+def test_analyse_when_the_files_are_plain_then_neither_rows_nor_pages_nor_pydicom_are_loaded(tmp_path):
+    """They would take longer to import than the phantom takes to be measured."""
+    scan = digital.uniform_cylinder(cov=0.0, shape_zyx=(60, 64, 64), spacing_zyx_mm=(4.0, 4.0, 4.0))
+    digital.write_dicom(scan, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", ROOT / "manage.py", "analyse", tmp_path, "--method", "cylinder", "--json"],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+        check=False,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "phantoms.cylinder" in loaded
+    assert loaded.isdisjoint({"pydicom", "qc.models", "corelab.models", "celery", "allauth"})
