@@ -370,7 +370,7 @@ def _read_sheet(work: _Work, request: Request, series: Series, suv: SuvResult) -
     sheet = Sheet.parse(
         request.sheet, header_nuclide=suv.nuclide, is_one_instant=series.header.DecayCorrection != "NONE"
     )
-    problems = sheet.check(suv.reference_time, fills=FILLS[work.method], nominal_ratio=_nominal_ratio(work.method))
+    problems = sheet.check(suv.reference_time, fills=FILLS[work.method], nominal_ratio=nominal_ratio(work.method))
     work.findings += problems
     is_other = any(one.id == "SHEET-NUCLIDE" and one.outcome is Outcome.NOT_EVALUABLE for one in problems)
     return None if is_other else sheet
@@ -388,13 +388,13 @@ def _hold_sheet_to_images(work: _Work, sheet: Sheet, suv: SuvResult, result: Any
             readings[what] = Reading(one.value, 100 * (one.uncertainty or 0.0) / one.value)
     if work.method == "nema_iq" and readings and result.sphere_filling is not None:
         readings["spheres"] = Reading(result.sphere_filling, SPHERE_FILLING_SD_PCT)
-    asked: dict[str, Any] = {"fills": FILLS[work.method], "nominal_ratio": _nominal_ratio(work.method)}
+    asked: dict[str, Any] = {"fills": FILLS[work.method], "nominal_ratio": nominal_ratio(work.method)}
     before = sheet.check(suv.reference_time, **asked)
     work.findings = [one for one in work.findings if one not in before]
     work.findings += sheet.check(suv.reference_time, readings=readings, **asked)
 
 
-def _nominal_ratio(method: str) -> float:
+def nominal_ratio(method: str) -> float:
     """Return the ratio of hot to background that a phantom is made for."""
     from phantoms.sheet_checks import NOMINAL_RATIO
 

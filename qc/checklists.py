@@ -22,6 +22,15 @@ EDGE = Item("edge", "Edge", "A bright rim at the phantom's wall, or end slices t
 BUBBLES = Item("bubbles", "Air bubbles", "A dark spot at the top of the phantom or of a sphere.")
 MISPLACEMENT = Item("misplacement", "Misplacement", "The phantom is tilted, turned or cut by the field of view.")
 MIXING = Item("mixing", "Mixing", "The background or a sphere is not evenly filled.")
+FACEPLATE = Item(
+    "faceplate", "Faceplate", "A hot cylinder with air in it, or the one of 12 mm not seen: fill or resolution."
+)
+RODS = Item(
+    "rods",
+    "Rods",
+    "The 9.5 mm rods do not stand apart in any slice: too smooth for whole-body scans. Name the smallest seen.",
+)
+STREAKS = Item("streaks", "Streaks", "Lines from or to the cold cylinders: scatter or attenuation correction.")
 MOTION = Item("motion", "Motion", "Head, arms or diaphragm moved between CT and PET.")
 ATTENUATION = Item(
     "attenuation", "Attenuation artefacts", "Metal, contrast or cut arms that the correction carried in."
@@ -32,6 +41,7 @@ COVERAGE = Item("coverage", "Coverage", "The scan ends before the part of the bo
 CHECKLISTS: dict[str, tuple[Item, ...]] = {
     "cylinder": (RINGS, WEDGE, BED_JOINS, CUPPING, EDGE, BUBBLES),
     "nema_iq": (BUBBLES, MISPLACEMENT, MIXING, RINGS, WEDGE, BED_JOINS, EDGE),
+    "acr": (FACEPLATE, RODS, RINGS, WEDGE, BED_JOINS, CUPPING, STREAKS, BUBBLES, MISPLACEMENT),
     "patient": (MOTION, ATTENUATION, EXTRAVASATION, COVERAGE, BED_JOINS, RINGS),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 #: Working days from receipt to review, by kind of submission.
-REVIEW_WORKING_DAYS = {"cylinder": 10, "nema_iq": 10, "patient": 5}
+REVIEW_WORKING_DAYS = {"cylinder": 10, "nema_iq": 10, "acr": 10, "patient": 5}
 #: Working days that a site has to answer a question.
 QUERY_WORKING_DAYS = 7
 

@@ -22,7 +22,7 @@ from qc.suv_choice import first_in_precedence
 SHOWN_PATIENT_TAGS = frozenset({"(0010,1020)", "(0010,1030)", "(0010,0040)", "(0010,1010)"})
 #: Doubts about a patient. A phantom's weight and activity are those of its fill, and its sheet is checked instead.
 OF_A_PATIENT = frozenset({"SUV-WEIGHT", "SUV-DOSE", "SUV-UPTAKE"})
-PHANTOMS = frozenset({"cylinder", "nema_iq"})
+PHANTOMS = frozenset({"cylinder", "nema_iq", "acr"})
 NOT_SEEN = "–"
 
 PIXELS, BODY, INJECTION, TIMES, REFERENCE, FACTOR = (

@@ -24,7 +24,13 @@ def check_submission(*, submission_id: str) -> None:
     "qc.analyse_run",
     queue="analysis",
     time_limit_s=900,
-    modules=("phantoms.cylinder", "phantoms.nema_iq", "phantoms.figures", "matplotlib.backends.backend_svg"),
+    modules=(
+        "phantoms.cylinder",
+        "phantoms.nema_iq",
+        "phantoms.acr",
+        "phantoms.figures",
+        "matplotlib.backends.backend_svg",
+    ),
 )
 def analyse_run(*, run_id: str) -> None:
     """Measure a run."""

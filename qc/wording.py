@@ -492,6 +492,9 @@ def _pass_reason(run: Mapping[str, Any], judged: list[Mapping[str, Any]], standa
     bias = next((one for one in judged if one["name"] == "cylinder_bias_pct"), None)
     if bias is not None:
         return _bias_clause(bias)
+    background = next((one for one in judged if one["name"] == "acr_background_suv_mean"), None)
+    if background is not None:
+        return f"{_background_clause(background)}, and the hot cylinders lie inside the {_names(standards)} limits"
     if run.get("conformance") and run["method"] == "patient":
         return "it is as the protocol asks"
     if run["method"] in {"patient", "suv"}:
@@ -531,6 +534,12 @@ def _limit_clause(one: Mapping[str, Any]) -> str:
     if one["name"] == "cylinder_bias_pct":
         return _bias_clause(one)
     shown = quantity(one)
+    if one["name"] == "acr_background_suv_mean":
+        return f"{_background_clause(one)}; {plain(one['limit_low'])} to {plain(one['limit_high'])} is accepted"
+    if one["name"] == "acr_ratio_16_25":
+        size = number(one["value"], 2, one["limit_low"], one["limit_high"])
+        ones = f"the 16{NARROW_SPACE}mm cylinder reads {size} of the 25{NARROW_SPACE}mm one"
+        return f"{ones}; {plain(one['limit_low'])} is needed"
     if one["name"] == "cylinder_slice_deviation_max_pct":
         return f"one slice is {_percent(one)} off the mean; {plain(one['limit_high'])}{NARROW_SPACE}% is allowed"
     if one["name"] == "background_cov_pct":
@@ -548,6 +557,10 @@ def _bias_clause(bias: Mapping[str, Any]) -> str:
     allowed = f"; {plain(limit)}{NARROW_SPACE}% is allowed" if limit is not None else ""
     side = "off" if not float(size) else ("high" if value > 0 else "low")
     return f"the cylinder reads {size}{NARROW_SPACE}% {side}{allowed}"
+
+
+def _background_clause(one: Mapping[str, Any]) -> str:
+    return f"the background reads SUV {number(one['value'], 2, one['limit_low'], one['limit_high'])}"
 
 
 def _percent(one: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ from qc.facts import SubmissionFacts
 from qc.protocols import ClearanceSpan, Limit, Profile, Protocol, Registered, ScanDayValues
 
 PATIENT = frozenset({"patient"})
-ALL_KINDS = PATIENT | {"cylinder", "nema_iq"}
+ALL_KINDS = PATIENT | {"cylinder", "nema_iq", "acr"}
 SEVERITIES = ("exclude", "query", "info")
 
 
@@ -46,7 +46,7 @@ class Inputs:
     facts : SubmissionFacts
     suv : SuvResult or None
     kind : str
-        ``patient``, ``cylinder`` or ``nema_iq``.
+        ``patient``, ``cylinder``, ``nema_iq`` or ``acr``.
     protocol : Protocol or None
     values : ScanDayValues or None
         What the site wrote down on the scan day.

@@ -14,11 +14,13 @@ from qc.analysis import OWN_STANDARD
 KINDS = [
     ("cylinder", "Uniform cylinder"),
     ("nema_iq", "NEMA IQ phantom"),
+    ("acr", "ACR PET phantom"),
     ("patient", "Patient scan for a trial"),
 ]
 KIND_HINTS = {
     "cylinder": "Calibration: the scanner against your dose calibrator.",
     "nema_iq": "Image quality: how well six spheres of 10 to 37 mm are recovered.",
+    "acr": "Background, four hot cylinders of 8 to 25 mm, rods and uniformity, by the ACR's own limits.",
     "patient": "We check whether its SUV can be worked out.",
 }
 
@@ -174,6 +176,8 @@ class PlaceForm(forms.Form):
         calibrator = values.get("calibrator")
         if scanner and calibrator and calibrator.site_id != scanner.site_id:
             self.add_error("calibrator", f"This calibrator does not stand at {scanner.site}. Choose one that does.")
+        if own := OWN_STANDARD.get(values.get("kind", "")):
+            values["standard"] = own
         if values.get("kind") == "patient":
             self._clean_patient(values)
         else:

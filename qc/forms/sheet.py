@@ -18,17 +18,29 @@ from phantoms.nuclides import NUCLIDES, half_life_s
 from phantoms.results import Finding
 from phantoms.sheet import SEALED_HALF_LIFE_S
 from phantoms.sheet_checks import MBQ_PER_MCI
+from qc.analysis import nominal_ratio
 from qc.forms.fields import ClockField, WrittenNumberField
 from qc.forms.slips import Slip, findings_of, slips_in
 
 #: The fills that each kind of phantom needs, in the order in which they are made.
-FILLS_OF_KIND: Mapping[str, tuple[str, ...]] = {"cylinder": ("cylinder",), "nema_iq": ("spheres", "background")}
+FILLS_OF_KIND: Mapping[str, tuple[str, ...]] = {
+    "cylinder": ("cylinder",),
+    "nema_iq": ("spheres", "background"),
+    "acr": ("spheres", "background"),
+}
 FILL_TITLES = {"cylinder": "Cylinder", "spheres": "Sphere stock", "background": "Background"}
+#: Where a kind of phantom calls a fill by another name.
+_OWN_TITLES: Mapping[str, Mapping[str, str]] = {"acr": {"spheres": "Hot cylinder stock"}}
 VOLUME_LABELS = {"cylinder": "Cylinder volume", "spheres": "Stock volume", "background": "Background volume"}
 UNITS = [("MBq", "MBq"), ("mCi", "mCi")]
 #: Where the form keeps what the sheet itself has no place for.
 ENTRY = "entry"
 PATIENT = "patient"
+
+
+def fill_title(kind: str, what: str) -> str:
+    """Return what a fill is called on the sheet of one kind of phantom."""
+    return _OWN_TITLES.get(kind, {}).get(what) or FILL_TITLES[what]
 
 
 class EntryForm(forms.Form):
@@ -139,7 +151,7 @@ class SheetForm(EntryForm):
         self.kind = kind
         self.fills = FILLS_OF_KIND[kind]
         for what in self.fills:
-            title = FILL_TITLES[what]
+            title = fill_title(self.kind, what)
             self.fields[f"{what}-activity"] = WrittenNumberField(
                 label=f"{title}: drawn activity", unit="activity", up_to=10_000
             )
@@ -176,13 +188,13 @@ class SheetForm(EntryForm):
         """Return the fills with their bound fields, for the template."""
         names = ("activity", "activity_time", "residual", "residual_time", "residual_next_day", "volume")
         return [
-            {"what": what, "title": FILL_TITLES[what], **{name: self[f"{what}-{name}"] for name in names}}
+            {"what": what, "title": fill_title(self.kind, what), **{name: self[f"{what}-{name}"] for name in names}}
             for what in self.fills
         ]
 
     def findings(self) -> list[Finding]:
         """Return what looks wrong in what was typed so far."""
-        return findings_of(self._core(""), self.scan_at)
+        return findings_of(self._core(""), self.scan_at, nominal_ratio(self.kind))
 
     def slips(self, kept: Mapping[str, str] | None = None) -> list[Slip]:
         """Return the likely slips that nobody has answered yet."""
@@ -199,7 +211,7 @@ class SheetForm(EntryForm):
             self._require_certificate()
             return
         for what in self.fills:
-            title = FILL_TITLES[what]
+            title = fill_title(self.kind, what)
             if not any(name.startswith(f"{what}-") for name in self.entry()):
                 continue
             self._require("date", "Enter the day of the scan.")

@@ -13,7 +13,7 @@ from typing import Any
 from phantoms import sheet as sheets
 from phantoms.fills import NAMES
 from phantoms.results import Finding
-from phantoms.sheet_checks import MBQ_PER_MCI
+from phantoms.sheet_checks import MBQ_PER_MCI, NOMINAL_RATIO
 
 _ACTIVITIES = ("activity_mbq", "residual_mbq")
 
@@ -44,11 +44,15 @@ class Slip:
     proposals: tuple[Proposal, ...]
 
 
-def findings_of(sheet: Mapping[str, Any], at: datetime | None) -> list[Finding]:
-    """Return what looks wrong on a sheet that is being written; what is only missing yet is left out."""
+def findings_of(sheet: Mapping[str, Any], at: datetime | None, nominal_ratio: float = NOMINAL_RATIO) -> list[Finding]:
+    """Return what looks wrong on a sheet that is being written; what is only missing yet is left out.
+
+    ``nominal_ratio`` is that of hot to background for which the phantom is made.
+    """
     if not sheet.get("fills"):
         return []
-    return [finding for finding in sheets.problems(sheet, at) if finding.id not in {"SHEET-HALF", "SHEET-FORM"}]
+    found = sheets.problems(sheet, at, nominal_ratio=nominal_ratio)
+    return [finding for finding in found if finding.id not in {"SHEET-HALF", "SHEET-FORM"}]
 
 
 def slips_in(findings: Sequence[Finding], sheet: Mapping[str, Any], *, unit: str, day: date | None) -> list[Slip]:

@@ -17,6 +17,7 @@ class Kind(models.TextChoices):
 
     CYLINDER = "cylinder", "Uniform cylinder"
     NEMA_IQ = "nema_iq", "NEMA IQ phantom"
+    ACR = "acr", "ACR PET phantom"
     PATIENT = "patient", "Patient scan for a trial"
 
 

@@ -55,7 +55,7 @@ def result(
 ) -> dict[str, Any]:
     """Return the first page."""
     is_patient = run["method"] in {"patient", "suv"}
-    wanted = ("mip_coronal", "mip_sagittal") if is_patient else ("central_slice", "coronal")
+    wanted = ("mip_coronal", "mip_sagittal") if is_patient else ("central_slice", "faceplate", "coronal")
     return {
         "facts": _facts(run, meta, deciding),
         "verdict": _verdict_bar(run, meta, deciding),
@@ -189,6 +189,15 @@ _FIRST_PAGE: Mapping[str, tuple[str, ...]] = {
         "cylinder_cupping_pct",
         "cylinder_axial_slope_pct_per_cm",
         "cylinder_tilt_deg",
+    ),
+    "acr": (
+        "acr_cylinder_16mm_suv_max",
+        "acr_cylinder_12mm_suv_max",
+        "acr_cylinder_8mm_suv_max",
+        "acr_background_bias_pct",
+        "acr_slice_deviation_max_pct",
+        "acr_nu_pct",
+        "acr_activity_ratio",
     ),
     "nema_iq": ("background_mean", "background_cov_pct", "lung_residual_pct", "activity_ratio"),
 }

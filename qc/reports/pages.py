@@ -35,7 +35,7 @@ def sections(
         _section("suv", "SUV and activity", suv_blocks(run, meta)),
         _section("proof", "Proof", proof_blocks(run, meta, deciding)),
     ]
-    if run["method"] not in {"nema_iq", "cylinder"}:
+    if run["method"] not in {"nema_iq", "cylinder", "acr"}:
         rows = [one for one in run["measurements"] if one["standard"] is None]
         rules = _section("findings", "Findings", findings, new_page=bool(run.get("conformance")))
         return [rules, _section("numbers", "Numbers", [numbers_table(rows, "Image values")]), *after]
@@ -45,6 +45,9 @@ def sections(
         found.append(_section("post-filter", "Post-filter", _post_filter_blocks(run, pictures)))
         blocks = _nema_blocks(run, deciding, pictures)
         found.append(_section("background", "Contrast, background and position", blocks, new_page=True))
+    elif run["method"] == "acr":
+        found.append(_section("slices", "Slices of 1 cm", _acr_slices(pictures), new_page=True))
+        found.append(_section("suv_numbers", "SUV and uniformity", _acr_blocks(run, deciding, pictures)))
     else:
         blocks = _cylinder_blocks(run, deciding, pictures)
         found.append(_section("uniformity", "Calibration and uniformity", blocks, new_page=True))
@@ -150,6 +153,27 @@ def _cylinder_blocks(
         figures_block(pictures, "slice_profile"),
         figures_block(pictures, "uniformity_map", "radial_profile"),
         numbers_table(sorted(preferred(run, deciding), key=_order), "All numbers"),
+    ]
+
+
+def _acr_slices(pictures: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is for the eye: no code judges rods or the look of the uniform section."""
+    return [figures_block(pictures, "rods"), figures_block(pictures, "uniform_slices")]
+
+
+def _acr_blocks(
+    run: Mapping[str, Any], deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    return [
+        figures_block(pictures, "slice_profile"),
+        numbers_table(sorted(preferred(run, deciding), key=_order), "All numbers"),
+        text_block(
+            [
+                "Background, maxima and minima are read in slices of 1 cm square to the phantom’s own axis. PET does "
+                "not show which cold cylinder holds water, air or bone: they are named by their usual order round the "
+                "faceplate."
+            ]
+        ),
     ]
 
 

@@ -19,6 +19,7 @@ from phantoms import sheet as sheets
 from phantoms.dicom_series import digest_of
 from phantoms.results import Finding, Outcome, Owner
 from qc import intake
+from qc.analysis import nominal_ratio
 from qc.arrival import Arrived, ArrivedFile, Before, RefusedUpload, arrival_findings, as_rows, measured_series
 from qc.deadlines import review_due_on
 from qc.models import ReceivedFile, Submission
@@ -241,7 +242,7 @@ def _sheet_findings(submission: Submission, files: tuple[ArrivedFile, ...]) -> t
         return (), True
     uids = measured_series(files)
     at = min((file.scan_at for file in files if file.scan_at and file.series_uid in uids), default=None)
-    return tuple(sheets.problems(sheet, at)), False
+    return tuple(sheets.problems(sheet, at, nominal_ratio=nominal_ratio(submission.kind))), False
 
 
 def _statuses(submission: Submission) -> dict[int, _Found]:

@@ -15,6 +15,7 @@ from corelab.models import ReconstructionProfile, Role, Scanner, Site, Trial, Us
 from corelab.numbers import next_number
 from phantoms import standards
 from qc import intake, selectors
+from qc.analysis import OWN_STANDARD
 from qc.models import Query, ReceivedFile, Submission
 from qc.models.submissions import Kind
 from qc.services import queries, runs
@@ -256,7 +257,7 @@ def _check_place(submission: Submission) -> None:
         raise Refused("This reconstruction belongs to another scanner.", code="RECONSTRUCTION-SCANNER")
     if submission.calibrator and submission.calibrator.site_id != submission.site_id:
         raise Refused("This calibrator is not registered for your site.", code="CALIBRATOR-SITE")
-    if submission.standard not in standards.available():
+    if submission.standard not in _standards_for(submission.kind):
         raise Refused("Choose the standard that decides.", code="STANDARD-UNKNOWN")
     if submission.trial is None:
         if submission.kind == Kind.PATIENT:
@@ -275,6 +276,12 @@ def _check_place(submission: Submission) -> None:
             else f"{replaced} is a dry run, so only a dry run can take its place. Tick that this is one,"
         )
         raise Refused(f"{what} or send this as a new scan.", code="REPLACE-DRY-RUN")
+
+
+def _standards_for(kind: str) -> set[str]:
+    """Return what may decide about one kind of scan: its own standard, or any that no kind has to itself."""
+    own = OWN_STANDARD.get(kind)
+    return {own} if own else set(standards.available()) - set(OWN_STANDARD.values())
 
 
 def _keep_sheet(submission: Submission, sheet: dict[str, Any]) -> Submission:

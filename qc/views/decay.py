@@ -12,11 +12,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from phantoms.errors import AnalysisRefused
-from phantoms.fills import NAMES
 from phantoms.results import Finding
 from phantoms.sheet import DecayStep, Sheet
-from phantoms.sheet_checks import RATIO_BEST
-from qc import wording
+from phantoms.sheet_checks import ratio_bands
+from qc import analysis, wording
+from qc.forms.sheet import FILLS_OF_KIND, fill_title
 
 WIDTH_PX, HEIGHT_PX = 320, 120
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 6, 6, 22, 26
@@ -43,20 +43,23 @@ class FillDecay:
 
 @dataclass(frozen=True)
 class SheetSide:
-    """Everything that stands beside the sheet while it is written."""
+    """Everything that stands beside the sheet while it is written; a ``best_ratio`` only where there are two fills."""
 
     fills: Sequence[FillDecay]
     ratio: float | None
     is_ratio_best: bool
+    best_ratio: str
     notices: Sequence[Finding]
     chart: SafeString | str
 
 
-def sheet_side(core: Mapping[str, Any], at: datetime | None, findings: Sequence[Finding]) -> SheetSide:
+def sheet_side(kind: str, core: Mapping[str, Any], at: datetime | None, findings: Sequence[Finding]) -> SheetSide:
     """Work out the side of a sheet that may still be half written.
 
     Parameters
     ----------
+    kind : str
+        What was scanned.
     core : mapping
         The sheet as far as it can be read.
     at : datetime or None
@@ -65,18 +68,20 @@ def sheet_side(core: Mapping[str, Any], at: datetime | None, findings: Sequence[
         What looks wrong; those without a proposal are shown as notices.
     """
     notices = [finding for finding in findings if not finding.evidence.get("proposals")]
+    low, high = ratio_bands(analysis.nominal_ratio(kind))[1]
+    words = f"{low:g} to {high:g}" if len(FILLS_OF_KIND.get(kind, ())) > 1 else ""
     try:
         sheet = Sheet.parse(core)
     except AnalysisRefused:
-        return SheetSide([], None, False, notices, "")
+        return SheetSide([], None, False, words, notices, "")
     fills = [
-        FillDecay(NAMES[fill.what].capitalize(), [_row(step) for step in sheet.decay_steps(fill.what, at)])
+        FillDecay(fill_title(kind, fill.what), [_row(step) for step in sheet.decay_steps(fill.what, at)])
         for fill in sheet.fills
         if not fill.missing
     ]
     ratio, _ = sheet.activity_ratio(at)
-    is_best = ratio is not None and RATIO_BEST[0] <= ratio <= RATIO_BEST[1]
-    return SheetSide([fill for fill in fills if fill.steps], ratio, is_best, notices, _chart(fills))
+    is_best = ratio is not None and low <= ratio <= high
+    return SheetSide([fill for fill in fills if fill.steps], ratio, is_best, words, notices, _chart(fills))
 
 
 def _row(step: DecayStep) -> StepRow:

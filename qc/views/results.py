@@ -24,10 +24,11 @@ OWNERS = (("site", "Site"), ("core_lab", "Core lab"))
 FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
     "cylinder": ("central_slice", "coronal", "slice_profile", "uniformity_map", "radial_profile"),
     "nema_iq": ("central_slice", "coronal", "odd_sphere", "background_profile", "recovery_a50", "recovery_max"),
+    "acr": ("faceplate", "coronal", "rods", "uniform_slices", "slice_profile"),
     "patient": ("mip_coronal", "mip_sagittal"),
 }
 #: Pictures that are several times as wide as high, and take a whole row.
-WIDE_PICTURES = frozenset({"slice_profile", "odd_sphere", "bias", "post_filter"})
+WIDE_PICTURES = frozenset({"slice_profile", "odd_sphere", "bias", "post_filter", "rods", "uniform_slices"})
 
 
 @dataclass(frozen=True)

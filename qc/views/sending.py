@@ -17,10 +17,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from corelab import access
 from corelab import selectors as registry
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
+from phantoms import standards
 from qc import protocols, selectors, services
 from qc.forms import FILLS_OF_KIND, FileForm, PatientForm, PlaceForm, SheetForm, kept_of, typed_of
-from qc.forms.place import standard_choices
-from qc.forms.sheet import FILL_TITLES
+from qc.forms.sheet import fill_title
 from qc.states import OPEN_FOR_SITE
 from qc.status import AT_WORK, status_for_site
 from qc.views.decay import sheet_side
@@ -282,7 +282,7 @@ def _side_context(
     findings = form.findings()
     sheet = form.sheet(time_zone="", calibrator="")
     core = {name: value for name, value in sheet.items() if name != "entry"}
-    return context | {"side": sheet_side(core, form.scan_at, findings)}
+    return context | {"side": sheet_side(draft.kind, core, form.scan_at, findings)}
 
 
 def _patient_side(draft: Any, form: PatientForm) -> dict[str, Any]:
@@ -308,7 +308,9 @@ def _earlier_sheet(request: HttpRequest, draft: Any) -> dict[str, Any] | None:
     if not same:
         return None
     rows = [
-        (FILL_TITLES.get(name.split("-")[0], "Phantom serial number"), f"{text} mL" if "-volume" in name else text)
+        (fill_title(draft.kind, name.removesuffix("-volume")), f"{text} mL")
+        if name.endswith("-volume")
+        else ("Phantom serial number", text)
         for name, text in same.items()
     ]
     return {"submission": earlier, "fields": same, "rows": rows}
@@ -425,7 +427,7 @@ def submission_check(request: HttpRequest, draft: Any) -> HttpResponse:
         "arrival": selectors.arrival_of(draft),
         "measurable": measurable if len(measurable) > 1 else [],
         "entry": entry,
-        "standard_title": dict(standard_choices()).get(draft.standard, draft.standard),
+        "standard_title": standards.load(draft.standard).title,
     }
     side = _side_context(draft, entry, kept_of(draft.sheet))
     context |= {name: side[name] for name in ("side", "given", "protocol") if name in side}

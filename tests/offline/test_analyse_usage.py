@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         (),
         ("{tmp}/absent",),
-        ("{tmp}", "--method", "acr"),
+        ("{tmp}", "--method", "spect"),
         ("{tmp}", "--standard", "earl9"),
         ("{tmp}", "--edition", "nu2_1994"),
         ("{tmp}", "--unknown-option"),

@@ -58,7 +58,7 @@ def test_start_when_the_person_is_of_another_site_then_it_is_refused(start):
 @pytest.mark.parametrize(
     ("code", "fields"),
     [
-        ("KIND-UNKNOWN", lambda site: {"kind": "acr"}),
+        ("KIND-UNKNOWN", lambda site: {"kind": "spect"}),
         ("SCANNER-SITE", lambda site: {"scanner": factories.scanner()}),
         ("RECONSTRUCTION-SCANNER", lambda site: {"reconstruction": factories.scanner().reconstructions.get()}),
         ("STANDARD-UNKNOWN", lambda site: {"standard": "earl9"}),
