@@ -230,6 +230,14 @@ _SUBJECTS_BY_FAMILY: Mapping[str, str] = {
     "SHEET-": "Activity sheet",
     "SUV-": "SUV cannot be worked out",
     "AD-": "Dates in the images",
+    "PHA-BUBBLE": "Air in a sphere",
+    "PHA-MISFILL": "Filling of one sphere",
+    "PHA-SPHERE": "One sphere reads low",
+    "PHA-SLOPE": "Drift along the axis",
+    "PHA-WEDGE": "A sector reads low",
+    "PHA-FILL": "Fills and activity sheet",
+    "PHA-CALIBRATION": "Calibration",
+    "PHA-FILTER": "Resolution",
     "PHA-": "Phantom",
 }
 

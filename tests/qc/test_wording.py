@@ -287,3 +287,16 @@ def test_decay_words_when_a_source_was_certified_then_say_on_which_day():
     certified = DecayStep("Certified", datetime(2025, 8, 1, 12), 75.0, None)
     assert wording.decay_words(certified) == "1 Aug 2025"
     assert wording.decay_words(DecayStep("Drawn", datetime(2026, 3, 2, 9, 10), 22.0, None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("PHA-BUBBLE", "Air in a sphere"),
+        ("PHA-FILL", "Fills and activity sheet"),
+        ("PHA-FILTER", "Resolution"),
+        ("PHA-CUT", "Phantom"),
+    ],
+)
+def test_subject_of_when_a_phantom_finding_is_asked_about_then_its_cause_is_said(code: str, words: str) -> None:
+    assert wording.subject_of(code) == words
