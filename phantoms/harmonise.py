@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from phantoms.metrics import PeakPlaces
     from phantoms.rois import Roi
+    from phantoms.sphere_noise import Parts
     from phantoms.standards import Limit, Standard
     from phantoms.volume import PetVolume
 
@@ -37,6 +38,7 @@ CALIBRATION = "cylinder_bias_pct"
 SOURCE = f"Gaussian post-filters of this image, 0 to {WIDEST_MM:g} mm in steps of {STEP_MM:g} mm"
 
 _RECOVERY = re.compile(r"sphere_(?P<diameter>\d+)mm_(?P<kind>rc|relative_rc|crc)_(?P<metric>a50|max|peak)")
+_SLOPE_STEPS = 5  # a slope is taken over so many steps to either side
 _TRUNCATE = 4.0  # the kernel ends after so many standard deviations
 
 
@@ -91,6 +93,8 @@ class FilterAdvice:
         That margin, in recovery; negative outside the band.
     cov_pct : float
         Background noise behind ``best_mm``.
+    fwhm_sd_mm, widest_sd_mm, margin_sd : float or None
+        One standard deviation each; None where there is no such number, or it is an end of the search.
     """
 
     standard_id: str
@@ -102,6 +106,9 @@ class FilterAdvice:
     limiting: str
     margin: float
     cov_pct: float
+    fwhm_sd_mm: float | None = None
+    widest_sd_mm: float | None = None
+    margin_sd: float | None = None
 
 
 def recoveries_limited(standard: Standard) -> dict[str, Limit]:
@@ -189,7 +196,11 @@ def _recoveries(
 
 
 def advise(
-    curves: FilterCurves, standard: Standard, *, biases_pct: tuple[float, float] | None = None
+    curves: FilterCurves,
+    standard: Standard,
+    *,
+    biases_pct: tuple[float, float] | None = None,
+    sds: Mapping[str, Parts] | None = None,
 ) -> FilterAdvice | None:
     """Find the filter for one edition; None where it limits no recovery, or one that is not in the curves.
 
@@ -201,6 +212,8 @@ def advise(
     biases_pct : tuple of (float, float), optional
         What the spheres' filling and the background read over what is true, less 1, per cent. Where both are
         outside the edition's limits for the calibration to the same side, no filter is proposed.
+    sds : mapping of str to Parts, optional
+        What the recoveries before any filter are uncertain by; without it the filter's own is not stated.
 
     Notes
     -----
@@ -227,6 +240,11 @@ def advise(
     else:
         help_, best = (Help.FILTER if run[0] else Help.NOT_NEEDED), run[0]
     limiting = min(considered, key=lambda k: margins[k, best])
+    edges: list[float | None] = [None, None]
+    for k, (step, before) in enumerate(((run[0], run[0] - 1), (run[1], run[1] + 1)) if run else ()):
+        if 0 <= before < len(smallest):
+            # What stops the run is the recovery that is outside one step further.
+            edges[k] = _edge_sd_mm(curves, names[int(np.argmin(margins[:, before]))], step, sds or {})
     return FilterAdvice(
         standard_id=standard.id,
         title=standard.title,
@@ -237,7 +255,30 @@ def advise(
         limiting=names[limiting],
         margin=float(margins[limiting, best]),
         cov_pct=float(curves.cov_pct[best]),
+        fwhm_sd_mm=edges[0],
+        widest_sd_mm=edges[1],
+        # Behind the narrowest of several filters the margin is next to nothing by construction, and no estimate.
+        margin_sd=_sd_behind(curves, names[limiting], 0, sds or {}) if help_ is Help.NOT_NEEDED else None,
     )
+
+
+def _sd_behind(curves: FilterCurves, name: str, step: int, sds: Mapping[str, Parts]) -> float | None:
+    """Return the SD of a recovery behind a filter: the fill's share stays, the noise falls as the background's does."""
+    if name not in sds:
+        return None
+    values, quieter = curves.recovery[name], float(curves.cov_pct[step] / curves.cov_pct[0])
+    share = abs(float(values[step] / values[0]))
+    return share * math.hypot(sds[name].counting * quieter, sds[name].fill)
+
+
+def _edge_sd_mm(curves: FilterCurves, name: str, step: int, sds: Mapping[str, Parts]) -> float | None:
+    """Return the SD of the filter at which a recovery crosses its limit; a step's own width is in it."""
+    sd = _sd_behind(curves, name, step, sds)
+    low, high = max(step - _SLOPE_STEPS, 0), min(step + _SLOPE_STEPS, len(curves.fwhm_mm) - 1)
+    slope = abs(float(curves.recovery[name][high] - curves.recovery[name][low]))
+    if sd is None or slope == 0:
+        return None
+    return math.hypot(sd * float(curves.fwhm_mm[high] - curves.fwhm_mm[low]) / slope, STEP_MM / math.sqrt(12.0))
 
 
 def _margins(limit: Limit, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -303,9 +344,16 @@ def measurements(
             flags |= QualityFlag.FILTER_CANNOT_HELP
         given = one if one is not None and one.fwhm_mm is not None else None
         prefix = f"harmonisation_filter_{edition.id.removesuffix('_18f')}"
-        numbers = (given.fwhm_mm, given.widest_mm, given.margin) if given is not None else (None, None, None)
-        for what, value, unit in zip(("fwhm_mm", "widest_mm", "margin"), numbers, ("mm", "mm", "1"), strict=True):
-            yield Measurement(name=f"{prefix}_{what}", value=value, unit=unit, flags=flags)
+        found: dict[str, tuple[float | None, float | None]] = dict.fromkeys(
+            ("fwhm_mm", "widest_mm", "margin"), (None, None)
+        )
+        if given is not None:
+            found["fwhm_mm"] = given.fwhm_mm, given.fwhm_sd_mm
+            found["widest_mm"] = given.widest_mm, given.widest_sd_mm
+            found["margin"] = given.margin, given.margin_sd
+        for what, (value, sd) in found.items():
+            unit = "mm" if what.endswith("_mm") else "1"
+            yield Measurement(name=f"{prefix}_{what}", value=value, unit=unit, uncertainty=sd, flags=flags)
 
 
 def finding(advice: Sequence[FilterAdvice]) -> Finding | None:

@@ -25,6 +25,7 @@ from phantoms import (
     resolution,
     rois,
     sphere_contents,
+    sphere_noise,
     sphere_ring,
     standards,
 )
@@ -220,17 +221,27 @@ def measure(
     fwhm_mm = resolution.common_fwhm_mm(fits)
     filling = resolution.common_filling({d: fit for d, fit in fits.items() if d not in pose.cold_spheres})
     columns, contents = _compare(volume, pose, layout, fwhm_mm)
+    noise = sphere_noise.Noise.of(volume, layout.centers_lps_mm, background.mean, background.cov_pct / 100.0)
+    scatter = {d: _scatter(volume, pose, d, noise, fits[d], background.mean, kernels) for d in DIAMETERS_MM}
+    parts = dict(_recovery_parts(scatter, spheres, background, truth))
+    sds = {name: one.total for name, one in parts.items()}
+    sds |= dict(_sds(noise, scatter, spheres, background, lung, truth, _step_along(volume, pose)))
     editions = _editions(sheet)
     curves = _filter_curves(volume, pose, background, spheres, truth, editions)
     biases_pct = _biases_pct(truth, filling, background.mean)
-    advised = (harmonise.advise(curves, one, biases_pct=biases_pct) for one in editions if curves is not None)
+    advised = (
+        harmonise.advise(curves, one, biases_pct=biases_pct, sds=parts) for one in editions if curves is not None
+    )
     advice = tuple(one for one in advised if one is not None)
     said = harmonise.finding(advice)
     cut = QualityFlag.NONE if all(sphere.is_whole for sphere in spheres) else QualityFlag.OUTSIDE_IMAGE
     cut |= QualityFlag.COLD_SPHERE if pose.cold_spheres else QualityFlag.NONE
     return NemaIqResult(
         measurements=(
-            *_measurements(volume, pose, layout, background, spheres, lung, truth, fwhm_mm),
+            *(
+                replace(one, uncertainty=sds[one.name]) if one.name in sds and one.value is not None else one
+                for one in _measurements(volume, pose, layout, background, spheres, lung, truth, fwhm_mm)
+            ),
             *harmonise.measurements(
                 editions,
                 advice,
@@ -366,6 +377,18 @@ class _Truth:
     ratio_flags: QualityFlag
     unit_flags: QualityFlag  # what a number carries that needs Bq/mL
     has_concentrations: bool  # whether the image's values can be compared with Bq/mL
+    sphere_rel: float  # relative uncertainty of the sphere concentration
+    ratio_rel: float  # and of the ratio
+
+    @property
+    def known(self) -> dict[str, float | None]:
+        """What `phantoms.sphere_noise.recovery_sds` asks for."""
+        return {
+            "sphere": self.sphere_bqml if self.has_concentrations else None,
+            "sphere_rel": self.sphere_rel,
+            "ratio": self.ratio,
+            "ratio_rel": self.ratio_rel,
+        }
 
 
 def _truth(sheet: Sheet | None, reference_time: datetime | None, unit: str) -> _Truth:
@@ -373,13 +396,29 @@ def _truth(sheet: Sheet | None, reference_time: datetime | None, unit: str) -> _
     has_concentrations = QualityFlag.OTHER_UNITS not in unit_flags
     if sheet is None:
         missing = QualityFlag.NO_SHEET
-        return _Truth(None, missing, None, missing, None, missing, unit_flags, has_concentrations)
+        return _Truth(None, missing, None, missing, None, missing, unit_flags, has_concentrations, 0.0, 0.0)
+    sphere_rel = sheet.uncertainty_budget("spheres").total_pct / 100.0
     sphere, sphere_flags = sheet.concentration_bqml("spheres", reference_time)
     background, background_flags = sheet.concentration_bqml("background", reference_time)
     ratio, ratio_flags = sheet.activity_ratio(reference_time)
     return _Truth(
-        sphere, sphere_flags, background, background_flags, ratio, ratio_flags, unit_flags, has_concentrations
+        sphere,
+        sphere_flags,
+        background,
+        background_flags,
+        ratio,
+        ratio_flags,
+        unit_flags,
+        has_concentrations,
+        sphere_rel,
+        sheet.ratio_uncertainty_pct() / 100.0,
     )
+
+
+def _disc(volume: PetVolume, pose: NemaPose, diameter: int) -> rois.Roi:
+    """Return NEMA's disc of one sphere."""
+    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    return rois.circle(volume, pose.spheres[diameter], diameter / 2.0, normal)
 
 
 def _measure_sphere(
@@ -503,6 +542,112 @@ def _biases_pct(truth: _Truth, filling: float | None, background: float) -> tupl
     if filling is None or truth.sphere_bqml is None or truth.background_bqml is None:
         return None
     return 100.0 * (filling / truth.sphere_bqml - 1.0), 100.0 * (background / truth.background_bqml - 1.0)
+
+
+# --- uncertainty --------------------------------------------------------------------------------
+
+
+def _scatter(
+    volume: PetVolume,
+    pose: NemaPose,
+    diameter: int,
+    noise: sphere_noise.Noise,
+    fit: resolution.SphereFit,
+    background: float,
+    kernels: PeakKernels,
+) -> sphere_noise.SphereScatter | None:
+    """Return how the readings of one sphere scatter; None where no blurred sphere fits it or the image cuts it."""
+    box = search_box(volume, pose.spheres, diameter)
+    disc = _disc(volume, pose, diameter)
+    is_filled = fit.concentration > background or diameter in pose.cold_spheres
+    if fit.fwhm_mm is None or not box.is_whole or not disc.is_complete or not is_filled:
+        return None
+    sphere = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, background)
+    return sphere.scatter(box, PeakPlaces.within(volume, pose.spheres[diameter], diameter / 2.0, kernels), disc)
+
+
+def _step_along(volume: PetVolume, pose: NemaPose) -> float:
+    """Return how far apart along the phantom's axis two slices cut it, mm."""
+    return 1.0 / abs(float((np.linalg.inv(volume.affine_lps_mm[:3, :3]) @ pose.axis)[2]))
+
+
+def _recovery_parts(
+    scatter: dict[int, sphere_noise.SphereScatter | None],
+    spheres: tuple[SphereResult, ...],
+    background: _Background,
+    truth: _Truth,
+) -> Iterator[tuple[str, sphere_noise.Parts]]:
+    """Yield names of recoveries with what makes them uncertain."""
+    for sphere in spheres:
+        found = scatter[sphere.diameter_mm]
+        if found is None or sphere.is_cold:
+            continue
+        for metric, value, sd in (
+            ("a50", sphere.a50, found.a50),
+            ("max", sphere.max, found.max),
+            ("peak", sphere.peak, found.peak),
+        ):
+            if value is not None and sd is not None:
+                parts = sphere_noise.recovery_sds(value, sd, background.mean, background.standard_error, truth.known)
+                for kind, one in parts.items():
+                    yield f"sphere_{sphere.diameter_mm}mm_{kind}_{metric}", one
+
+
+def _sds(
+    noise: sphere_noise.Noise,
+    scatter: dict[int, sphere_noise.SphereScatter | None],
+    spheres: tuple[SphereResult, ...],
+    background: _Background,
+    lung: _Lung,
+    truth: _Truth,
+    step_mm: float,
+) -> Iterator[tuple[str, float]]:
+    """Yield names of measurements with one standard deviation each."""
+    count = len(background.regions)
+    plane_step_mm = PLANE_OFFSETS_MM[1] - PLANE_OFFSETS_MM[0]
+    area_mm2 = math.pi * background_rois.DIAMETER_MM**2 / 4.0
+    back, back_sd = background.mean, background.standard_error
+    voxels = 0.5 * math.sqrt(sphere_noise.regions_share(noise, area_mm2, background.planes, plane_step_mm, count))
+    means = 0.5 * math.sqrt(sphere_noise.means_share(noise, background.planes, plane_step_mm, count))
+    yield "background_cov_pct", background.cov_pct * voxels
+    yield "background_roughness_pct", background.roughness_pct * voxels
+    profile = sphere_noise.profile_sds(noise, lung.residual_pct, step_mm)
+    if profile is not None:
+        mean_sd, max_sd = profile
+        yield "lung_residual_pct", math.hypot(mean_sd, float(lung.residual_pct.mean()) * back_sd / back)
+        yield "lung_residual_max_pct", math.hypot(max_sd, float(lung.residual_pct.max()) * back_sd / back)
+    if truth.ratio is not None:
+        yield "activity_ratio", truth.ratio * truth.ratio_rel
+    known = truth.known
+    widths = []
+    for sphere in spheres:
+        prefix, found = f"sphere_{sphere.diameter_mm}mm", scatter[sphere.diameter_mm]
+        for name, variability in (("n_pct", sphere.n_pct), ("n_axial_pct", sphere.n_axial_pct)):
+            if variability is not None:
+                yield f"{prefix}_{name}", variability * means
+        if found is None:
+            continue
+        if not sphere.is_cold:
+            yield f"{prefix}_a50", found.a50
+            yield f"{prefix}_max", found.max
+        if found.peak is not None:
+            yield f"{prefix}_peak", found.peak
+        if sphere.disc_mean is not None and sphere.is_cold:
+            cold = 100.0 * math.hypot(found.disc_mean / back, sphere.disc_mean / back * back_sd / back)
+            yield f"{prefix}_qc_pct", cold
+            yield f"{prefix}_qc_axial_pct", cold
+        elif sphere.disc_mean is not None:
+            disc = sphere_noise.recovery_sds(sphere.disc_mean, found.disc_mean, back, back_sd, known)
+            if "crc" in disc:
+                yield f"{prefix}_qh_pct", 100.0 * disc["crc"].total
+                yield f"{prefix}_qh_axial_pct", 100.0 * disc["crc"].total
+        yield f"{prefix}_fwhm_mm", found.fwhm_mm
+        for axis, off_mm in zip("xyz", found.center_mm, strict=True):
+            yield f"{prefix}_center_{axis}_mm", float(off_mm)
+        if sphere.diameter_mm >= resolution.SMALLEST_FREE_MM:
+            widths.append(found.fwhm_mm)
+    if widths:
+        yield "resolution_fwhm_mm", sphere_noise.median_sd(widths)
 
 
 # --- lung insert ------------------------------------------------------------------------------

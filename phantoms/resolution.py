@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SMALLEST_FREE_MM = 17  # under it a broad blur looks like a low filling: the filling comes from the large spheres
 FILLING_FROM_MM = 22
-_SKIN_MM = 9.0
+SKIN_MM = 9.0
 _LUNG_KEEPOUT_MM = 33.0
 _MIN_FWHM_MM, _MAX_FWHM_MM = 1.5, 20.0
 
@@ -79,7 +79,7 @@ def fit_spheres(volume: PetVolume, pose: NemaPose) -> dict[int, SphereFit]:
         if diameter < SMALLEST_FREE_MM and filling is None:
             filling = common_filling(_hot(fits, pose))
         fixed = filling if diameter < SMALLEST_FREE_MM else None
-        region = _clear_of_insert(region_within(volume, center, diameter / 2.0 + _SKIN_MM), pose)
+        region = _clear_of_insert(region_within(volume, center, diameter / 2.0 + SKIN_MM), pose)
         height = -1.0 if diameter in pose.cold_spheres else pose.contrast - 1.0
         fits[diameter] = _fit(region, center, diameter / 2.0, pose, height, fixed)
     return {diameter: fits[diameter] for diameter in pose.spheres}
@@ -149,6 +149,11 @@ def _fit(
 
 
 def _clear_of_insert(region: Region, pose: NemaPose) -> Region:
-    sideways = np.cross(region.lps_mm - pose.center_lps_mm, pose.axis)
-    clear = np.einsum("ni,ni->n", sideways, sideways) > _LUNG_KEEPOUT_MM**2
+    clear = is_clear_of_insert(region.lps_mm, pose)
     return Region(region.lps_mm[clear], region.values[clear])
+
+
+def is_clear_of_insert(lps_mm: NDArray[np.float64], pose: NemaPose) -> NDArray[np.bool_]:
+    """Say which of the points ``lps_mm[n, 3]`` do not see the cold insert."""
+    sideways = np.cross(lps_mm - pose.center_lps_mm, pose.axis)
+    return np.asarray(np.einsum("ni,ni->n", sideways, sideways) > _LUNG_KEEPOUT_MM**2)

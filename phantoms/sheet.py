@@ -281,6 +281,14 @@ class Sheet:
             rows.append(BudgetRow("Clock", timing_pct, f"decay of {self.nuclide} in {p.clock_min:g} min"))
         return Budget(tuple(rows))
 
+    def ratio_uncertainty_pct(self) -> float:
+        """Return one standard deviation of spheres over background, per cent: volumes and residuals of both.
+
+        Both are drawn on one calibrator and one clock, which leave their ratio alone.
+        """
+        rows = [*self.uncertainty_budget("spheres").rows, *self.uncertainty_budget("background").rows]
+        return math.sqrt(sum(row.pct**2 for row in rows if row.what in {"Volume", "Residual"}))
+
     def check(
         self,
         at: datetime | None = None,

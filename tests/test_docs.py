@@ -37,6 +37,7 @@ from phantoms import (
     nuclides,
     sheet_checks,
     sources,
+    sphere_noise,
     sphere_ring,
     spheres,
     standards,
@@ -575,6 +576,9 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, f"tilt over {acr.STEEP_TILT_DEG:g}°"
     yield part, f"more than {acr.SUV_DIFFERS_PCT:g} % apart"
     yield part, f"air more than {acr.AIR_OVER_WATER_SUV:g} above water"
+    yield part, f"first lag under {sphere_noise._MIN_CORRELATION:g} or {sphere_noise.MAX_CORRELATION_MM:g} mm"
+    yield part, f"{sphere_noise.COPIES} copies of such noise"
+    yield part, "boxes of {2:g} × {1:g} × {0:g} mm".format(*(2 * half for half in sphere_noise.HALF_BOX_MM))
     part = "Resolution"
     yield part, f"Spheres under {resolutions.SMALLEST_FREE_MM} mm take"
     yield part, f"those of {resolutions.FILLING_FROM_MM} mm and more"

@@ -1,0 +1,300 @@
+"""How the numbers of an image-quality phantom scatter: counting noise from the image itself, and the fill's budget.
+
+The noise is read off the background: its standard deviation, and its correlation along each axis. A blurred sphere is
+drawn on the image's own grid, such noise is added many times over, and the hottest voxel, A50, the peak and the disc
+are read off each copy: the spread of their readings is their standard deviation. The blur's follows from the Jacobian
+of its fit and the same correlation. What hangs on the activity sheet adds the sheet's budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms import resolution
+from phantoms.metrics import isocontour
+from phantoms.spheres import FWHM_PER_SIGMA, SearchBox, blurred_sphere, sphere_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from phantoms.localise import NemaPose
+    from phantoms.metrics import PeakPlaces
+    from phantoms.resolution import SphereFit
+    from phantoms.rois import Roi
+    from phantoms.volume import PetVolume
+
+COPIES = 100  # the spread of so many copies is known to 7 %
+MAX_CORRELATION_MM = 20.0
+HALF_BOX_MM = (25.0, 13.0, 13.0)  # z, y, x: the square inside a background region, through all planes
+
+_MIN_CORRELATION = 0.05
+_PEAK_PLACES = 100
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of the background: SD over mean, and the Gaussian whose white noise has its correlation, by axis.
+
+    ``sd_zyx_mm`` is the standard deviation of that Gaussian along z, y and x; the noise's own correlation is the
+    Gaussian of √2 times that.
+    """
+
+    cov: float
+    sd_zyx_mm: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, volume: PetVolume, centers_lps_mm: NDArray[np.float64], mean: float, cov: float) -> Noise:
+        """Read the correlation off boxes about points of the background.
+
+        Along an axis the correlations of all lags, to the first under 0.05 or 20 mm, add to a length; for a Gaussian
+        that length is 2√π times its standard deviation.
+        """
+        boxes = []
+        shape = np.array(volume.image.shape)
+        half = np.array(HALF_BOX_MM) / np.array(volume.spacing_zyx_mm)
+        for middle in volume.to_index_zyx(centers_lps_mm):
+            low = np.clip(np.ceil(middle - half), 0, shape).astype(int)
+            high = np.clip(np.floor(middle + half).astype(int) + 1, low, shape)
+            boxes.append(volume.image[tuple(map(slice, low, high))].astype(np.float64) - mean)
+        lengths = [_length_mm(boxes, axis, step_mm) for axis, step_mm in enumerate(volume.spacing_zyx_mm)]
+        z, y, x = (length / (2.0 * math.sqrt(math.pi)) for length in lengths)
+        return cls(cov, (z, y, x))
+
+    def correlation(self, distance_mm: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        """Return the correlation of two voxels ``distance_mm`` apart along one axis."""
+        return np.asarray(np.exp(-np.square(distance_mm) / (4.0 * self.sd_zyx_mm[axis] ** 2)))
+
+    def squared_length_mm(self, axis: int) -> float:
+        """Return the squared correlation summed over all distances along one axis."""
+        return self.sd_zyx_mm[axis] * math.sqrt(2.0 * math.pi)
+
+    def copies(
+        self, shape: tuple[int, ...], spacing_zyx_mm: Sequence[float], count: int, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Return ``[count, z, y, x]`` of noise with mean 0, SD 1 and this correlation."""
+        along_z, along_y, along_x = (
+            _root(self.correlation(_apart_mm(size, step_mm), axis)).astype(np.float32)
+            for axis, (size, step_mm) in enumerate(zip(shape, spacing_zyx_mm, strict=True))
+        )
+        white = rng.standard_normal((count, *shape), dtype=np.float32)
+        noise = np.matmul(along_y, np.matmul(white, along_x.T))
+        return np.asarray(np.matmul(along_z, noise.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3))
+
+
+def _apart_mm(size: int, step_mm: float) -> NDArray[np.float64]:
+    """Return the distances ``[i, j]`` between the places of a row."""
+    along_mm = np.arange(size) * step_mm
+    return np.asarray(along_mm[:, None] - along_mm[None, :])
+
+
+def _root(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a matrix that turns independent numbers into such correlated ones."""
+    values, vectors = np.linalg.eigh(correlation)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def _length_mm(boxes: Sequence[NDArray[np.float64]], axis: int, step_mm: float) -> float:
+    """Return the sum of the correlations over all lags along one axis, times the voxel."""
+    moved = [np.moveaxis(box, axis, 0) for box in boxes if box.size]
+    variance = sum(float(np.square(box).sum()) for box in moved) / max(sum(box.size for box in moved), 1)
+    length, lag = 1.0, 1
+    while variance > 0 and lag * step_mm <= MAX_CORRELATION_MM and all(lag < len(box) for box in moved):
+        products = sum(float((box[lag:] * box[:-lag]).sum()) for box in moved)
+        ratio = products / sum(box[lag:].size for box in moved) / variance
+        if ratio < _MIN_CORRELATION:
+            break
+        length, lag = length + 2.0 * ratio, lag + 1
+    return length * step_mm
+
+
+@dataclass(frozen=True)
+class SphereScatter:
+    """Standard deviations of what is read off one sphere, in the image's unit; ``fwhm_mm`` and ``center_mm`` in mm."""
+
+    a50: float
+    max: float
+    peak: float | None
+    disc_mean: float
+    fwhm_mm: float
+    center_mm: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SphereNoise:
+    """One sphere as its fit has it, on the image's grid, with the background's noise."""
+
+    volume: PetVolume
+    noise: Noise
+    pose: NemaPose
+    diameter: int
+    fit: SphereFit
+    background: float
+
+    @cached_property
+    def _sigma_mm(self) -> float:
+        return (self.fit.fwhm_mm or 0.0) / FWHM_PER_SIGMA
+
+    def _sd(self, model: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the noise's SD where the image reads ``model``: it grows with the root of the signal."""
+        return self.noise.cov * np.sqrt(np.maximum(model, 0.0) * self.background)
+
+    def scatter(self, box: SearchBox, places: PeakPlaces | None, disc: Roi) -> SphereScatter:
+        """Read the sphere off many noisy copies."""
+        cuts = [box.slices, disc.slices, *([places.slices] if places is not None else [])]
+        low = [min(cut[axis].start for cut in cuts) for axis in range(3)]
+        high = [max(cut[axis].stop for cut in cuts) for axis in range(3)]
+        grid = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
+        lps_mm = self.volume.to_lps_mm(grid.astype(np.float64))
+        distance_mm = np.linalg.norm(lps_mm - self.pose.spheres[self.diameter], axis=-1)
+        profile = blurred_sphere(distance_mm, self.diameter / 2.0, self._sigma_mm)
+        model = self.background + (self.fit.concentration - self.background) * profile
+        rng = np.random.default_rng(self.diameter)  # the same image gives the same numbers
+        copies = self.noise.copies(model.shape, self.volume.spacing_zyx_mm, COPIES, rng)
+        copies = (model + self._sd(model) * copies).astype(np.float32)
+
+        def inside(cut: tuple[slice, ...]) -> tuple[slice, ...]:
+            return tuple(slice(one.start - start, one.stop - start) for one, start in zip(cut, low, strict=True))
+
+        read = np.array([isocontour(copy[inside(box.slices)], box.inside, self.background) for copy in copies])
+        discs = np.einsum("kzyx,zyx->k", copies[(slice(None), *inside(disc.slices))], disc.weights)
+        covariance = self._fit_covariance()
+        return SphereScatter(
+            a50=float(read[:, 1].std(ddof=1)),
+            max=float(read[:, 0].std(ddof=1)),
+            peak=None if places is None else self._peak_sd(copies[(slice(None), *inside(places.slices))], places),
+            disc_mean=float(discs.std(ddof=1)) / float(disc.weights.sum()),
+            fwhm_mm=FWHM_PER_SIGMA * math.sqrt(covariance[3, 3]),
+            center_mm=np.sqrt(np.diag(covariance)[:3]),
+        )
+
+    def _peak_sd(self, copies: NDArray[np.float32], places: PeakPlaces) -> float:
+        """Return the SD of the highest ball mean, over at most a hundred places spread through the sphere."""
+        at = places.at[:: math.ceil(len(places.at) / _PEAK_PLACES)]
+        half, kernel = places.kernels.half, places.kernels.central.astype(np.float32)
+        size = tuple(2 * half + 1)
+        means = [
+            np.einsum("kzyx,zyx->k", copies[(slice(None), *map(slice, start, start + size))], kernel)
+            for start in at - half
+        ]
+        return float(np.max(means, axis=0).std(ddof=1))
+
+    def _fit_covariance(self) -> NDArray[np.float64]:
+        """Return the covariance of the fit's centre, sigma, background and filling under correlated noise.
+
+        Least squares of equal weights: (JᵀJ)⁻¹ JᵀΣJ (JᵀJ)⁻¹ with Σ = D R D, D the SD of each voxel and R the product of
+        the correlations along the axes.
+        """
+        reach_mm = self.diameter / 2.0 + resolution.SKIN_MM
+        middle = self.volume.to_index_zyx(self.pose.spheres[self.diameter])
+        half = reach_mm / np.array(self.volume.spacing_zyx_mm)
+        shape = np.array(self.volume.image.shape)
+        low = np.clip(np.ceil(middle - half), 0, shape).astype(int)
+        high = np.clip(np.floor(middle + half).astype(int) + 1, low, shape)
+        grid = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
+        lps_mm = self.volume.to_lps_mm(grid.astype(np.float64)).reshape(-1, 3)
+        center = self.pose.spheres[self.diameter]
+        model = sphere_model(
+            lps_mm,
+            center_lps_mm=center,
+            radius_mm=self.diameter / 2.0,
+            sigma_mm=self._sigma_mm,
+            amplitude=self.fit.concentration - self.fit.background,
+            background=self.fit.background,
+        )
+        counted = (np.linalg.norm(lps_mm - center, axis=1) <= reach_mm) & resolution.is_clear_of_insert(
+            lps_mm, self.pose
+        )
+        is_free = self.diameter >= resolution.SMALLEST_FREE_MM
+        columns = [*model.by_center.T, model.by_sigma, np.ones(len(lps_mm)) - (0.0 if is_free else 1.0) * model.profile]
+        if is_free:
+            columns.append(model.profile)
+        jacobian = np.stack(columns, axis=1) * counted[:, None]
+        weighted = (jacobian * self._sd(model.values)[:, None]).reshape(*grid.shape[:3], -1)
+        for axis, step_mm in enumerate(self.volume.spacing_zyx_mm):
+            correlation = self.noise.correlation(_apart_mm(weighted.shape[axis], step_mm), axis)
+            weighted = np.moveaxis(np.tensordot(correlation, weighted, axes=(1, axis)), 0, axis)
+        smeared = weighted.reshape(len(lps_mm), -1) * self._sd(model.values)[:, None]
+        inverse = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
+        return np.asarray(inverse @ (jacobian.T @ smeared) @ inverse)
+
+
+def regions_share(noise: Noise, area_mm2: float, planes: int, plane_step_mm: float, count: int) -> float:
+    """Return 2 / (degrees of freedom) of a variance read off all voxels of ``count`` discs on parallel planes."""
+    share = min(noise.squared_length_mm(1) * noise.squared_length_mm(2) / area_mm2, 1.0)
+    return 2.0 * share * _planes_factor(noise, planes, plane_step_mm) / count
+
+
+def means_share(noise: Noise, planes: int, plane_step_mm: float, count: int) -> float:
+    """Return 2 / (degrees of freedom) of the variance of the means of ``count`` discs on parallel planes."""
+    return 2.0 * _planes_factor(noise, planes, plane_step_mm) / (count - 1)
+
+
+def _planes_factor(noise: Noise, planes: int, plane_step_mm: float) -> float:
+    """Return how many times fewer planes there are, for a variance, than are counted: neighbours share their noise."""
+    lags = np.arange(1, planes, dtype=np.float64)
+    correlation = noise.correlation(lags * plane_step_mm, 0)
+    return 1.0 + 2.0 * float(((1.0 - lags / planes) * np.square(correlation)).sum())
+
+
+def median_sd(sds: Sequence[float]) -> float:
+    """Return the SD of the median of independent normal numbers of one mean."""
+    rng = np.random.default_rng(len(sds))
+    return float(np.median(rng.standard_normal((4000, len(sds))) * np.array(sds), axis=1).std())
+
+
+def profile_sds(noise: Noise, profile: NDArray[np.float64], step_mm: float) -> tuple[float, float] | None:
+    """Return the SD of the mean and of the maximum of a row of slices, from their own scatter; None under three."""
+    if len(profile) < 3:
+        return None
+    n = len(profile)
+    correlation = noise.correlation(_apart_mm(n, step_mm), 0)
+    unbiased = 1.0 - float(correlation.mean())  # the mean of correlated slices follows them
+    sd = float(profile.std()) / math.sqrt(max(unbiased, 1.0 / n))
+    drawn = np.random.default_rng(n).standard_normal((1000, n)) @ _root(correlation).T
+    return sd * math.sqrt(float(correlation.mean())), sd * float(drawn.max(axis=1).std())
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One standard deviation of a recovery, by what makes it: the counting noise of the image, and the fill."""
+
+    counting: float
+    fill: float
+
+    @property
+    def total(self) -> float:
+        """Both together: they are independent."""
+        return math.hypot(self.counting, self.fill)
+
+
+def recovery_sds(
+    value: float, sd: float, background: float, background_sd: float, truth: Mapping[str, float | None]
+) -> dict[str, Parts]:
+    """Return the SD of ``rc``, ``relative_rc`` and ``crc`` of one reading, as far as their truths are known.
+
+    Parameters
+    ----------
+    value, sd, background, background_sd : float
+        The reading and the background, in the image's unit, with their counting noise.
+    truth : mapping
+        ``sphere`` and ``ratio``, and their relative uncertainties ``sphere_rel`` and ``ratio_rel``.
+    """
+    found = {}
+    sphere, ratio = truth["sphere"], truth["ratio"]
+    if sphere is not None:
+        found["rc"] = Parts(sd / sphere, value / sphere * (truth["sphere_rel"] or 0.0))
+    if ratio is not None:
+        contrast = value / background
+        counting = contrast * math.hypot(sd / value, background_sd / background)
+        ratio_rel = truth["ratio_rel"] or 0.0
+        found["relative_rc"] = Parts(counting / ratio, contrast / ratio * ratio_rel)
+        if ratio > 1.0:
+            crc = (contrast - 1.0) / (ratio - 1.0)
+            found["crc"] = Parts(counting / (ratio - 1.0), abs(crc) * ratio * ratio_rel / (ratio - 1.0))
+    return found
