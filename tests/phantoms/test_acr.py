@@ -370,3 +370,13 @@ def test_finding_when_the_smallest_cylinder_drowns_then_its_number_is_missing_no
     result = measure(plain, pose=replace(place, hot=hot))
     assert found(result)["acr_cylinder_8mm_suv_max"].value is None
     assert "PHA-UNSEEN" in {one.id for one in result.findings}
+
+
+def test_suv_when_the_image_is_in_counts_and_the_headers_give_none_then_the_sheet_gives_none_either(plain) -> None:
+    counts = PetVolume(plain.volume.image, plain.volume.affine_lps_mm, "CNTS")
+    numbers = found(measure(plain, counts, suv_factor=None))
+    for name in ("acr_background_suv_mean", "acr_cylinder_25mm_suv_max", "acr_background_bqml"):
+        assert numbers[name].value is None, name
+    assert QualityFlag.NO_SUV in numbers["acr_background_suv_mean"].flags
+    assert QualityFlag.OTHER_UNITS in numbers["acr_background_bqml"].flags
+    assert numbers["acr_ratio_16_25"].value is not None
