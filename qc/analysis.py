@@ -164,6 +164,10 @@ def analyse_files(files: Sequence[Source], request: Request, *, with_figures: bo
     DocumentProblems
         Where the protocol or the register that it is held to is not one; neither is the site's.
     """
+    return _compose(_work_on(files, request, with_figures=with_figures), request)
+
+
+def _work_on(files: Sequence[Source], request: Request, *, with_figures: bool) -> _Work:
     work = _Work(method=request.method)
     try:
         _read(work, files, request)
@@ -171,7 +175,50 @@ def analyse_files(files: Sequence[Source], request: Request, *, with_figures: bo
     except AnalysisRefused as refused:
         work.refused = work.refused or refused
     _hold_to_rules(work, request)
-    return _compose(work, request)
+    return work
+
+
+def analyse_replicates(
+    files: Sequence[Source], request: Request, series_uids: Sequence[str], *, with_figures: bool = False
+) -> Analysis:
+    """Measure several scans of one phantom: the first as `analyse_files` does, and all of them together beside it.
+
+    Parameters
+    ----------
+    files, request, with_figures
+        See `analyse_files`.
+    series_uids : sequence of str
+        SeriesInstanceUID of each replicate, two or more.
+
+    Returns
+    -------
+    Analysis
+        That of the first, with ``replicates``: mean, standard deviation and values of every number. Where a replicate
+        is refused, or they are not several acquisitions, that is its refusal.
+    """
+    from phantoms import replicates
+
+    requests = [replace(request, series_uid=uid) for uid in series_uids]
+    works = [_work_on(files, one, with_figures=with_figures and one is requests[0]) for one in requests]
+    for work, asked in zip(works, requests, strict=True):
+        if work.refused is not None or work.series is None:
+            return _compose(work, asked)
+    measured = [
+        replicates.Replicate(uid, replicates.acquisition_times(work.series.header), tuple(work.measurements))
+        for uid, work in zip(series_uids, works, strict=True)
+        if work.series is not None
+    ]
+    try:
+        combined = replicates.combine(measured)
+    except AnalysisRefused as refused:
+        works[0].refused = refused
+        return _compose(works[0], requests[0])
+    outcome = _compose(works[0], requests[0])
+    outcome.json["replicates"] = {
+        "series": list(series_uids),
+        "measurements": [one.as_json() for one in combined],
+    }
+    return outcome
 
 
 def conform_files(files: Sequence[Source], request: Request) -> Analysis:

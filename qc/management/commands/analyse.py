@@ -27,6 +27,9 @@ class Command(OfflineCommand):
         parser.add_argument("--standard", nargs="+", action="extend", help=f"what decides: {analysis.DEFAULT_STANDARD}")
         parser.add_argument("--edition", default=EDITIONS[0], help=", ".join(EDITIONS))
         parser.add_argument("--mask", type=Path, help="region for the mask_* measurements")
+        parser.add_argument(
+            "--replicates", nargs="+", metavar="UID", help="series of several acquisitions, for nema_iq"
+        )
         parser.add_argument("--figures", type=Path, help="folder to write pictures into, as SVG")
 
     def handle(self, *, path: Path, figures: Path | None, **options: Any) -> None:
@@ -40,8 +43,15 @@ class Command(OfflineCommand):
         except Unusable as error:
             self.refuse_usage(str(error), as_json=options["json"])
         with_figures = figures is not None
+        replicates: list[str] | None = options["replicates"]
         if request.method == "calibrator":
             outcome = self.run_on_readings(path, request, with_figures=with_figures)
+        elif replicates is not None:
+            outcome = self.run_on(
+                path,
+                request,
+                lambda files: analysis.analyse_replicates(files, request, replicates, with_figures=with_figures),
+            )
         else:
             outcome = self.run_on(
                 path, request, lambda files: analysis.analyse_files(files, request, with_figures=with_figures)
@@ -67,6 +77,11 @@ class Command(OfflineCommand):
             raise Unusable(f"method {options['method']} is not one of {', '.join(CHOICES)}")
         if options["edition"] not in EDITIONS:
             raise Unusable(f"edition {options['edition']} is not one of {', '.join(EDITIONS)}")
+        replicates = options["replicates"]
+        if replicates is not None and (options["method"] != "nema_iq" or options["series"] is not None):
+            raise Unusable("replicates go with --method nema_iq and without --series")
+        if replicates is not None and not 1 < len(set(replicates)) == len(replicates):
+            raise Unusable("replicates are two or more different series")
         usual = analysis.OWN_STANDARD.get(options["method"], analysis.DEFAULT_STANDARD)
         deciding = options["standard"] or [usual]
         unknown = [name for name in deciding if name not in standards.available()]
