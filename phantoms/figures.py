@@ -892,7 +892,7 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
     labels = []
     for metric, label, color, marker, dashes in (
         ("qh_pct", "hot contrast", SERIES_1, "o", "-"),
-        ("qc_pct", "cold contrast", SERIES_1, "s", ":"),
+        ("qc_pct", "cold", SERIES_1, "s", ":"),
         ("n_pct", "variability", SERIES_2, "v", "--"),
     ):
         found = [(d, measured.get(f"sphere_{d}mm_{metric}")) for d in DIAMETERS_MM]
@@ -903,7 +903,7 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
         axes.plot(x, y, color=color, linewidth=1.0, linestyle=dashes, marker=marker, markersize=3.6)
         labels.append((float(y[-1]), label, color))
     _right_labels(axes, labels, least_gap=9.0)
-    cold = ", cold contrast (dotted)" if any(label == "cold contrast" for _, label, _ in labels) else ""
+    cold = ", cold contrast (dotted)" if any(label == "cold" for _, label, _ in labels) else ""
     return _written(
         figure,
         f"Hot contrast recovery{cold} and background variability against inner sphere diameter, axis 0 to 120 %.",

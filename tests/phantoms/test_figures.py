@@ -379,3 +379,15 @@ def test_figures_when_a_sphere_holds_air_and_the_background_drifts_then_each_has
     for figure in (found["odd_sphere"], found["background_profile"]):
         assert len(figure.svg) <= 60_000
         assert "style" not in figure.svg.decode()
+
+
+def test_contrast_when_two_spheres_are_cold_then_their_contrast_is_drawn_apart_and_named() -> None:
+    scan = digital.nema_iq(cov=0.02, cold_mm=(28, 37), shape_zyx=(60, 90, 90), spacing_zyx_mm=(3.5, 4.0, 4.0))
+    result = nema_iq.measure(scan.volume, reference_time=SCANNED_AT, sheet=Sheet.parse(scan.sheet))
+    drawn = figures.nema_iq_figures(scan.volume, result, EARL1)
+    assert "cold contrast (dotted)" in drawn["contrast"].caption
+    edge, spheres = (
+        next(one.value for one in result.measurements if one.name == f"background_{what}_margin_mm")
+        for what in ("edge", "sphere")
+    )
+    assert f"{edge:.0f} mm from the edge and {spheres:.0f} mm from the spheres" in drawn["central_slice"].caption
