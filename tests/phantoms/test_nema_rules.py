@@ -50,11 +50,9 @@ def tilted() -> tuple[digital.DigitalScan, NemaIqResult]:
 
 def edge_distance_mm(x: float, y: float) -> float:
     """Return how deep a point lies inside the body as IEC 61675-1 draws it, millimetres from the ring's centre."""
-    if y < 0:
-        return 147.0 - math.hypot(x, y)
-    depth = y - 35.0
-    if depth < 0:  # between the arch's foot and the waist the sides run straight
-        return 147.0 - abs(x)
+    depth = y - 35.0  # behind the waist, where the half circle of the front meets the rounded back
+    if depth < 0:
+        return 147.0 - math.hypot(x, depth)
     return 77.0 - math.hypot(max(abs(x) - 70.0, 0.0), depth)
 
 
