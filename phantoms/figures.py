@@ -136,8 +136,8 @@ def cylinder_figures(
     Returns
     -------
     dict
-        ``central_slice``, ``coronal``, ``slice_profile``, ``uniformity_map``, ``radial_profile`` and, where the true
-        concentration is known, ``bias``.
+        ``central_slice``, ``coronal``, ``slice_profile``, ``uniformity_map``, ``radial_profile``, ``edge_profile`` and,
+        where the true concentration is known, ``bias``.
     """
     measured = _judged(result.measurements, standard)
     window = _Window.for_phantom(volume, result.expected_bqml, "cylinder")
@@ -147,6 +147,7 @@ def cylinder_figures(
         "slice_profile": _slice_profile(result, standard),
         "uniformity_map": _uniformity_map(result),
         "radial_profile": _radial_profile(result),
+        "edge_profile": _edge_profile(result),
     }
     bias = measured.get("cylinder_bias_pct")
     if bias is not None and bias.value is not None:
@@ -1125,11 +1126,17 @@ def _slice_profile(result: CylinderResult, standard: standards.Standard | None) 
     axes.plot(
         z[rest], deviation[rest], marker="o", color=INK_3, markersize=2.2, markerfacecolor="none", linestyle="none"
     )
+    joins = _evidence(result, "PHA-BED-JOIN").get("heights_mm", [])
+    for at in joins:
+        axes.axvline(at, color=SERIES_2, linewidth=0.8, dashes=(3, 2))
+        axes.text(at, PROFILE_AXIS_PCT - 0.5, " step", color=INK, fontsize=TEXT_PT, ha="left", va="top")
+    places = ", ".join(_signed(at, 0) for at in joins)
     worst = float(np.nanmax(np.abs(deviation[used]))) if used.any() else float("nan")
     return _written(
         figure,
         f"Slice mean against position along the axis, deviation from the mean of the used slices, axis −15 to +15 %; "
-        f"{int(used.sum())} slices used, the largest deviation is {worst:.1f} %.",
+        f"{int(used.sum())} slices used, the largest deviation is {worst:.1f} %."
+        + (f" Steps are marked at {places} mm." if joins else ""),
         "Slice means along the axis. Look for a saw-tooth at bed joins and a slope. Hollow: end slices, not used.",
     )
 
@@ -1223,6 +1230,7 @@ def _uniformity_map(result: CylinderResult) -> FigureSvg:
     for row, column in failing:
         x, y = extent[0] + (column + 0.5) * size, extent[3] - (row + 0.5) * size
         axes.text(x, y, _signed(tiles[row, column], 0), ha="center", va="center", fontsize=5.0, color=INK)
+    marked = _mark_faults(axes, result)
     axes.plot([-100, -50], [-102, -102], color=INK, linewidth=1.5, solid_capstyle="butt")
     axes.text(-46, -102, "50 mm", va="center")
     bar = _axes(figure, 68.5, 8.0, 2.6, 54.0)
@@ -1244,8 +1252,67 @@ def _uniformity_map(result: CylinderResult) -> FigureSvg:
     return _written(
         figure,
         f"Map of {int(np.isfinite(tiles).sum())} tiles of {size:g} mm in the central slice, deviation from their "
-        f"mean, blue low, orange high, −{limit:g} to +{limit:g} %; {len(failing)} tiles are beyond it and numbered.",
+        f"mean, blue low, orange high, −{limit:g} to +{limit:g} %; {len(failing)} tiles are beyond it and numbered."
+        + marked,
         f"Tiles of {size:g} mm in the central slice, % of their mean. Look for rings, wedges and one-sided shades.",
+    )
+
+
+def _mark_faults(axes: Axes, result: CylinderResult) -> str:
+    """Draw where a wedge and a ring were found, round the scanner's axis; return that in words."""
+    aside = np.array([result.scanner_offset_mm[0], -result.scanner_offset_mm[1]])  # anterior is up
+    words = ""
+    wedge, ring = _evidence(result, "PHA-WEDGE"), _evidence(result, "PHA-RING")
+    if wedge:
+        middle, half = float(wedge["at_deg"]), float(wedge["width_deg"]) / 2
+        angles = np.radians(-np.linspace(middle - half, middle + half, 31))
+        reach = result.roi_radius_mm - 2.0
+        arc = aside + reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        outline = np.vstack([aside, arc, aside])
+        axes.plot(outline[:, 0], outline[:, 1], color=INK, linewidth=1.0, dashes=(3, 2))
+        at = aside + (reach + 9.0) * np.array([np.cos(np.radians(-middle)), np.sin(np.radians(-middle))])
+        left, up = np.clip(at, -92.0, 92.0)
+        axes.text(float(left), float(up), "wedge", ha="center", va="center", fontsize=TEXT_PT, color=INK)
+        words += f" A wedge is outlined, its middle {middle:.0f}° from the patient's left towards the back."
+    if ring:
+        radius = float(ring["radius_mm"])
+        for edge in (radius - float(ring["width_mm"]) / 2, radius + float(ring["width_mm"]) / 2):
+            if edge > 0:
+                axes.add_patch(_circle((float(aside[0]), float(aside[1])), edge, INK, dashed=True))
+        axes.text(
+            float(aside[0]), float(aside[1]) + radius, "ring", ha="center", va="center", fontsize=TEXT_PT, color=INK
+        )
+        words += f" A ring of {radius:.0f} mm radius is outlined."
+    return words
+
+
+def _evidence(result: CylinderResult, code: str) -> Mapping[str, Any]:
+    """Return the evidence of a finding; empty where it was not made."""
+    return next((one.evidence for one in result.findings if one.id == code), {})
+
+
+def _edge_profile(result: CylinderResult) -> FigureSvg:
+    edge = result.edge
+    away = np.asarray(edge.profile_r_mm, dtype=np.float64) - edge.radius_mm
+    figure = _figure(83, 60)
+    axes = _axes(figure, 10.5, 9.5, 68, 48)
+    _chart(axes, (-25.0, 25.0), (-0.1, 1.3), "distance from the wall, mm", "value / level inside")
+    axes.set_xticks(np.arange(-20.0, 21.0, 10.0))
+    axes.set_yticks(np.arange(0.0, 1.21, 0.2))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    axes.axvline(0.0, color=INK_3, linewidth=LINE_PT)
+    shown = np.clip(np.asarray(edge.profile_ratio, dtype=np.float64), -0.1, 1.3)
+    axes.plot(away, shown, marker="o", color=SERIES_1, markersize=1.4, linestyle="none")
+    width = "the fit did not settle"
+    if edge.fwhm_mm is not None:
+        axes.plot(away, np.clip(edge.fitted_ratio, -0.1, 1.3), color=SERIES_2, linewidth=1.0)
+        width = f"FWHM {edge.fwhm_mm:.2f} mm"
+        axes.text(24.0, 1.2, width, ha="right", va="center", color=INK)
+    return _written(
+        figure,
+        f"Mean value against the distance from the cylinder's wall, over the level inside, axis −25 to 25 mm, with the "
+        f"blurred edge that fits it best: {width}.",
+        "Edge of the cylinder across its own axis: dots measured, line the fitted blur. Look for an overshoot.",
     )
 
 

@@ -122,6 +122,7 @@ _LABELS: Mapping[str, str] = {
     "cylinder_cupping_pct": "Cupping, centre − edge",
     "cylinder_nu_pct": "Non-uniformity of tiles",
     "cylinder_cov_pct": "Noise (COV)",
+    "cylinder_edge_fwhm_mm": "Blur across the wall (FWHM)",
     "cylinder_diameter_mm": "Diameter found",
     "cylinder_tilt_deg": "Tilt",
     "cylinder_cross_calibration": "Cross-calibration, scanner / calibrator",

@@ -185,6 +185,7 @@ _FIRST_PAGE: Mapping[str, tuple[str, ...]] = {
         "cylinder_expected_bqml",
         "cylinder_suv_mean",
         "cylinder_cov_pct",
+        "cylinder_edge_fwhm_mm",
         "cylinder_nu_pct",
         "cylinder_cupping_pct",
         "cylinder_axial_slope_pct_per_cm",

@@ -152,6 +152,7 @@ def _cylinder_blocks(
         figures_block(pictures, "bias"),
         figures_block(pictures, "slice_profile"),
         figures_block(pictures, "uniformity_map", "radial_profile"),
+        figures_block(pictures, "edge_profile"),
         numbers_table(sorted(preferred(run, deciding), key=_order), "All numbers"),
     ]
 

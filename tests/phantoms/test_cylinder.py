@@ -29,6 +29,7 @@ NAMES = {
     "cylinder_cov_pct",
     "cylinder_diameter_mm",
     "cylinder_tilt_deg",
+    "cylinder_edge_fwhm_mm",
 }
 
 
@@ -199,16 +200,20 @@ def test_measure_when_the_image_is_turned_by_90_degrees_then_stays():
     scan = digital.uniform_cylinder(cov=0.06, seed=2, cupping_pct=-3, **SMALL)
     turned = PetVolume(np.ascontiguousarray(np.rot90(scan.volume.image, axes=(1, 2))), *where(scan.volume))
     plain, again = numbers(measure(scan)), numbers(measure(scan, turned))
-    for name in NAMES - {"cylinder_suv_mean"}:
+    for name in NAMES - {"cylinder_suv_mean", "cylinder_tilt_deg"}:
         assert again[name] == pytest.approx(plain[name], rel=2e-4, abs=2e-3), name
+    # The parts of the edge begin at other voxels: a turn moves the tilt by less than noise of 6 % does, 0.03°.
+    assert again["cylinder_tilt_deg"] == pytest.approx(plain["cylinder_tilt_deg"], abs=0.03)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_measure_when_the_index_order_is_flipped_then_stays(axis):
     scan = digital.uniform_cylinder(cov=0.06, seed=2, axial_slope_pct_per_cm=0.8, tilt_x_deg=2, **SMALL)
     plain, again = numbers(measure(scan)), numbers(measure(scan, flipped(scan.volume, axis)))
-    for name in NAMES - {"cylinder_suv_mean"}:
+    for name in NAMES - {"cylinder_suv_mean", "cylinder_tilt_deg"}:
         assert again[name] == pytest.approx(plain[name], rel=2e-4, abs=2e-3), name
+    # The parts of the edge begin at other voxels: a turn moves the tilt by less than noise of 6 % does, 0.03°.
+    assert again["cylinder_tilt_deg"] == pytest.approx(plain["cylinder_tilt_deg"], abs=0.03)
 
 
 def test_measure_when_the_dose_is_doubled_then_only_the_concentrations_double():
@@ -351,8 +356,42 @@ def test_diagnose_when_the_bias_fails_its_standard_then_says_how_far_and_what_ne
 
 
 def test_diagnose_when_the_bias_is_inside_then_is_silent():
-    result = measure(digital.uniform_cylinder(cov=0.05, calibration=1.08, **SMALL))
+    result = measure(digital.uniform_cylinder(cov=0.05, calibration=1.05, **SMALL))
     assert cylinder.diagnose(result, standards.load("earl1_18f")) == ()
+
+
+@pytest.mark.parametrize("calibration", [1.08, 0.92])
+def test_diagnose_when_the_bias_is_inside_but_beyond_its_fill_then_warns(calibration):
+    result = measure(digital.uniform_cylinder(cov=0.05, calibration=calibration, **SMALL))
+    finding = by_id(cylinder.diagnose(result, standards.load("earl1_18f")))["PHA-CALIBRATION"]
+    assert finding.outcome is Outcome.WARN
+    assert "more than its fill explains" in finding.message
+    assert "fill and scan again" in finding.next_step
+
+
+def test_suv_when_the_sheet_is_known_then_its_uncertainty_is_that_of_the_fill_and_the_noise():
+    scan = digital.uniform_cylinder(cov=0.05, **SMALL)
+    result = measure(scan, suv_factor=1 / 7500)
+    found = {one.name: one for one in result.measurements}
+    expected = np.hypot(found["cylinder_mean_bqml"].uncertainty / 7500, result.budget.total_pct / 100)
+    assert found["cylinder_suv_mean"].uncertainty == pytest.approx(expected, rel=1e-2)  # the mean is 7500 to 0.2 %
+    alone = {one.name: one for one in measure(scan, sheet=None, suv_factor=1 / 7500).measurements}
+    assert alone["cylinder_suv_mean"].uncertainty is None
+
+
+def test_every_number_when_the_sheet_is_known_then_states_its_uncertainty():
+    found = measure(digital.uniform_cylinder(cov=0.05, **SMALL), suv_factor=1 / 7500).measurements
+    assert [one.name for one in found if one.uncertainty is None] == []
+
+
+def test_nu_uncertainty_when_many_seeds_are_drawn_then_is_the_scatter():
+    rows = []
+    for seed in range(16):
+        result = measure(digital.uniform_cylinder(cov=0.1, fwhm_mm=9.0, seed=seed, **TINY))
+        rows.append(next(one for one in result.measurements if one.name == "cylinder_nu_pct"))
+    scatter = np.std([row.value for row in rows], ddof=1)
+    # An SD of 16 extremes, whose distribution is skewed, scatters by about a fifth: 3 of these.
+    assert scatter == pytest.approx(np.mean([row.uncertainty for row in rows]), rel=0.6)
 
 
 @pytest.mark.parametrize(("calibration", "verdict"), [(1.0, Outcome.PASS), (1.14, Outcome.FAIL), (0.88, Outcome.FAIL)])

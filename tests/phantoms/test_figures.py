@@ -78,7 +78,7 @@ def pictures(figure: FigureSvg) -> list[np.ndarray]:
 
 def test_figures_when_a_method_is_drawn_then_all_its_pictures_are_there(drawn: dict[str, Drawn]) -> None:
     assert set(drawn["cylinder"]) == {
-        "central_slice", "coronal", "slice_profile", "uniformity_map", "radial_profile", "bias",
+        "central_slice", "coronal", "slice_profile", "uniformity_map", "radial_profile", "edge_profile", "bias",
     }  # fmt: skip
     assert set(drawn["nema_iq"]) == {
         "central_slice", "coronal", "recovery_a50", "recovery_max", "contrast", "lung_profile",
@@ -99,6 +99,7 @@ def test_figures_when_a_method_is_drawn_then_all_its_pictures_are_there(drawn: d
         ("cylinder uniformity_map", (83, 70)),
         ("cylinder slice_profile", (174, 50)),
         ("cylinder radial_profile", (83, 60)),
+        ("cylinder edge_profile", (83, 60)),
         ("cylinder bias", (174, 22)),
     ],
 )
