@@ -138,6 +138,7 @@ def measure(
     tiles, noise, edge = _Tiles(region), _Noise(region), fit_edge(region.volume, pose, region.used)
     measurements = (
         *_concentrations(volume.unit, region, noise.mean_sd(), expected, expected_flags, budget, suv_factor),
+        *_slice_suvs(region, noise, budget, suv_factor),
         *_uniformity(region, tiles, noise),
         *_edge_numbers(edge, pose, region.cut),
     )
@@ -294,13 +295,26 @@ class _Region:
         middle = (np.arange(count, dtype=np.float64) + 0.5) * RING_WIDTH_MM
         return middle, ratio
 
-    def cupping_pct(self) -> float:
-        """Return (centre - edge) / mean."""
+    def cupping_pct(self, *, without: artefacts.Ring | None = None) -> float:
+        """Return (centre - edge) / mean, a ring round the scanner's axis left out; 0 where none of one is left."""
         image, squared = self.volume.image[self.used], self.squared_mm2
-        centre = image[squared < CENTRE_RADIUS_MM**2].mean(dtype=float)
+        is_kept = np.ones(squared.shape, dtype=bool)
+        if without is not None:
+            x, y = self.scanner_axes_mm()
+            is_kept &= np.abs(np.hypot(x[None, :], y[:, None]) - without.radius_mm) > without.width_mm
         edge_mm = self.radius_mm - RING_WIDTH_MM
-        edge = image[(squared < self.radius_mm**2) & (squared >= edge_mm**2)].mean(dtype=float)
-        return float(100 * (centre - edge) / self.mean)
+        centre = image[is_kept & (squared < CENTRE_RADIUS_MM**2)]
+        edge = image[is_kept & (squared < self.radius_mm**2) & (squared >= edge_mm**2)]
+        if not centre.size or not edge.size:
+            return 0.0
+        return float(100 * (centre.mean(dtype=float) - edge.mean(dtype=float)) / self.mean)
+
+    def scanner_axes_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return how far each column (patient left) and row (posterior) lies from the scanner's axis."""
+        affine, (rows, columns) = self.volume.affine_lps_mm, self.volume.image.shape[1:]
+        x = affine[0, 3] + affine[0, 0] * np.arange(columns) - self.scanner_lps_mm[0]
+        y = affine[1, 3] + affine[1, 1] * np.arange(rows) - self.scanner_lps_mm[1]
+        return x, y
 
 
 class _Noise:
@@ -461,6 +475,26 @@ def _concentrations(
     )
 
 
+def _slice_suvs(
+    region: _Region, noise: _Noise, budget: Budget | None, suv_factor: float | None
+) -> Iterator[Measurement]:
+    """Give the SUV of the lowest and the highest slice; the fill moves all slices together."""
+    means = region.slice_mean[region.used]
+    for name, mean in (
+        ("cylinder_suv_slice_min", float(np.nanmin(means))),
+        ("cylinder_suv_slice_max", float(np.nanmax(means))),
+    ):
+        yield Measurement(
+            name=name,
+            value=None if suv_factor is None else mean * suv_factor,
+            unit="g/mL",
+            uncertainty=suv_factor * math.hypot(noise.slice_mean_sd(), mean * budget.total_pct / 100)
+            if suv_factor is not None and budget is not None
+            else None,
+            flags=region.cut | (QualityFlag.NO_SUV if suv_factor is None else QualityFlag.NONE),
+        )
+
+
 def _bias_sd_pct(ratio: float | None, budget: Budget | None, noise_sd: float, mean: float) -> float | None:
     """Return the SD of the bias: the fill's budget and the image's noise, independent of each other."""
     if ratio is None or budget is None:
@@ -547,14 +581,25 @@ def _findings(
             message=f"The image ends before the cylinder does ({ends} end); {pose.length_mm:.0f} mm of it are seen.",
             observed=f"{pose.length_mm:.0f} mm",
         )
-    yield from _shading(region, noise, measured)
     slope = _number(measured["cylinder_axial_slope_pct_per_cm"])
-    yield from _artefacts(region, noise, is_sloped=_is_named(*slope, SLOPE_WARN_PCT_PER_CM))
+    section = _section(region, noise)
+    if _is_named(*slope, SLOPE_WARN_PCT_PER_CM):
+        # Along a tilted axis a slope is also a slant across the slices, which is no wedge.
+        section = section.level_along(float(pose.axis[0]), float(pose.axis[1]))
+    wedge = section.wedge()
+    ring = section.ring(beside=wedge)
+    yield from _shading(region, noise, measured, ring)
+    yield from _artefacts(region, noise, wedge, ring)
     yield from _volume_finding(pose, sheet)
 
 
-def _shading(region: _Region, noise: _Noise, measured: dict[str, Measurement]) -> Iterator[Finding]:
-    """Name slope, one slice off and cupping where they are more than noise and may reach the lab's rule."""
+def _shading(
+    region: _Region, noise: _Noise, measured: dict[str, Measurement], ring: artefacts.Ring | None
+) -> Iterator[Finding]:
+    """Name slope, one slice off and cupping where they are more than noise and may reach the lab's rule.
+
+    A ring that meets the middle or the edge moves what cupping compares: then both are compared without it.
+    """
     slope, slope_sd = _number(measured["cylinder_axial_slope_pct_per_cm"])
     if _is_named(slope, slope_sd, SLOPE_WARN_PCT_PER_CM):
         yield _warning(
@@ -583,7 +628,8 @@ def _shading(region: _Region, noise: _Noise, measured: dict[str, Measurement]) -
             sd_pct=deviation_sd,
         )
     cupping, cupping_sd = _number(measured["cylinder_cupping_pct"])
-    if _is_named(cupping, cupping_sd, CUPPING_WARN_PCT):
+    beside_ring = cupping if ring is None else region.cupping_pct(without=ring)
+    if _is_named(cupping, cupping_sd, CUPPING_WARN_PCT) and _is_named(beside_ring, cupping_sd, CUPPING_WARN_PCT):
         yield _warning(
             "PHA-CUPPING",
             f"The middle reads {abs(cupping):.1f} % {'higher' if cupping > 0 else 'lower'} than the edge.",
@@ -605,13 +651,11 @@ def _is_named(value: float, sd: float, limit: float) -> bool:
     return abs(value) > artefacts.quantile(1) * sd and abs(value) + ONE_SIDED_95 * sd > limit
 
 
-def _artefacts(region: _Region, noise: _Noise, *, is_sloped: bool) -> Iterator[Finding]:
+def _artefacts(
+    region: _Region, noise: _Noise, wedge: artefacts.Wedge | None, ring: artefacts.Ring | None
+) -> Iterator[Finding]:
     """Name wedges, rings and steps at bed joins."""
-    section = _section(region, noise)
-    if is_sloped:  # along a tilted axis a slope is also a slant across the slices, which is no wedge
-        section = section.level_along(float(region.pose.axis[0]), float(region.pose.axis[1]))
     expected = f"no more than {artefacts.MATTERS_PCT:g} %, beyond noise"
-    wedge = section.wedge()
     if wedge is not None:
         yield _warning(
             "PHA-WEDGE",
@@ -626,7 +670,6 @@ def _artefacts(region: _Region, noise: _Noise, *, is_sloped: bool) -> Iterator[F
             pct=wedge.pct,
             sd_pct=wedge.sd_pct,
         )
-    ring = section.ring(beside=wedge)
     if ring is not None:
         yield _warning(
             "PHA-RING",
@@ -666,13 +709,13 @@ def _section(region: _Region, noise: _Noise) -> artefacts.Section:
     # Over its own slice mean: a tilted cylinder reaches the outer rings in some slices only, and a slope is no ring.
     level = np.where(np.isfinite(region.slice_mean), region.slice_mean, region.mean)[region.used]
     image = region.volume.image[region.used] * (region.mean / level)[:, None, None]
-    affine, (rows, columns) = region.volume.affine_lps_mm, image.shape[1:]
+    x_mm, y_mm = region.scanner_axes_mm()
     along_z, along_y, along_x = noise.correlation
     return artefacts.Section(
         total=np.where(inside, image, 0.0).sum(axis=0, dtype=np.float64),
         number=inside.sum(axis=0).astype(np.float64),
-        x_mm=affine[0, 3] + affine[0, 0] * np.arange(columns) - region.scanner_lps_mm[0],
-        y_mm=affine[1, 3] + affine[1, 1] * np.arange(rows) - region.scanner_lps_mm[1],
+        x_mm=x_mm,
+        y_mm=y_mm,
         mean=region.mean,
         noise=artefacts.Noise(noise.variance, (along_z, along_y, along_x)),
     )

@@ -386,6 +386,7 @@ def _measure_phantom(
         _hold_sheet_to_images(work, sheet, suv, result)
     deciding = [standards.load(standard_id) for standard_id in deciding_for(work.method, request.standards)]
     work.findings += [_other_nuclide(standard, nuclide) for standard in deciding if not _holds_for(standard, nuclide)]
+    work.findings += [_other_phantom(one) for one in deciding if one.limits.keys().isdisjoint(_names(result))]
     # Two editions may name the same cause; it is said once, in the words of the first that does.
     fitting = [standard for standard in reversed(deciding) if _holds_for(standard, nuclide)]
     causes = {cause.id: cause for standard in fitting for cause in method.diagnose(result, standard)}
@@ -471,6 +472,24 @@ def _without_told_decay(work: _Work, series: Series, volume: PetVolume, sheet: S
 def _holds_for(standard: Standard, nuclide: str | None) -> bool:
     """Say whether a standard was made for the nuclide that was scanned; where none is named it gets the doubt."""
     return None in (standard.nuclide, nuclide) or standard.nuclide == nuclide
+
+
+def _names(result: Any) -> set[str]:
+    return {one.name for one in result.measurements}
+
+
+def _other_phantom(standard: Standard) -> Finding:
+    """Say that a standard has no limit for anything that was measured: nothing judged is no pass."""
+    return Finding(
+        id="STD-METHOD",
+        outcome=Outcome.NOT_EVALUABLE,
+        severity="exclude",
+        message=f"{standard.title} limits nothing that is measured on this phantom.",
+        expected="a standard with limits for this phantom",
+        next_step="Choose a standard for this phantom.",
+        owner=Owner.CORE_LAB,
+        source=standard.citation,
+    )
 
 
 def _other_nuclide(standard: Standard, nuclide: str | None) -> Finding:

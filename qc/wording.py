@@ -117,6 +117,8 @@ _LABELS: Mapping[str, str] = {
     "cylinder_expected_bqml": "Concentration by the sheet",
     "cylinder_bias_pct": "Calibration bias",
     "cylinder_suv_mean": "Mean SUV",
+    "cylinder_suv_slice_min": "SUV of the lowest slice",
+    "cylinder_suv_slice_max": "SUV of the highest slice",
     "cylinder_slice_deviation_max_pct": "Largest slice deviation",
     "cylinder_axial_slope_pct_per_cm": "Axial slope",
     "cylinder_cupping_pct": "Cupping, centre − edge",

@@ -247,7 +247,7 @@ def render_places() -> str:
 def render_standards() -> str:
     editions = [standards.load(one) for one in standards.available()]
     rows = [
-        (f"`{one.id}`", one.title, one.edition, f"{one.effective_from} to {one.effective_to or 'now'}")
+        (f"`{one.id}`", one.title, one.edition, f"{one.effective_from or 'not dated'} to {one.effective_to or 'now'}")
         for one in editions
     ]
     names = dict.fromkeys(name for one in editions for name, limit in one.limits.items() if _band(limit))

@@ -100,6 +100,14 @@ def test_two_faults_at_once_are_both_named(seed: int) -> None:
     assert {"PHA-WEDGE", "PHA-SLOPE"} <= set(found)
 
 
+@pytest.mark.parametrize("radius_mm", [25.0, 40.0, 55.0])
+def test_ring_when_it_meets_what_cupping_compares_is_no_cupping(radius_mm: float) -> None:
+    faults = digital.ScannerFaults(ring_pct=18, ring_radius_mm=radius_mm, ring_width_mm=11)
+    found = named(cov=0.04, faults=faults)
+    assert "PHA-RING" in found
+    assert "PHA-CUPPING" not in found
+
+
 def test_quantile_shares_the_chance_of_a_false_name_between_the_places() -> None:
     tail = [math.erfc(artefacts.quantile(tests) / math.sqrt(2)) for tests in (1, 50)]
     assert tail[0] == pytest.approx(artefacts.FALSE_NAMES)

@@ -22,6 +22,8 @@ NAMES = {
     "cylinder_bias_pct",
     "cylinder_cross_calibration",
     "cylinder_suv_mean",
+    "cylinder_suv_slice_min",
+    "cylinder_suv_slice_max",
     "cylinder_slice_deviation_max_pct",
     "cylinder_axial_slope_pct_per_cm",
     "cylinder_cupping_pct",
@@ -31,6 +33,7 @@ NAMES = {
     "cylinder_tilt_deg",
     "cylinder_edge_fwhm_mm",
 }
+SUVS = {"cylinder_suv_mean", "cylinder_suv_slice_min", "cylinder_suv_slice_max"}
 
 
 def measure(scan, volume=None, **changes):
@@ -191,7 +194,7 @@ def test_slices_when_one_reads_low_then_it_is_the_largest_deviation_and_named():
 def test_measure_when_shifted_by_half_a_voxel_then_stays():
     plain = numbers(measure(digital.uniform_cylinder(cov=0, calibration=1.05, **SMALL)))
     moved = numbers(measure(digital.uniform_cylinder(cov=0, calibration=1.05, shift_mm=(2.0, 2.0, 2.0), **SMALL)))
-    for name in NAMES - {"cylinder_suv_mean", "cylinder_diameter_mm"}:
+    for name in NAMES - {*SUVS, "cylinder_diameter_mm"}:
         assert moved[name] == pytest.approx(plain[name], abs=0.02), name
     assert moved["cylinder_diameter_mm"] == pytest.approx(plain["cylinder_diameter_mm"], abs=0.4)  # a tenth of a voxel
 
@@ -200,7 +203,7 @@ def test_measure_when_the_image_is_turned_by_90_degrees_then_stays():
     scan = digital.uniform_cylinder(cov=0.06, seed=2, cupping_pct=-3, **SMALL)
     turned = PetVolume(np.ascontiguousarray(np.rot90(scan.volume.image, axes=(1, 2))), *where(scan.volume))
     plain, again = numbers(measure(scan)), numbers(measure(scan, turned))
-    for name in NAMES - {"cylinder_suv_mean", "cylinder_tilt_deg"}:
+    for name in NAMES - {*SUVS, "cylinder_tilt_deg"}:
         assert again[name] == pytest.approx(plain[name], rel=2e-4, abs=2e-3), name
     # The parts of the edge begin at other voxels: a turn moves the tilt by less than noise of 6 % does, 0.03°.
     assert again["cylinder_tilt_deg"] == pytest.approx(plain["cylinder_tilt_deg"], abs=0.03)
@@ -210,7 +213,7 @@ def test_measure_when_the_image_is_turned_by_90_degrees_then_stays():
 def test_measure_when_the_index_order_is_flipped_then_stays(axis):
     scan = digital.uniform_cylinder(cov=0.06, seed=2, axial_slope_pct_per_cm=0.8, tilt_x_deg=2, **SMALL)
     plain, again = numbers(measure(scan)), numbers(measure(scan, flipped(scan.volume, axis)))
-    for name in NAMES - {"cylinder_suv_mean", "cylinder_tilt_deg"}:
+    for name in NAMES - {*SUVS, "cylinder_tilt_deg"}:
         assert again[name] == pytest.approx(plain[name], rel=2e-4, abs=2e-3), name
     # The parts of the edge begin at other voxels: a turn moves the tilt by less than noise of 6 % does, 0.03°.
     assert again["cylinder_tilt_deg"] == pytest.approx(plain["cylinder_tilt_deg"], abs=0.03)
@@ -223,7 +226,7 @@ def test_measure_when_the_dose_is_doubled_then_only_the_concentrations_double():
     sheet["fills"][0]["activity_mbq"] *= 2
     sheet["fills"][0]["residual_mbq"] *= 2
     plain, again = numbers(measure(scan)), numbers(measure(scan, doubled, sheet=Sheet.parse(sheet)))
-    for name in NAMES - {"cylinder_suv_mean"}:
+    for name in NAMES - SUVS:
         factor = 2 if name.endswith("_bqml") else 1
         assert again[name] == pytest.approx(factor * plain[name], rel=1e-5, abs=1e-4), name
 
@@ -258,7 +261,7 @@ EXPECTED_NEEDED = ("cylinder_expected_bqml", "cylinder_bias_pct", "cylinder_cros
     [
         ({"sheet": None}, {*EXPECTED_NEEDED}, QualityFlag.NO_SHEET),
         ({"reference_time": None}, {*EXPECTED_NEEDED}, QualityFlag.NO_REFERENCE_TIME),
-        ({}, {"cylinder_suv_mean"}, QualityFlag.NO_SUV),
+        ({}, SUVS, QualityFlag.NO_SUV),
     ],
 )
 def test_measure_when_something_is_not_known_then_what_hangs_on_it_is_missing_and_flagged(changes, missing, flag):

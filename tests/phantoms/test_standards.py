@@ -43,7 +43,59 @@ def test_module_and_folder_of_one_name_resolve_to_the_module() -> None:
 
 
 def test_available_lists_every_file() -> None:
-    assert standards.available() == ("acr_pet", "earl1_18f", "earl2_18f", "radionuclide_calibrator")
+    assert standards.available() == (
+        "acr_pet",
+        "acrin_cylinder",
+        "earl1_18f",
+        "earl2_18f",
+        "qiba_fdg_1_14",
+        "radionuclide_calibrator",
+        "uk_core_lab",
+    )
+
+
+CYLINDER_ONLY = {
+    "acrin_cylinder": {
+        "cylinder_suv_mean": (0.9, 1.1, "C"),
+        "cylinder_slice_deviation_max_pct": (None, 10.0, "MM"),
+    },
+    "qiba_fdg_1_14": {
+        "cylinder_suv_mean": (0.9, 1.1, "MM"),
+        "cylinder_slice_deviation_max_pct": (None, 10.0, "MM"),
+    },
+    "uk_core_lab": {
+        "cylinder_suv_mean": (0.9, 1.1, "MM"),
+        "cylinder_suv_slice_min": (0.9, None, "MM"),
+        "cylinder_suv_slice_max": (None, 1.1, "MM"),
+    },
+}
+
+
+@pytest.mark.parametrize("standard_id", CYLINDER_ONLY)
+def test_load_gives_the_limits_of_the_cylinder_with_their_provenance(standard_id: str) -> None:
+    standard = standards.load(standard_id)
+    found = {name: (one.low, one.high, one.provenance) for name, one in standard.limits.items()}
+    assert found == CYLINDER_ONLY[standard_id]
+    for limit in standard.limits.values():
+        assert limit.decides
+        assert limit.source
+        assert (limit.provenance == "C") != bool(limit.reason)
+    # ACRIN takes a sealed Ge-68 cylinder too; the others speak of FDG and of F-18.
+    assert standard.nuclide == (None if standard_id == "acrin_cylinder" else "F-18")
+
+
+def test_judge_when_one_slice_is_outside_then_only_the_standard_of_slices_fails() -> None:
+    numbers = [
+        Measurement(name="cylinder_suv_mean", value=1.05, unit="g/mL"),
+        Measurement(name="cylinder_suv_slice_min", value=1.0, unit="g/mL"),
+        Measurement(name="cylinder_suv_slice_max", value=1.11, unit="g/mL"),
+        Measurement(name="cylinder_slice_deviation_max_pct", value=5.7, unit="%"),
+    ]
+    failed = {
+        key: [one.name for one in standards.judge(numbers, standards.load(key)) if one.verdict is Outcome.FAIL]
+        for key in CYLINDER_ONLY
+    }
+    assert failed == {"acrin_cylinder": [], "qiba_fdg_1_14": [], "uk_core_lab": ["cylinder_suv_slice_max"]}
 
 
 @pytest.mark.parametrize("standard_id", PUBLISHED)

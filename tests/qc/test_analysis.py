@@ -212,8 +212,22 @@ def test_standard_when_the_images_are_of_another_nuclide_then_it_does_not_judge_
     assert result["suv"]["nuclide"] == "Ga-68"
     assert "STD-NUCLIDE" in ids_of(result, "NOT_EVALUABLE")
     assert result["verdict"] == "NOT_EVALUABLE"
-    # What limits scanner against calibrator holds for any nuclide.
-    assert {one["standard"] for one in result["measurements"]} == {None, "radionuclide_calibrator"}
+    # What limits scanner against calibrator holds for any nuclide, and so does ACRIN, which takes Ge-68 too.
+    assert {one["standard"] for one in result["measurements"]} == {None, "radionuclide_calibrator", "acrin_cylinder"}
+
+
+@pytest.mark.parametrize("standard", ["acrin_cylinder", "qiba_fdg_1_14", "uk_core_lab"])
+def test_standard_when_it_is_of_the_cylinder_then_its_suv_decides_and_the_others_stand_beside(cylinder, standard):
+    result = result_of(cylinder[0], method="cylinder", sheet=cylinder[1], standards=(standard,))
+    assert result["verdict"] == "PASS"
+    judged_by = {one["standard"] for one in result["measurements"] if one["name"].startswith("cylinder_")}
+    assert judged_by >= {None, "acrin_cylinder", "qiba_fdg_1_14", "uk_core_lab", "earl1_18f", "earl2_18f"}
+
+
+def test_standard_when_it_limits_nothing_of_the_phantom_then_nothing_passes(cylinder):
+    result = result_of(cylinder[0], method="cylinder", sheet=cylinder[1], standards=("acr_pet",))
+    assert result["verdict"] == "NOT_EVALUABLE"
+    assert "STD-METHOD" in ids_of(result, "NOT_EVALUABLE")
 
 
 def test_sheet_when_its_nuclide_is_not_that_of_the_images_then_no_bias_is_given(cylinder, changed):
