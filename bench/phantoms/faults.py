@@ -20,7 +20,9 @@ from phantoms.results import Finding
 from phantoms.sheet import Sheet
 
 #: Names that a faultless phantom must not get.
-CYLINDER_NAMES = frozenset({"PHA-WEDGE", "PHA-RING", "PHA-BED-JOIN", "PHA-CUPPING", "PHA-SLOPE", "PHA-SLICE"})
+CYLINDER_NAMES = frozenset(
+    {"PHA-CALIBRATION", "PHA-WEDGE", "PHA-RING", "PHA-BED-JOIN", "PHA-CUPPING", "PHA-SLOPE", "PHA-SLICE"}
+)
 SPHERE_NAMES = frozenset(
     {
         "PHA-CALIBRATION",
@@ -163,7 +165,14 @@ def nema(title: str, draw: Draw, *named: str) -> Case:
 
 
 CASES = (
-    Case("cylinder, no fault, COV 1 to 40 %, voxels 1.5 to 6 mm", nothing, names(), (0.01, 0.40), voxel_mm=(1.5, 6.0)),
+    Case(
+        "cylinder, no fault, COV 1 to 40 %, voxels 1 to 6 mm, 60 mm off the middle",
+        nothing,
+        names(),
+        (0.01, 0.40),
+        voxel_mm=(1.0, 6.0),
+        off_mm=60.0,
+    ),
     Case("cylinder, wedge −5 to −20 %, 20 to 45°", wedge, names("PHA-WEDGE")),
     Case("cylinder, ring ±10 to 20 %", ring, names("PHA-RING")),
     Case("cylinder, saw-tooth ±6 to 20 %", bed_join, names("PHA-BED-JOIN")),
@@ -188,6 +197,7 @@ CASES = (
     nema("spheres, FWHM +2 to 4 mm", blur, "PHA-FILTER"),
     nema("spheres, calibration and FWHM", both, "PHA-CALIBRATION", "PHA-FILTER"),
     nema("spheres, bubble and calibration", bubble_and_calibration, "PHA-BUBBLE", "PHA-CALIBRATION"),
+    Case("cylinder, calibration ±8 to 20 %", calibration, names("PHA-CALIBRATION")),
 )
 
 
@@ -208,6 +218,8 @@ def found_in(case: Case, seed: int) -> set[str] | None:
     if case.is_nema_iq:  # the phantom, turned and moved, in as small an image as holds it
         pose["roll_deg"] = rng.uniform(-180, 180)
         extent_mm = np.array([240.0, 330.0, 330.0]) + 2 * np.abs(pose["shift_mm"])[::-1]
+    else:
+        extent_mm = extent_mm + 2 * np.maximum(np.abs(pose["shift_mm"])[::-1] - 15, 0)
     pose["shape_zyx"] = tuple(int(size) for size in np.round(extent_mm / pose["spacing_zyx_mm"]))
     try:
         return {finding.id for finding in _findings(case, pose | case.draw(rng))}
