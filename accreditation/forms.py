@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 
+from accreditation.programmes import load as load_programme
 from corelab.forms import DayField
 from phantoms import nuclides
 from qc.forms import ReasonForm
@@ -87,8 +88,10 @@ class CaseForm(forms.Form):
         for name, queryset in (("scanner", scanners), ("reconstruction", reconstructions), ("trial", trials)):
             self.fields[name].queryset = queryset
         self.fields["tracer"].choices = [(name, name) for name in nuclides.NUCLIDES]
-        self.fields["standard"].choices = standard_choices()
-        self.fields["programme"].choices = list(programmes)
+        offered = list(programmes)
+        used = {standard for programme, _ in offered for standard in load_programme(programme).standards}
+        self.fields["standard"].choices = [(key, title) for key, title in standard_choices() if key in used]
+        self.fields["programme"].choices = offered
 
     def clean(self) -> dict[str, Any]:
         """Check that the reconstruction is one of the scanner's; the service checks the rest."""

@@ -97,6 +97,13 @@ def test_start_when_asked_with_a_scope_then_it_is_chosen(scene, as_):
     assert f'<option value="{trial.pk}" selected' in page
 
 
+def test_start_when_asked_then_offers_only_standards_that_a_programme_uses(scene, as_):
+    page = as_(scene.sender).get(reverse("accreditation:case-start")).content.decode()
+    chosen = page[page.index('name="standard"') :]
+    offered = set(re.findall(r'<option value="([^"]+)"', chosen[: chosen.index("</select>")]))
+    assert offered == {"earl1_18f", "earl2_18f"}
+
+
 @pytest.mark.parametrize("role", [Role.PHYSICIST, Role.APPROVER, Role.AUDITOR])
 def test_start_when_no_site_asks_then_is_not_there(scene, as_, role):
     assert as_(factories.user(role)).get(reverse("accreditation:case-start")).status_code == 404
