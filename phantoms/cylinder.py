@@ -135,7 +135,7 @@ def measure(
     budget = sheet.uncertainty_budget("cylinder") if sheet and expected is not None else None
     if sheet is not None and sheet.header_dose == "placeholder":
         suv_factor = None
-    tiles, noise, edge = _Tiles(region), _Noise(region), fit_edge(region.volume, pose, region.used)
+    tiles, noise, edge = _Tiles(region), _Noise(region), fit_edge(region.volume, pose, region.used, region.slice_mean)
     measurements = (
         *_concentrations(volume.unit, region, noise.mean_sd(), expected, expected_flags, budget, suv_factor),
         *_slice_suvs(region, noise, budget, suv_factor),

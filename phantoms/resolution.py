@@ -31,7 +31,7 @@ _LUNG_KEEPOUT_MM = 33.0
 _MIN_FWHM_MM, _MAX_FWHM_MM = 1.5, 20.0
 
 EDGE_REACH_MM = 25.0  # the edge of the widest blur that is looked for ends within three of its sigmas
-_EDGE_BIN_MM = 0.25  # the spread of radii in a bin adds 0.005 mm² to a variance of 2.9 mm² at 4 mm
+_EDGE_BIN_MM = 0.25
 _AXIS_STEPS = 3
 _SECTORS, _LAYERS = 8, 3  # parts of the edge, each many times wider than noise is correlated
 # Nodes across the edge's curvature: the square root under the sum is smooth, so few are exact.
@@ -186,7 +186,7 @@ class EdgeFit:
     axis_sd_deg : float
         Standard deviation of its direction, either way.
     level, outside : float
-        Reading at the edge inside, and outside, in the image's unit.
+        Reading at the edge inside, and outside, over the mean of the slice.
     misfit : float
         Root mean square residual of the profile over the height of the edge.
     profile_r_mm, profile_ratio, fitted_ratio : ndarray, shape (n,)
@@ -207,7 +207,9 @@ class EdgeFit:
     fitted_ratio: NDArray[np.float64]
 
 
-def fit_edge(volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_]) -> EdgeFit:
+def fit_edge(
+    volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_], slice_mean: NDArray[np.float64]
+) -> EdgeFit:
     """Fit the blur of a uniform cylinder's edge across its axis.
 
     Every voxel of the used slices within 25 mm of the wall is sorted by its distance from the phantom's own axis, so
@@ -223,6 +225,8 @@ def fit_edge(volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_]) -> 
         Where the cylinder lies.
     used : ndarray of bool, shape (slices,)
         Slices that lie wholly within the cylinder, away from its ends.
+    slice_mean : ndarray, shape (slices,)
+        What each slice is divided by, so that a slope along the axis bends no edge; NaN leaves it as it is.
 
     Returns
     -------
@@ -237,7 +241,7 @@ def fit_edge(volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_]) -> 
     cylinder's edge gives the resolution of clinical images), and the oblique cylinder of the same group, whose voxels
     sample the edge finely.
     """
-    edge = _Edge(volume, pose, used)
+    edge = _Edge(volume, pose, used, slice_mean)
     moved, axis_sd = np.zeros(4), 0.0
     for _ in range(_AXIS_STEPS):
         number, total, radii = edge.sort(moved)
@@ -250,11 +254,13 @@ def fit_edge(volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_]) -> 
     counts = number.sum(axis=0)
     measured = total.sum(axis=0) / counts
     misfit = math.sqrt(float(counts @ (measured - model) ** 2) / float(counts.sum())) / max(abs(level), 1e-30)
+    # What the width of a bin adds to the variance is taken off again.
+    fwhm_mm = math.sqrt(max(float(p[1]) ** 2 - _EDGE_BIN_MM**2 / 12, 0.0)) * FWHM_PER_SIGMA
     is_inside = _MIN_FWHM_MM < p[1] * FWHM_PER_SIGMA < _MAX_FWHM_MM and abs(p[0] - pose.radius_mm) < EDGE_REACH_MM / 2
     is_good = fit.converged and is_inside and level > 0
     radius_sd, sigma_sd = _left_out_sd(number, total, radii, p)
     return EdgeFit(
-        fwhm_mm=float(p[1]) * FWHM_PER_SIGMA if is_good else None,
+        fwhm_mm=fwhm_mm if is_good else None,
         sd_mm=sigma_sd * FWHM_PER_SIGMA if is_good else None,
         radius_mm=float(p[0]),
         radius_sd_mm=radius_sd,
@@ -272,8 +278,11 @@ def fit_edge(volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_]) -> 
 class _Edge:
     """The voxels near a cylinder's wall, sorted by their distance from its axis and by part of the edge."""
 
-    def __init__(self, volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_], slice_mean: NDArray[np.float64]
+    ) -> None:
         self.image, self.slices = volume.image, np.flatnonzero(used)
+        self.mean = np.where(np.isfinite(slice_mean) & (slice_mean > 0), slice_mean, np.nanmean(slice_mean[used]))
         self.radius_mm = pose.radius_mm
         across = np.cross(pose.axis, [0.0, 1.0, 0.0])
         across /= np.linalg.norm(across)
@@ -311,7 +320,7 @@ class _Edge:
             sector = (np.arctan2(v, u) / (2 * math.pi) * _SECTORS).astype(np.intp) % _SECTORS
             bins = np.minimum(((radius - low_mm) / _EDGE_BIN_MM).astype(np.intp), self.count - 1)
             place = (layer * _SECTORS + sector) * self.count + bins
-            values = self.image[k].ravel()[near].astype(np.float64)
+            values = self.image[k].ravel()[near].astype(np.float64) / self.mean[k]
             for row, weights in zip(sums, (np.ones_like(radius), values, radius), strict=True):
                 row += np.bincount(place, weights=weights, minlength=len(row))
         number, total, radii = sums.reshape(3, parts, self.count)

@@ -64,9 +64,9 @@ def test_edge_when_free_of_noise_gives_width_radius_and_tilt_back(
         fwhm_mm=fwhm_mm, cov=0.0, tilt_y_deg=tilt_deg, shift_mm=(3.3, -4.1, 1.7), **grid_of(voxel_mm)
     )
     edge = edge_of(scan).edge
-    # Bins of 0.25 mm add 0.25² / 12 mm² to the variance: 0.0036 mm of 4 mm, less of more. The axis moves by a
-    # straight-line step; half a per cent of the blur is what its second order leaves of 0.3 mm that it may start off.
-    assert edge.fwhm_mm == pytest.approx(fwhm_mm, abs=0.0036 + 0.005 * fwhm_mm)
+    # What is left of the axis' 0.05° over the 75 mm to either side of the middle, 0.07 mm at most and 0.04 mm in the
+    # mean, adds its square to the variance.
+    assert edge.fwhm_mm == pytest.approx(fwhm_mm, abs=(0.04**2) * 8 * np.log(2) / (2 * fwhm_mm) + 1e-3)
     assert edge.radius_mm == pytest.approx(100.0, abs=0.02)
     assert edge.axis @ np.array(scan.truth["axis"]) == pytest.approx(1.0, abs=np.radians(0.05) ** 2)
     assert edge.misfit < 0.002
