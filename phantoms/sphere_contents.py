@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -458,20 +459,33 @@ def _settle(
     return _Trial(values, cost, share)
 
 
+def _disc_heights_mm(radius_mm: float) -> NDArray[np.float64]:
+    """Return how high over a ball's centre its discs lie, from the top down."""
+    return np.asarray(radius_mm - (np.arange(_CAP_NODES) + 0.5) * (2.0 * radius_mm / _CAP_NODES), dtype=np.float64)
+
+
+@lru_cache(maxsize=12)  # both sides and every size of cap of one sphere have the same discs
+def _blurred_discs(radius_mm: float, sigma_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return distances from the axis, and there the profile ``[disc, distance]`` of each disc blurred in its plane."""
+    disc_mm = np.sqrt(np.maximum(radius_mm**2 - _disc_heights_mm(radius_mm) ** 2, 0.0))
+    distance_mm = np.arange(0.0, 2.0 * radius_mm + 2.0 * _SKIN_MM, sigma_mm / 4.0)
+    ring = disc_mm[:, None, None] * (_RING_NODES + 1.0) / 2.0
+    r = distance_mm[None, :, None]
+    density = ring / sigma_mm**2 * np.exp(-((ring - r) ** 2) / (2.0 * sigma_mm**2))
+    rings = (density * special.i0e(ring * r / sigma_mm**2)) @ _RING_WEIGHTS
+    return distance_mm, np.asarray(rings * disc_mm[:, None] / 2.0, dtype=np.float64)
+
+
 class _Cap:
     """The blurred image of a ball's cap: discs stacked along y, each blurred in its plane, then along y."""
 
     def __init__(self, radius_mm: float, sigma_mm: float, sign: float) -> None:
         self.sigma_mm, self.sign = sigma_mm, sign
         self.step_mm = 2.0 * radius_mm / _CAP_NODES
-        self.height_mm = radius_mm - (np.arange(_CAP_NODES) + 0.5) * self.step_mm  # from the top down
+        self.height_mm = _disc_heights_mm(radius_mm)
         disc_mm = np.sqrt(np.maximum(radius_mm**2 - self.height_mm**2, 0.0))
         self.share = np.cumsum(disc_mm**2) / np.sum(disc_mm**2)
-        self.distance_mm = np.arange(0.0, 2.0 * radius_mm + 2.0 * _SKIN_MM, sigma_mm / 4.0)
-        ring = disc_mm[:, None, None] * (_RING_NODES + 1.0) / 2.0
-        r = self.distance_mm[None, :, None]
-        density = ring / sigma_mm**2 * np.exp(-((ring - r) ** 2) / (2.0 * sigma_mm**2))
-        self.disc = (density * special.i0e(ring * r / sigma_mm**2)) @ _RING_WEIGHTS * disc_mm[:, None] / 2.0
+        self.distance_mm, self.disc = _blurred_discs(radius_mm, sigma_mm)
 
     def image(self, offset_mm: NDArray[np.float64], share: float) -> NDArray[np.float64]:
         """Return the cap of that share of the volume at millimetres from the ball's centre, shape (n,)."""
