@@ -319,7 +319,7 @@ def places(mode: str) -> list[dict[str, Any]]:
             volume, distance = lone_sphere(diameter, fwhm_mm, voxel_mm, place * voxel_mm)
             hottest, a50 = isocontour(volume.image, distance <= diameter / 2 + 6, 0.1)
             # The place of the highest mean is near the middle: no more of the sphere has to be searched.
-            best = peak(volume, distance <= min(diameter / 2, 7.0))
+            best = peak(volume, distance <= 7.0)
             rows.append((a50, hottest, best.mean if best else math.nan))
         errors = np.array(rows) - model
         for k, what in enumerate(("A50", "maximum", "peak")):
