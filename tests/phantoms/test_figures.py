@@ -20,6 +20,7 @@ from phantoms import cylinder, digital, figures, localise, nema_iq, standards
 from phantoms.figure_svg import FigureSvg
 from phantoms.sheet import Sheet
 from phantoms.sight import PhantomNotFound, Sight
+from phantoms.spheres import DIAMETERS_MM
 from phantoms.volume import PetVolume
 
 SCANNED_AT = datetime(2026, 3, 2, 10, 30)
@@ -258,7 +259,7 @@ def test_recovery_when_a_sphere_fails_then_its_mark_is_a_failing_one(
     earl2 = standards.load("earl2_18f")
     strict = figures.nema_iq_figures(nema_scan.volume, nema_scan.result, earl2)["recovery_a50"]
     failing = [
-        d for d in figures.DIAMETERS_MM
+        d for d in DIAMETERS_MM
         for one in nema_scan.result.measurements
         if one.name == f"sphere_{d}mm_rc_a50" and not (limit := earl2.limits[one.name]).low <= one.value <= limit.high
     ]  # fmt: skip
