@@ -97,6 +97,11 @@ class Standard:
     limits: Mapping[str, Limit]
     nuclide: str | None = None
 
+    @property
+    def is_of_cylinders(self) -> bool:
+        """Whether every limit is for a uniform cylinder: no other phantom has a number that it judges."""
+        return all(name.startswith("cylinder_") for name in self.limits)
+
 
 def available() -> tuple[str, ...]:
     """Return the ids of all shipped standards, sorted."""

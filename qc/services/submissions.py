@@ -258,7 +258,7 @@ def _check_place(submission: Submission) -> None:
     if submission.calibrator and submission.calibrator.site_id != submission.site_id:
         raise Refused("This calibrator is not registered for your site.", code="CALIBRATOR-SITE")
     if submission.standard not in _standards_for(submission.kind):
-        raise Refused("Choose the standard that decides.", code="STANDARD-UNKNOWN")
+        raise Refused("Choose a standard that judges what was scanned.", code="STANDARD-UNKNOWN")
     if submission.trial is None:
         if submission.kind == Kind.PATIENT:
             raise Refused("Choose the trial that this patient scan is for.", code="TRIAL-MISSING")
@@ -279,9 +279,13 @@ def _check_place(submission: Submission) -> None:
 
 
 def _standards_for(kind: str) -> set[str]:
-    """Return what may decide about one kind of scan: its own standard, or any that no kind has to itself."""
-    own = OWN_STANDARD.get(kind)
-    return {own} if own else set(standards.available()) - set(OWN_STANDARD.values())
+    """Return what may decide about one kind of scan: its own standard, or any that limits a number of that kind."""
+    if own := OWN_STANDARD.get(kind):
+        return {own}
+    shared = set(standards.available()) - set(OWN_STANDARD.values())
+    if kind != Kind.NEMA_IQ:
+        return shared
+    return {name for name in shared if not standards.load(name).is_of_cylinders}
 
 
 def _keep_sheet(submission: Submission, sheet: dict[str, Any]) -> Submission:

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ids=[
         "no path",
         "absent path",
-        "method not built",
+        "method unknown",
         "standard",
         "edition",
         "option",

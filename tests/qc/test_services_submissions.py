@@ -62,6 +62,7 @@ def test_start_when_the_person_is_of_another_site_then_it_is_refused(start):
         ("SCANNER-SITE", lambda site: {"scanner": factories.scanner()}),
         ("RECONSTRUCTION-SCANNER", lambda site: {"reconstruction": factories.scanner().reconstructions.get()}),
         ("STANDARD-UNKNOWN", lambda site: {"standard": "earl9"}),
+        ("STANDARD-UNKNOWN", lambda site: {"kind": "nema_iq", "standard": "acrin_cylinder"}),
         ("TRIAL-MISSING", lambda site: {"kind": "patient"}),
         ("TRIAL-SITE", lambda site: {"trial": factories.trial()}),
         ("SUBJECT-CODE", lambda site: {"subject_code": "Jane Doe"}),
