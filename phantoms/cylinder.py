@@ -210,7 +210,7 @@ def _calibration(off: Measurement, budget: Budget | None, outcome: Outcome) -> F
     return Finding(
         id="PHA-CALIBRATION",
         outcome=outcome,
-        severity="query",
+        severity="query" if outcome is Outcome.FAIL else "info",  # within its limit the standard's word stands
         message=f"The cylinder reads {abs(off_pct):.0f} % {'high' if off_pct > 0 else 'low'}"
         + (", more than its fill explains." if outcome is Outcome.WARN else "."),
         observed=f"SUV {value:.3f}" if is_suv else f"{value:+.1f} %",

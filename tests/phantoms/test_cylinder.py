@@ -10,7 +10,7 @@ import pytest
 
 from phantoms import cylinder, digital, standards
 from phantoms.errors import AnalysisRefused
-from phantoms.results import Outcome, Owner, QualityFlag
+from phantoms.results import Outcome, Owner, QualityFlag, counted
 from phantoms.sheet import Sheet
 from phantoms.volume import PetVolume
 
@@ -364,10 +364,11 @@ def test_diagnose_when_the_bias_is_inside_then_is_silent():
 
 
 @pytest.mark.parametrize("calibration", [1.08, 0.92])
-def test_diagnose_when_the_bias_is_inside_but_beyond_its_fill_then_warns(calibration):
+def test_diagnose_when_the_bias_is_inside_but_beyond_its_fill_then_is_named_and_the_standards_pass_stands(calibration):
     result = measure(digital.uniform_cylinder(cov=0.05, calibration=calibration, **SMALL))
     finding = by_id(cylinder.diagnose(result, standards.load("earl1_18f")))["PHA-CALIBRATION"]
     assert finding.outcome is Outcome.WARN
+    assert counted(finding.outcome, finding.severity) is None
     assert "more than its fill explains" in finding.message
     assert "fill and scan again" in finding.next_step
 

@@ -17,7 +17,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 
-from phantoms import cylinder, digital, figures, nema_iq, standards
+from phantoms import cylinder, diagnosis, digital, figures, nema_iq, standards
 from phantoms.figure_svg import FigureSvg
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
 from phantoms.sheet import Sheet
@@ -472,6 +472,24 @@ def test_document_when_it_is_a_dry_run_then_every_page_says_so(uniform: Any, tmp
     for page in pages_of(reports.render_pdf(context, drawn), tmp_path):
         assert squeezed("Unofficial dry run") in squeezed(page)
     assert "Review run" not in " ".join(strings(context["result"]["steps"]))
+
+
+@needs_poppler
+def test_document_when_spheres_fail_and_staff_are_asked_too_then_the_signature_stands_on_the_first_page(
+    tmp_path: Path,
+) -> None:
+    earl1 = standards.load("earl1_18f")
+    scan = digital.nema_iq(fwhm_mm=11.0, cov=0.07, seed=2)
+    result = nema_iq.measure(scan.volume, reference_time=SCANNED_AT, sheet=Sheet.parse(scan.sheet))
+    cause = diagnosis.diagnose(result, earl1)[0]
+    asked = [
+        replace(cause, id=rule, owner=Owner.CORE_LAB, next_step=f"Enter the {what} of the accredited reconstruction.")
+        for rule, what in (("REC-05", "matrix and pixel"), ("REC-06", "distance of slices"))
+    ]
+    run = run_of("nema_iq", result.measurements, [*result.findings, cause, *asked])
+    drawn = figures.nema_iq_figures(scan.volume, result, earl1)
+    first = pages_of(reports.render_pdf(reports.build_context(run, META, drawn), drawn), tmp_path)[0]
+    assert "Not signed. The verdict above is a proposal" in first
 
 
 @needs_poppler
