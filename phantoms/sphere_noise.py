@@ -82,8 +82,9 @@ class Noise:
             _root(self.correlation(_apart_mm(size, step_mm), axis)).astype(np.float32)
             for axis, (size, step_mm) in enumerate(zip(shape, spacing_zyx_mm, strict=True))
         )
-        white = rng.standard_normal((count, *shape), dtype=np.float32)
-        noise = np.matmul(along_y, np.matmul(white, along_x.T))
+        noise = rng.standard_normal((count, *shape), dtype=np.float32)
+        noise = np.matmul(noise, along_x.T)
+        noise = np.matmul(along_y, noise)
         return np.asarray(np.matmul(along_z, noise.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3))
 
 
@@ -156,7 +157,9 @@ class SphereNoise:
         model = self.background + (self.fit.concentration - self.background) * profile
         rng = np.random.default_rng(self.diameter)  # the same image gives the same numbers
         copies = self.noise.copies(model.shape, self.volume.spacing_zyx_mm, COPIES, rng)
-        copies = (model + self._sd(model) * copies).astype(np.float32)
+        sd = self._sd(model)
+        for copy in copies:  # one at a time: together they would be wider than the whole image
+            copy[...] = model + sd * copy
 
         def inside(cut: tuple[slice, ...]) -> tuple[slice, ...]:
             return tuple(slice(one.start - start, one.stop - start) for one, start in zip(cut, low, strict=True))

@@ -169,8 +169,11 @@ def binned(volume: PetVolume, voxel_mm: float) -> PetVolume:
     for axis, factor in enumerate(factors):
         if factor > 1:
             count = image.shape[axis] // factor * factor
-            starts = [np.take(image, range(k, count, factor), axis=axis) for k in range(factor)]
-            image = sum(starts[1:], start=starts[0]) / np.float32(factor)
+            first, second, *others = (image[(slice(None),) * axis + (slice(k, count, factor),)] for k in range(factor))
+            image = first + second
+            for other in others:
+                image += other
+            image /= np.float32(factor)
     affine = volume.affine_lps_mm.copy()
     affine[:3, :3] = volume.affine_lps_mm[:3, :3] * factors[::-1]
     affine[:3, 3] += volume.affine_lps_mm[:3, :3] @ ((np.array(factors[::-1]) - 1) / 2.0)
