@@ -100,7 +100,7 @@ class Place:
     def setting(self, name: str) -> str:
         """Return a setting as a process of this place has it."""
         asking = self.run("-c", f"from corelab.settings import local; print(local.{name})")
-        said, _ = asking.communicate(timeout=30)
+        said, _ = asking.communicate(timeout=90)
         return said.strip()
 
     def up(self, *options: str) -> tuple[subprocess.Popen[str], str]:

@@ -50,15 +50,21 @@ def send(kind: str, fineness: str) -> dict:
     return {"number": draft.number}
 
 
-def send_zip(entries: str) -> dict:
-    """Upload one zip of so many files, each of its own."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for k in range(int(entries)):
-            archive.writestr(f"{k}.txt", f"{os.getpid()} {k}")
+def send_zips(count: str, entries: str) -> dict:
+    """Upload zips of so many files, each of its own; all are packed first, so that one follows the other at once."""
+    packed = [_zip_of(int(entries), f"{os.getpid()}-{n}") for n in range(int(count))]
     person = _site_user()
     with audit.acting(person, role="Site user"):
-        return {"upload": str(_upload(_draft(person, "cylinder"), "scan.zip", packed.getvalue()).pk)}
+        uploads = [_upload(_draft(person, "cylinder"), "scan.zip", content) for content in packed]
+    return {"uploads": [str(upload.pk) for upload in uploads]}
+
+
+def _zip_of(entries: int, words: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for k in range(entries):
+            archive.writestr(f"{k}.txt", f"{words} {k}")
+    return packed.getvalue()
 
 
 def send_to_a_lost_worker() -> dict:
@@ -170,7 +176,7 @@ def settled(number: str, within_s: str) -> dict:
 
 if __name__ == "__main__":
     command, *words = sys.argv[1:]
-    sending = (send, send_zip, send_to_a_lost_worker, send_and_kill_worker, send_and_kill_process)
+    sending = (send, send_zips, send_to_a_lost_worker, send_and_kill_worker, send_and_kill_process)
     known = {known.__name__: known for known in (*sending, state, uploads, checked, settled)}
     answer = known[command](*words)
     sys.stdout.write(f"{json.dumps(answer)}\n")
