@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms import rois
+from phantoms import findings, rois
 from phantoms.acr_pose import COLD_DIAMETER_MM, COLD_ORDER, HOT_DIAMETERS_MM, AcrPose, find_acr
 from phantoms.cylinder_pose import slice_heights_mm
 from phantoms.errors import AnalysisRefused
@@ -36,17 +36,14 @@ if TYPE_CHECKING:
     from phantoms.standards import Standard
     from phantoms.volume import PetVolume
 
-METHOD_VERSION = 1
 
 SLICE_MM = 10.0
 EDGE_MARGIN_MM = 20.0  # of the background region from the wall
 TILE_SIZE_MM = 10.0
 
 # The lab's rules (no confirmed source); they warn and never fail a scan.
-STEEP_TILT_DEG = 3.0
 SUV_DIFFERS_PCT = 10.0  # between the headers and the sheet
 AIR_OVER_WATER_SUV = 0.05  # what noise alone may put between the two minima
-_LAB_RULE = "the lab's rule"
 
 
 @dataclass(frozen=True)
@@ -140,10 +137,10 @@ def measure(
         Measurement(name="acr_tilt_deg", value=pose.body.tilt_deg, unit="deg"),
         Measurement(name="acr_ring_residual_mm", value=pose.residual_mm, unit="mm"),
     )
-    findings = _findings(stack, {one.name: one for one in measurements}, by_header=suv_factor, by_sheet=by_sheet)
+    found = _findings(stack, {one.name: one for one in measurements}, by_header=suv_factor, by_sheet=by_sheet)
     return AcrResult(
         measurements=measurements,
-        findings=tuple(findings),
+        findings=tuple(found),
         pose=pose,
         slices=stack.slices,
         slice_mean=stack.slice_mean,
@@ -444,22 +441,9 @@ def _findings(
     stack: _Stack, measured: dict[str, Measurement], *, by_header: float | None, by_sheet: float | None
 ) -> Iterator[Finding]:
     pose = stack.pose
-    steep = pose.body.tilt_deg > STEEP_TILT_DEG
-    yield Finding(
-        id="PHA-POSE",
-        outcome=Outcome.WARN if steep else Outcome.PASS,
-        severity="info",
-        message=f"The phantom lies {pose.body.tilt_deg:.1f}° off the scanner's axis"
-        + (f"; up to {STEEP_TILT_DEG:.0f}° is usual." if steep else "."),
-        observed=f"{pose.body.tilt_deg:.1f}°",
-        expected=f"up to {STEEP_TILT_DEG:.0f}°",
-        next_step="Align the phantom with the lasers next time; the slices follow its own axis." if steep else "",
-        owner=Owner.SITE if steep else Owner.NOBODY,
-        source=_LAB_RULE,
-        evidence={"residual_mm": pose.residual_mm},
-    )
+    yield findings.pose(pose.body.tilt_deg, "slices", residual_mm=pose.residual_mm)
     if stack.cut:
-        yield _warning(
+        yield findings.warning(
             "PHA-CUT",
             "The edge of the image cuts the phantom's wall, so where the regions lie is not sure.",
             "wall at the edge",
@@ -467,7 +451,7 @@ def _findings(
             "Scan again with the whole phantom in the field of view.",
         )
     if pose.rods_mm is None:
-        yield _warning(
+        yield findings.warning(
             "PHA-RODS",
             "No section of rods is seen beside the uniform one.",
             "no rods",
@@ -476,7 +460,7 @@ def _findings(
         )
     unseen = [f"{diameter} mm" for diameter in HOT_DIAMETERS_MM if diameter not in pose.hot]
     if unseen:
-        yield _warning(
+        yield findings.warning(
             "PHA-UNSEEN",
             f"The hot cylinder of {unseen[0]} does not stand out from the noise; its number is missing.",
             "not seen",
@@ -497,13 +481,13 @@ def _suv_finding(stack: _Stack, by_header: float | None, by_sheet: float | None)
             message="The headers give no SUV; it was made from the sheet, whose concentration is SUV 1.",
             next_step="Enter the phantom's dose, weight and times on the scanner next time.",
             owner=Owner.SITE,
-            source=_LAB_RULE,
+            source=findings.LAB_RULE,
         )
     if by_header is None or by_sheet is None:
         return
     header, sheet = stack.background * by_header, stack.background * by_sheet
     if abs(header / sheet - 1) > SUV_DIFFERS_PCT / 100:
-        yield _warning(
+        yield findings.warning(
             "PHA-SUV",
             f"The background is SUV {header:.2f} by the headers' dose and weight, and {sheet:.2f} by the sheet.",
             f"{header:.2f}",
@@ -516,7 +500,7 @@ def _cold_finding(measured: dict[str, Measurement]) -> Iterator[Finding]:
     """Compare air with water: scatter that is left fills air less than water."""
     air, water = (measured[f"acr_{name}_suv_min"].value for name in ("air", "water"))
     if air is not None and water is not None and air > water + AIR_OVER_WATER_SUV:
-        yield _warning(
+        yield findings.warning(
             "PHA-COLD",
             f"The air cylinder reads SUV {air:.2f}, more than the water one with {water:.2f}: scatter correction may "
             "be off. Which is which follows from the usual order round the faceplate.",
@@ -524,17 +508,3 @@ def _cold_finding(measured: dict[str, Measurement]) -> Iterator[Finding]:
             f"up to {water:.2f}, as in water, and {AIR_OVER_WATER_SUV:g}",
             "Check on the CT which cylinder holds air, and that it holds no liquid; then look at scatter correction.",
         )
-
-
-def _warning(code: str, message: str, observed: str, expected: str, next_step: str) -> Finding:
-    return Finding(
-        id=code,
-        outcome=Outcome.WARN,
-        severity="query",
-        message=message,
-        observed=observed,
-        expected=expected,
-        next_step=next_step,
-        owner=Owner.SITE,
-        source=_LAB_RULE,
-    )

@@ -38,7 +38,6 @@ from phantoms.standards import judge
 if TYPE_CHECKING:
     from phantoms.standards import Standard
 
-METHOD_VERSION = 1
 STANDARD = "radionuclide_calibrator"
 
 _DAY_S = 86_400.0

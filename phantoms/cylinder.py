@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from phantoms import artefacts, calibrator, rois
+from phantoms import artefacts, calibrator, findings, rois
 from phantoms.cylinder_pose import CylinderPose, cylindrical, find_cylinder, slice_heights_mm
 from phantoms.errors import AnalysisRefused
 from phantoms.resolution import EdgeFit, fit_edge
@@ -42,14 +42,12 @@ RING_WIDTH_MM = 10.0
 CENTRE_RADIUS_MM = 20.0  # cupping compares this circle with the outermost ring of the region
 
 # The lab's rules (no confirmed source); they warn and never fail a scan.
-STEEP_TILT_DEG = 3.0
 SLOPE_WARN_PCT_PER_CM = 1.0
 SLICE_WARN_PCT = 5.0
 CUPPING_WARN_PCT = 5.0
 VOLUME_WARN_PCT = 10.0
 ONE_SIDED_95 = 1.645  # a number that may lie at its rule's limit with this many standard errors is named
 REPEAT_BELOW_PCT = 12.0  # a fill is known to 3 or 4 %, so a bias just outside its limit is first repeated
-_LAB_RULE = "the lab's rule"
 
 
 @dataclass(frozen=True)
@@ -217,7 +215,7 @@ def _calibration(off: Measurement, budget: Budget | None, outcome: Outcome) -> F
         expected=band,
         next_step=step,
         owner=Owner.SITE,
-        source=off.source if outcome is Outcome.FAIL else _LAB_RULE,
+        source=off.source if outcome is Outcome.FAIL else findings.LAB_RULE,
         evidence={"pct": off_pct} | ({} if is_suv else {"figure": "bias"}),
     )
 
@@ -550,22 +548,9 @@ def _findings(
 ) -> Iterator[Finding]:
     """Say how the cylinder lies and what its uniformity shows; limits of a standard are `diagnose`'s matter."""
     pose = region.pose
-    steep = pose.tilt_deg > STEEP_TILT_DEG
-    yield Finding(
-        id="PHA-POSE",
-        outcome=Outcome.WARN if steep else Outcome.PASS,
-        severity="info",
-        message=f"The phantom lies {pose.tilt_deg:.1f}° off the scanner's axis"
-        + (f"; up to {STEEP_TILT_DEG:.0f}° is usual." if steep else "."),
-        observed=f"{pose.tilt_deg:.1f}°",
-        expected=f"up to {STEEP_TILT_DEG:.0f}°",
-        next_step="Align the phantom with the lasers next time; the regions follow its own axis." if steep else "",
-        owner=Owner.SITE if steep else Owner.NOBODY,
-        source=_LAB_RULE,
-        evidence={"residual_mm": pose.residual_mm},
-    )
+    yield findings.pose(pose.tilt_deg, "regions", residual_mm=pose.residual_mm)
     if region.cut:
-        yield _warning(
+        yield findings.warning(
             "PHA-CUT",
             "The edge of the image cuts the cylinder's wall, so where the measured region lies is not sure.",
             "wall at the edge",
@@ -602,7 +587,7 @@ def _shading(
     """
     slope, slope_sd = _number(measured["cylinder_axial_slope_pct_per_cm"])
     if _is_named(slope, slope_sd, SLOPE_WARN_PCT_PER_CM):
-        yield _warning(
+        yield findings.warning(
             "PHA-SLOPE",
             f"The reading {'rises' if slope > 0 else 'falls'} by {abs(slope):.1f} % per cm towards the head.",
             f"{slope:+.2f} ± {slope_sd:.2f} %/cm",
@@ -615,7 +600,7 @@ def _shading(
     deviation, deviation_sd = _number(measured["cylinder_slice_deviation_max_pct"])
     if deviation > max(SLICE_WARN_PCT, artefacts.quantile(int(region.used.sum())) * deviation_sd):
         worst_mm = float(region.height_mm[np.nanargmax(np.where(region.used, np.abs(region.deviation), np.nan))])
-        yield _warning(
+        yield findings.warning(
             "PHA-SLICE",
             f"The slice {abs(worst_mm):.0f} mm {'above' if worst_mm > 0 else 'below'} the middle is "
             f"{deviation:.1f} % off the mean of all.",
@@ -630,7 +615,7 @@ def _shading(
     cupping, cupping_sd = _number(measured["cylinder_cupping_pct"])
     beside_ring = cupping if ring is None else region.cupping_pct(without=ring)
     if _is_named(cupping, cupping_sd, CUPPING_WARN_PCT) and _is_named(beside_ring, cupping_sd, CUPPING_WARN_PCT):
-        yield _warning(
+        yield findings.warning(
             "PHA-CUPPING",
             f"The middle reads {abs(cupping):.1f} % {'higher' if cupping > 0 else 'lower'} than the edge.",
             f"{cupping:+.1f} ± {cupping_sd:.1f} %",
@@ -657,7 +642,7 @@ def _artefacts(
     """Name wedges, rings and steps at bed joins."""
     expected = f"no more than {artefacts.MATTERS_PCT:g} %, beyond noise"
     if wedge is not None:
-        yield _warning(
+        yield findings.warning(
             "PHA-WEDGE",
             f"A sector of about {wedge.width_deg:.0f}° reads {-wedge.pct:.1f} % lower than the rest; its middle lies "
             f"{wedge.at_deg:.0f}° from the patient's left towards the back, as a failed detector block leaves it.",
@@ -671,7 +656,7 @@ def _artefacts(
             sd_pct=wedge.sd_pct,
         )
     if ring is not None:
-        yield _warning(
+        yield findings.warning(
             "PHA-RING",
             f"A ring {ring.radius_mm:.0f} mm round the scanner's axis, {ring.width_mm:.0f} mm wide, reads "
             f"{abs(ring.pct):.1f} % {'higher' if ring.pct > 0 else 'lower'} than what lies beside it.",
@@ -689,7 +674,7 @@ def _artefacts(
     )
     if joins:
         largest = max(joins, key=lambda step: abs(step.pct))
-        yield _warning(
+        yield findings.warning(
             "PHA-BED-JOIN",
             f"The slice means jump like a saw-tooth, by {abs(largest.pct):.1f} % at {largest.height_mm:+.0f} mm from "
             "the middle, as at the join of two beds.",
@@ -747,26 +732,10 @@ def _volume_finding(pose: CylinderPose, sheet: Sheet | None) -> Iterator[Finding
     seen_ml = math.pi * pose.radius_mm**2 * pose.length_mm / 1000
     off_pct = 100 * (fill.volume_ml / seen_ml - 1)
     if abs(off_pct) > VOLUME_WARN_PCT:
-        yield _warning(
+        yield findings.warning(
             "PHA-VOLUME",
             f"The sheet says {fill.volume_ml:.0f} mL; the cylinder in the image holds about {seen_ml:.0f} mL.",
             f"{fill.volume_ml:.0f} mL",
             f"{seen_ml:.0f} mL within {VOLUME_WARN_PCT:g} %",
             "Check the volume on the sheet.",
         )
-
-
-def _warning(code: str, message: str, observed: str, expected: str, next_step: str, **evidence: object) -> Finding:
-    """Return a warning to the site; ``evidence["figure"]`` names the picture that shows it."""
-    return Finding(
-        id=code,
-        outcome=Outcome.WARN,
-        severity="query",
-        message=message,
-        observed=observed,
-        expected=expected,
-        next_step=next_step,
-        owner=Owner.SITE,
-        source=_LAB_RULE,
-        evidence=evidence,
-    )

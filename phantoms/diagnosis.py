@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phantoms import harmonise
+from phantoms import findings, harmonise
 from phantoms.artefacts import MATTERS_PCT, quantile
 from phantoms.results import Finding, Measurement, Outcome, Owner
 from phantoms.sheet import FillUncertainty
@@ -31,7 +31,6 @@ _LARGE_MM = (37, 28, 22)  # whose median is the filling
 _SLOPE_WARN_PCT_PER_CM = 1.0
 _ONE_SIDED_95 = 1.645  # a slope that may reach its rule with this many standard errors is named
 _WEDGE_MARGIN_DEG = 10.0  # a sector's ends are known to this, and a sphere is no point
-_LAB_RULE = "the lab's rule, no confirmed source"
 _COUNT_WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 
 
@@ -160,7 +159,7 @@ def _fill(biases: _Biases) -> Finding | None:
         next_step=f"Check activity, times, residual and volume of the {which}; if they are right, weigh the {volume}, "
         "fill again and repeat the scan.",
         owner=Owner.SITE,
-        source=_LAB_RULE,
+        source=findings.LAB_RULE,
         evidence={"spheres_pct": biases.spheres_pct, "background_pct": biases.background_pct, "ratio_pct": ratio_pct},
     )
 
@@ -222,7 +221,7 @@ def unevenness(columns: Columns | None) -> Iterator[Finding]:
         return
     slope, sd = _slope(columns), columns.profile.slope_sd_pct_per_cm
     if slope is not None:
-        yield _warning(
+        yield findings.warning(
             "PHA-SLOPE",
             f"The background {'rises' if slope > 0 else 'falls'} by {abs(slope):.1f} % per cm towards the head, so "
             "what a sphere reads depends on where it lies.",
@@ -235,7 +234,7 @@ def unevenness(columns: Columns | None) -> Iterator[Finding]:
         )
     wedge = columns.wedge
     if wedge is not None:
-        yield _warning(
+        yield findings.warning(
             "PHA-WEDGE",
             f"A sector of about {wedge.width_deg:.0f}° of the background reads {-wedge.pct:.1f} % lower than the rest; "
             f"its middle lies {wedge.at_deg:.0f}° from the patient's left towards the back, as a failed detector block "
@@ -279,7 +278,7 @@ def sphere_findings(pose: NemaPose, contents: Contents | None, columns: Columns 
         "apart_sd": odd.apart_sd,
     }
     if odd.cause == "bubble":
-        yield _warning(
+        yield findings.warning(
             "PHA-BUBBLE",
             f"{name} holds air: a cold cap on its {'upper' if odd.upwards == 'anterior' else 'posterior'} side takes "
             f"up about {odd.bubble_pct:.0f} % of it. The other spheres agree with each other.",
@@ -289,7 +288,7 @@ def sphere_findings(pose: NemaPose, contents: Contents | None, columns: Columns 
             **evidence,
         )
     elif odd.cause == "misfill":
-        yield _warning(
+        yield findings.warning(
             "PHA-MISFILL",
             f"{name} holds {odd.loss_pct:.0f} % less than the others, evenly: its filling differs, no bubble.",
             observed,
@@ -299,7 +298,7 @@ def sphere_findings(pose: NemaPose, contents: Contents | None, columns: Columns 
             **evidence,
         )
     else:
-        yield _warning(
+        yield findings.warning(
             "PHA-SPHERE",
             f"{name} reads {odd.loss_pct:.0f} % less than the others foretell: air in it, or a thinner filling; the "
             "image does not tell which.",
@@ -322,19 +321,3 @@ def _lies_in(pose: NemaPose, diameter_mm: int, wedge: Wedge) -> bool:
     x, y, _ = pose.spheres[diameter_mm]
     away = (math.degrees(math.atan2(y, x)) - wedge.at_deg + 180.0) % 360.0 - 180.0
     return abs(away) <= wedge.width_deg / 2.0 + _WEDGE_MARGIN_DEG
-
-
-def _warning(code: str, message: str, observed: str, expected: str, next_step: str, **evidence: object) -> Finding:
-    """Return a warning to the site; ``evidence["figure"]`` names the picture that shows it."""
-    return Finding(
-        id=code,
-        outcome=Outcome.WARN,
-        severity="query",
-        message=message,
-        observed=observed,
-        expected=expected,
-        next_step=next_step,
-        owner=Owner.SITE,
-        source=_LAB_RULE,
-        evidence=evidence,
-    )

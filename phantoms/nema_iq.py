@@ -21,6 +21,7 @@ import numpy as np
 from phantoms import (
     background_columns,
     background_rois,
+    findings,
     harmonise,
     resolution,
     rois,
@@ -52,8 +53,6 @@ LUNG_ROI_DIAMETER_MM = 30.0
 #: How near to the insert's ends a slice may lie, by edition of NEMA NU 2.
 LUNG_EXCLUSION_MM = {"nu2_2018": 30.0, "nu2_2012": 10.0}
 _EDITIONS_WITH_COLD = frozenset({"nu2_2012"})
-
-_STEEP_TILT_DEG = 3.0
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ def measure(
     volume = sphere_ring.along_patient_axes(volume)
     pose = pose or find_nema_iq(volume)
     layout = background_rois.place(volume, pose)
-    is_steep = pose.tilt_deg > _STEEP_TILT_DEG
+    is_steep = pose.tilt_deg > findings.STEEP_TILT_DEG
     background = _measure_background(volume, pose, layout, pose.axis if is_steep else None)
     if background is None:
         raise AnalysisRefused(
@@ -417,7 +416,7 @@ def _truth(sheet: Sheet | None, reference_time: datetime | None, unit: str) -> _
 
 def _disc(volume: PetVolume, pose: NemaPose, diameter: int) -> rois.Roi:
     """Return NEMA's disc of one sphere."""
-    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    normal = pose.axis if pose.tilt_deg > findings.STEEP_TILT_DEG else None
     return rois.circle(volume, pose.spheres[diameter], diameter / 2.0, normal)
 
 
@@ -434,7 +433,7 @@ def _measure_sphere(
     center = pose.spheres[diameter]
     box = search_box(volume, pose.spheres, diameter)
     contrast = truth.ratio - 1.0 if truth.ratio is not None and truth.ratio > 1.0 else None
-    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    normal = pose.axis if pose.tilt_deg > findings.STEEP_TILT_DEG else None
     is_cold = diameter in pose.cold_spheres
 
     def q_pct(disc_mean: float | None, around: _Background) -> float | None:
@@ -664,7 +663,7 @@ def _measure_lung(volume: PetVolume, pose: NemaPose, background: float, exclusio
     """Measure the cold insert on every slice that lies deep enough inside it."""
     if pose.lung_center_lps_mm is None:
         return _Lung(np.empty(0), np.empty(0), QualityFlag.NOT_LOCALISED)
-    normal = pose.axis if pose.tilt_deg > _STEEP_TILT_DEG else None
+    normal = pose.axis if pose.tilt_deg > findings.STEEP_TILT_DEG else None
     foot = volume.to_index_zyx(pose.lung_center_lps_mm)
     step = (np.linalg.inv(volume.affine_lps_mm[:3, :3]) @ pose.axis)[::-1]
     positions, residuals = [], []
@@ -777,19 +776,7 @@ def _findings(
     edition: str,
 ) -> Iterator[Finding]:
     """Say how the phantom was found; of this only what the image cuts decides, and warns."""
-    steep = pose.tilt_deg > _STEEP_TILT_DEG
-    yield Finding(
-        id="PHA-POSE",
-        outcome=Outcome.WARN if steep else Outcome.PASS,
-        severity="info",
-        message=f"The phantom lies {pose.tilt_deg:.1f}° off the scanner's axis"
-        + (f"; up to {_STEEP_TILT_DEG:.0f}° is usual." if steep else "."),
-        observed=f"{pose.tilt_deg:.1f}°",
-        expected=f"up to {_STEEP_TILT_DEG:.0f}°",
-        next_step="Align the phantom with the lasers next time; the regions follow its own axis." if steep else "",
-        owner=Owner.SITE if steep else Owner.NOBODY,
-        evidence={"order_confidence": pose.order_confidence, "residual_mm": pose.residual_mm},
-    )
+    yield findings.pose(pose.tilt_deg, "regions", order_confidence=pose.order_confidence, residual_mm=pose.residual_mm)
     if pose.cold_spheres:
         names = " and ".join(map(str, sorted(pose.cold_spheres)))
         expected = edition in _EDITIONS_WITH_COLD

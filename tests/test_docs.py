@@ -30,6 +30,7 @@ from phantoms import (
     diagnosis,
     digital,
     digital_acr,
+    findings,
     harmonise,
     localise,
     metrics,
@@ -362,7 +363,7 @@ CODE = re.compile(r"[A-Z]{2,}(-[A-Z0-9]+)+|USAGE")
 LETTERS = {
     **dict.fromkeys(("AnalysisRefused", "refusal", "refuse", "unusable", "Ignored"), "R"),
     **dict.fromkeys(("warn", "Warned"), "W"),
-    **dict.fromkeys(("Finding", "finding", "_finding", "_blocking", "_warning"), "F"),
+    **dict.fromkeys(("Finding", "finding", "_finding", "_blocking", "_warning", "warning"), "F"),
     "_note": "RF",  # the sheet's reader: a finding where all are asked for, else a refusal
 }
 
@@ -527,7 +528,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
         f"circle of {cylinder.CENTRE_RADIUS_MM:g} mm against the outermost ring of {cylinder.RING_WIDTH_MM:g} mm",
     )
     yield part, f"lags to {voxel_noise.MAX_CORRELATION_MM:g} mm"
-    yield part, f"tilt over {cylinder.STEEP_TILT_DEG:g}°, slope over {cylinder.SLOPE_WARN_PCT_PER_CM:g} %/cm"
+    yield part, f"tilt over {findings.STEEP_TILT_DEG:g}°, slope over {cylinder.SLOPE_WARN_PCT_PER_CM:g} %/cm"
     yield part, f"slice over {cylinder.SLICE_WARN_PCT:g} %, cupping over {cylinder.CUPPING_WARN_PCT:g} %"
     yield part, f"volume more than {cylinder.VOLUME_WARN_PCT:g} % off"
     yield part, f"fails under {cylinder.REPEAT_BELOW_PCT:g} %"
@@ -550,7 +551,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, "0, ±{:g} and ±{:g} mm".format(*nema_iq.PLANE_OFFSETS_MM[-2:])
     yield part, f"up to {spheres.SEARCH_SKIN_MM:g} mm outside its wall"
     yield part, f"disc of {nema_iq.LUNG_ROI_DIAMETER_MM:g} mm"
-    yield part, f"Up to {nema_iq._STEEP_TILT_DEG:g}° of tilt"
+    yield part, f"Up to {findings.STEEP_TILT_DEG:g}° of tilt"
     yield part, f"radius {metrics.PEAK_RADIUS_MM:.3f} mm"
     yield part, f"on a grid of {metrics.PEAK_STEP_MM:g} mm"
     yield part, f"leaves {nema_iq.LUNG_EXCLUSION_MM['nu2_2018']:g} mm"
@@ -573,7 +574,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, f"slices of {acr.SLICE_MM / 10:g} cm"
     yield part, f"the radius less {acr.EDGE_MARGIN_MM:g} mm"
     yield part, f"Tiles of {acr.TILE_SIZE_MM:g} mm"
-    yield part, f"tilt over {acr.STEEP_TILT_DEG:g}°"
+    yield part, f"tilt over {findings.STEEP_TILT_DEG:g}°"
     yield part, f"more than {acr.SUV_DIFFERS_PCT:g} % apart"
     yield part, f"air more than {acr.AIR_OVER_WATER_SUV:g} above water"
     yield part, f"first lag under {sphere_noise._MIN_CORRELATION:g} or {sphere_noise.MAX_CORRELATION_MM:g} mm"
