@@ -80,6 +80,7 @@ def reading_add(
     """
     source = selectors.reference_source_for(actor, source_id)
     _require(actor, source.calibrator)
+    ReferenceSource.objects.select_for_update().get(pk=source.pk)  # of two baselines at once the second is refused
     if read_at > timezone.now():
         raise Refused("The reading lies in the future. Check date and clock time.", code="CAL-FUTURE")
     kept = source.readings.filter(withdrawn_at__isnull=True)
