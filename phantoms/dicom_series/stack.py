@@ -110,6 +110,13 @@ def _stack_step(instances: Sequence[Instance], normal: NDArray[np.float64]) -> N
     steps = np.diff(heights)
     if steps.min() < SAME_POSITION_MM:
         _refuse_doubled(instances, int((steps < SAME_POSITION_MM).sum()))
+    if not _is_length(steps).all():
+        raise AnalysisRefused(
+            "SERIES-GEOMETRY",
+            f"Two slices lie {steps.max():.0f} mm apart, farther than a scanner can place them (0020,0032).",
+            "(0020,0032)",
+            "Export the original transaxial PET series again.",
+        )
     median = float(np.median(steps))
     gaps = steps > GAP_RATIO * median
     if gaps.any():

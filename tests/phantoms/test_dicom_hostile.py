@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tracemalloc
 import warnings
 import zipfile
 import zlib
@@ -23,6 +22,7 @@ from phantoms.dicom_series import choose, header, list_files, pixels, read_heade
 from phantoms.dicom_series import elements as elements_module
 from phantoms.errors import AnalysisRefused
 from phantoms.volume import PetVolume
+from tests.phantoms.memory import peak_bytes
 
 LONG_UID = "1.2." + "3" * 60
 
@@ -79,15 +79,6 @@ def refused(file: BinaryIO | Path) -> AnalysisRefused:
     with pytest.raises(AnalysisRefused) as caught:
         read_header(file)
     return caught.value
-
-
-def peak_bytes(call: Callable[[], Any]) -> int:
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_read_header_when_a_deflated_file_is_small_then_it_is_read(tmp_path: Path) -> None:
@@ -224,6 +215,17 @@ def test_load_when_the_place_of_slices_is_beyond_all_scanners_then_it_is_refused
 @pytest.mark.parametrize("spacing", [["1E300", "1E300"], ["1E-300", "1E-300"], ["4", "1E300"], ["0", "4"], ["-4", "4"]])
 def test_load_when_a_pixel_is_none_that_a_scanner_has_then_it_is_refused_by_name(tmp_path: Path, spacing) -> None:
     written(tmp_path, PixelSpacing=spacing)
+    series = choose(read_scan(list_files(tmp_path)))
+    assert series.spacing_zyx_mm is None
+    with pytest.raises(AnalysisRefused, match="SERIES-GEOMETRY"):
+        series.load()
+
+
+def test_load_when_slices_lie_farther_apart_than_a_scanner_can_place_them_then_it_is_refused_by_name(tmp_path) -> None:
+    paths = written(tmp_path)
+    for path in paths[2:]:
+        path.unlink()
+    edit(paths[1], lambda one: setattr(one, "ImagePositionPatient", [0.0, 0.0, 1e5]))
     series = choose(read_scan(list_files(tmp_path)))
     assert series.spacing_zyx_mm is None
     with pytest.raises(AnalysisRefused, match="SERIES-GEOMETRY"):
