@@ -8,7 +8,6 @@ import itertools
 import os
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +33,7 @@ from pydicom.uid import (
 )
 
 from phantoms.dicom_series import (
+    Series,
     Source,
     attributes,
     choose,
@@ -49,6 +49,7 @@ from phantoms.dicom_series.header import facts_of, instances_of
 from phantoms.errors import AnalysisRefused
 from phantoms.suv import suv_factor
 from phantoms.volume import PetVolume
+from tests.phantoms.memory import peak_bytes
 
 SPACING_ZYX_MM = (3.0, 2.0, 2.5)
 ATTRIBUTES: dict[Any, Any] = {
@@ -119,6 +120,11 @@ def refusal(folder: Path) -> AnalysisRefused:
     assert "Secret" not in str(caught.value)
     assert "ID-774" not in str(caught.value)
     return caught.value
+
+
+def refused_load(series: Series, code: str) -> None:
+    with pytest.raises(AnalysisRefused, match=code):
+        series.load()
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -463,22 +469,14 @@ def test_load_when_declared_sizes_are_huge_then_it_is_refused_before_memory_is_t
     for path in written(tmp_path):
         edit(path, lambda one: (setattr(one, "Rows", 65535), setattr(one, "Columns", 65535)))
     series = series_of(tmp_path)
-    tracemalloc.start()
-    with pytest.raises(AnalysisRefused, match="SERIES-SIZE"):
-        series.load()
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
+    assert peak_bytes(lambda: refused_load(series, "SERIES-SIZE")) < 1_000_000
 
 
 def test_load_when_rows_are_more_than_the_file_holds_then_it_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     for path in written(tmp_path):
         edit(path, lambda one: (setattr(one, "Rows", 2000), setattr(one, "Columns", 2000)))
     series = series_of(tmp_path)
-    tracemalloc.start()
-    with pytest.raises(AnalysisRefused, match="SERIES-TRUNCATED"):
-        series.load()
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
+    assert peak_bytes(lambda: refused_load(series, "SERIES-TRUNCATED")) < 1_000_000
 
 
 def test_load_when_compressed_data_are_broken_then_it_is_refused(tmp_path: Path) -> None:
