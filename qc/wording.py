@@ -193,6 +193,7 @@ _UNITS: Mapping[str, _Unit] = {
 }
 _DECIMALS: Mapping[str, int] = {"activity_ratio": 2, "acr_activity_ratio": 2}
 _RAW_DECIMALS = 1
+_MORE_DECIMALS = 3  # at most so many more than usual, where the uncertainty asks for them
 #: What a rule is about, in the few words of a question's title; the rule's own title says what holds when it passes.
 RULE_SUBJECTS: Mapping[str, str] = {
     "ING-01": "Unreadable images",
@@ -293,6 +294,19 @@ def number(value: float, decimals: int, low: float | None = None, high: float | 
     return text.replace("-", MINUS) if round(value, places) else text.lstrip("-")
 
 
+def _decimals_of(reach: float, decimals: int) -> int:
+    """Return the decimals of a value ± reach: the usual ones, or where those would hide the reach, its two digits."""
+    if reach <= 0 or reach >= 10.0**-decimals:
+        return decimals
+    return min(1 - math.floor(math.log10(reach)), decimals + _MORE_DECIMALS)
+
+
+def _spread(reach: float, places: int) -> str:
+    """Return ``± 0.024``; what is less than the last place can show is said to be less, and is never nothing."""
+    half = 0.5 * 10.0**-places
+    return f"± {reach:.{places}f}" if reach >= half else f"± < {half:.{places + 1}f}"
+
+
 def plain(value: float) -> str:
     """Return a limit as it is written in its source: no added zeros beyond two decimals."""
     return f"{value:.10g}".replace("-", MINUS)
@@ -367,11 +381,10 @@ def quantity(measurement: Mapping[str, Any]) -> Quantity:
     value = measurement["value"] * unit.per_unit
     if unit.sign == "kBq/mL" and abs(value) < 1:
         decimals += 1
-    shown = number(value, decimals, low, high)
+    reach = None if measurement["uncertainty"] is None else 2 * measurement["uncertainty"] * unit.per_unit
+    shown = number(value, decimals if reach is None else _decimals_of(reach, decimals), low, high)
     places = len(shown.partition(".")[2])
-    spread = (
-        "" if measurement["uncertainty"] is None else f"± {2 * measurement['uncertainty'] * unit.per_unit:.{places}f}"
-    )
+    spread = "" if reach is None else _spread(reach, places)
     margins = [value - low] if low is not None else []
     margins += [high - value] if high is not None else []
     margin = signed(min(margins), places) if margins else ""

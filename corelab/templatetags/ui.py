@@ -336,25 +336,6 @@ def quantity(text: Any, unit: str) -> str:
     return str(text) if unit in {"", "1"} else f"{text}{NARROW_SPACE}{unit}"
 
 
-@register.simple_tag
-def measured(
-    value: float | None,
-    uncertainty: float | None = None,
-    unit: str = "",
-    decimals: int = 3,
-    low: float | None = None,
-    high: float | None = None,
-) -> str:
-    """Print a value ± 2 SD with its unit, never rounded across a limit."""
-    if value is None:
-        return THIN_DASH
-    places = decimals_for(value, decimals, (low, high))
-    text = format_number(value, places)
-    if uncertainty is not None:
-        text = f"{text} ± {format_number(2 * uncertainty, places)}"
-    return quantity(text, unit)
-
-
 @register.filter
 def file_size(size_bytes: int | None) -> str:
     """Print a size as people read it: ``61 MB``."""

@@ -39,12 +39,6 @@ def test_number_when_printed_then_it_is_never_rounded_across_a_limit(value, deci
     assert ui.format_number(value, decimals, limits=limits) == printed
 
 
-def test_measured_when_printed_then_two_standard_deviations_and_the_unit_stand_beside():
-    assert ui.measured(0.8496, 0.012, "", 2, 0.85, 1.0) == "0.8496 ± 0.0240"
-    assert ui.measured(21.05, None, "kBq/mL", 2) == f"21.05{NARROW}kBq/mL"
-    assert ui.measured(0.9, 0.01, "1", 2) == "0.90 ± 0.02"
-
-
 @pytest.mark.parametrize(
     ("size", "printed"),
     [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (61_234_567, "61 MB"), (4_200_000_000, "4.2 GB")],

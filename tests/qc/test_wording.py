@@ -240,6 +240,23 @@ def test_quantity_when_concentration_then_it_is_shown_in_kilobecquerel_with_a_na
     assert shown.text == f"7.32 ± 0.02{NARROW}kBq/mL"
 
 
+@pytest.mark.parametrize(
+    ("value", "sd", "expected"),
+    [
+        (7.0213, 0.0215, "7.021 ± 0.043"),
+        (7.0213, 0.06, "7.0 ± 0.1"),
+        (7.0213, 0.0, "7.0 ± < 0.05"),
+        (7.0, 1e-9, "7.0000 ± < 0.00005"),
+    ],
+)
+def test_quantity_when_the_spread_is_small_then_rounding_never_makes_it_nothing(
+    value: float, sd: float, expected: str
+) -> None:
+    """A spread under one of the last place brings two of its own digits; under what is printed it is said so."""
+    shown = wording.quantity(measurement("cylinder_edge_fwhm_mm", value, "mm", uncertainty=sd))
+    assert shown.text == f"{expected}{NARROW}mm"
+
+
 def test_quantity_when_missing_then_it_says_why_and_is_never_a_number() -> None:
     shown = wording.quantity(judged("cylinder_bias_pct", None, -10, 10, "%", flags=["NO_SHEET"]))
     assert shown.value == ""
