@@ -28,6 +28,16 @@ SUBJECTS = {
 }
 
 
+#: One cylinder and one sphere phantom with a fault, and what must be named.
+FAULTS = {"cylinder-ring": ("Warning", "PHA-RING"), "spheres-bubble": ("Warning", "PHA-BUBBLE")}
+WITH_FAULTS = ("--faults", *(word for name in FAULTS for word in ("--only", name)))
+
+
+def faults(said: str) -> dict[str, tuple[str, str]]:
+    lines = re.findall(r"^([a-z-]+) +S-\d+ +(Pass|Warning|Fail) +(.*)$", said, re.MULTILINE)
+    return {name: (verdict, named) for name, verdict, named in lines}
+
+
 def verdicts(said: str) -> list[str]:
     return re.findall(rf"^\S+ +({'|'.join(sorted(set(WORDS)))})  ", said, re.MULTILINE)
 
@@ -63,21 +73,22 @@ def until_served(place: Place, *options: str) -> str:
 
 def test_demo_when_drawn_anew_then_every_verdict_is_right_and_a_second_start_sends_nothing(place: Place) -> None:
     if "DATABASE_URL" in place.env:
-        first = until_served(place, "--seed", "3")
+        first = until_served(place, "--seed", "3", *WITH_FAULTS)
     else:
-        process = place.run("manage.py", "demo", "--exit", "--seed", "3", "--port", "0")
+        process = place.run("manage.py", "demo", "--exit", "--seed", "3", "--port", "0", *WITH_FAULTS)
         first, _ = process.communicate(timeout=500)
         assert process.returncode == 0, first
         assert place.processes() == {}
     assert verdicts(first) == WORDS
     assert cases(first) == CASES
     assert subjects(first) == SUBJECTS
-    assert first.count("as expected") == 5 + len(CASES) + len(SUBJECTS)
+    assert faults(first) == FAULTS
+    assert first.count("as expected") == 5 + len(CASES) + len(SUBJECTS) + len(FAULTS)
     assert "6 signed, 1 conformant, 5 deviating" in first
     reports = plain_reports(place)
     names = {path.name for path in reports}
-    # Eighteen scans, three certificates, one report of the trial.
-    assert len([name for name in names if name.startswith("S-")]) == 18
+    # Twenty scans, three certificates, one report of the trial.
+    assert len([name for name in names if name.startswith("S-")]) == 20
     assert len([name for name in names if name.startswith("PET-")]) == 3
     assert "DEMO-2_conformance.pdf" in names
     assert all(path.read_bytes().startswith(b"%PDF-") for path in reports)

@@ -157,6 +157,13 @@ def outcome(browser: Browser, number: int) -> Outcome | None:
     return Outcome(verdict=verdict, reason=page.mark("data-sentence") or "", run=run, url=page.url)
 
 
+def named_faults(browser: Browser, number: int) -> tuple[str, ...]:
+    """Read, as the lab sees them, the codes of what is named and open on a submission's page."""
+    page = browser.open(reverse("qc:submission-detail", args=[number]))
+    found = (about["data-finding"] for about in page.marks if "data-finding" in about)
+    return tuple(sorted({code for code in found if code.startswith(("PHA-", "SHEET-"))}))
+
+
 def given_back(browser: Browser, number: int) -> Outcome:
     """Read, as the site does, why the arrival check gave a submission back."""
     page = browser.open(reverse("qc:submission-check", args=[number]))

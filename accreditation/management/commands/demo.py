@@ -16,6 +16,7 @@ from accreditation.management.commands import _demo_people as people
 from accreditation.management.commands import _demo_scans as scans
 from accreditation.management.commands import _demo_site as site
 from accreditation.management.commands._browser import PageError
+from accreditation.management.commands._demo_faults import FAULTS, FaultPart
 from accreditation.management.commands._demo_second import STATE_WORDS, SecondPart
 from accreditation.management.commands._demo_sendings import SITE_USER, VERDICT_WORDS, Desk, Memory, Sending
 from corelab import audit
@@ -42,6 +43,11 @@ class Command(BaseCommand):
         parser.add_argument("folders", nargs="*", type=Path, help="real DICOM to send instead")
         parser.add_argument("--exit", action="store_true", help="start fresh, end after the table; 0 if all is right")
         parser.add_argument("--seed", type=int, help="draw the five scans anew: calibration, resolution, pose, noise")
+        parser.add_argument("--faults", action="store_true", help="send one more phantom for each fault that is named")
+        names = [fault.name for fault in FAULTS]
+        parser.add_argument(
+            "--only", action="append", default=[], choices=names, metavar="FAULT", help="of --faults: this one"
+        )
         parser.add_argument("--port", type=int, default=8000, help="a free one is chosen when it is taken")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,6 +62,8 @@ class Command(BaseCommand):
                 sys.exit(130)
 
     def _play(self, options: dict[str, Any]) -> None:
+        if options["only"] and not options["faults"]:
+            raise CommandError("--only chooses among --faults.")
         sendings = list(self._planned(options))
         if options["exit"] and (aside := set_state_aside()):
             self.stdout.write(f"An earlier state was moved to {aside}.")
@@ -72,16 +80,24 @@ class Command(BaseCommand):
             second = None if options["folders"] else SecondPart(self.desk, folder)
             if second is not None:
                 second.send_phantoms()
+            faults = FaultPart(self.desk, folder, options["only"]) if options["faults"] else None
+            if faults is not None:
+                faults.send()
             self.desk.read_all(sendings)
             if second is not None:
                 second.play()
+            if faults is not None:
+                faults.read()
             self._print_table(sendings)
             if second is not None:
                 self._print_second(second)
+            if faults is not None:
+                self._print_faults(faults)
             self._print_accounts(accounts)
             if options["exit"]:
                 unexpected = [sending.name for sending in sendings if not sending.is_as_expected]
                 unexpected += second.unexpected() if second is not None else []
+                unexpected += faults.unexpected() if faults is not None else []
                 if unexpected:
                     raise CommandError(f"Not as expected: {', '.join(unexpected)}.")
                 return
@@ -201,6 +217,20 @@ class Command(BaseCommand):
         self.stdout.write(f"\nThe conformance report of {people.CONFORMANCE_TRIAL}: {second.report_words()}")
         for path in second.files.values():
             self.stdout.write(f"  {path}")
+
+    def _print_faults(self, faults: FaultPart) -> None:
+        width = max(len(fault.name) for fault, _ in faults.rows)
+        self.stdout.write(f"\n{'fault':<{width}}  {'scan':<8}{'verdict':<17}named")
+        for fault, sending in faults.rows:
+            assert sending.outcome is not None  # noqa: S101 (read_all leaves none without)
+            verdict = VERDICT_WORDS.get(sending.outcome.verdict, sending.outcome.verdict)
+            named = ", ".join(faults.found[fault.name]) or "nothing"
+            wanted = ", ".join((VERDICT_WORDS[fault.expected], *fault.codes))
+            word = "as expected" if faults.is_as_expected(fault, sending) else f"expected {wanted}"
+            self.stdout.write(f"{fault.name:<{width}}  {f'S-{sending.number}':<8}{verdict:<17}{named}")
+            report = [str(sending.report)] if sending.outcome.run else []
+            for line in (*report, sending.outcome.url, f"drawn: {fault.drawn}; {word}"):
+                self.stdout.write(f"{'':<{width + 2}}{line}")
 
     def _print_accounts(self, accounts: list[people.Account]) -> None:
         self.stdout.write("\nSign-ins:")

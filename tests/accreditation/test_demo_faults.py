@@ -1,0 +1,70 @@
+"""The demonstration's list of faults: complete, and each row drawn so that its fault is what is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accreditation.management.commands._demo_faults import FAULTS, NOT_DRAWN, NOT_DRAWN_OF_KIND, Fault
+from phantoms import acr, cylinder, dicom_series, digital, nema_iq, standards
+from phantoms.results import Outcome
+from phantoms.sheet import Sheet
+from qc import analysis
+from tests.test_architecture import ROOT
+
+#: The modules that name what is wrong with a phantom, with the kind of phantom each is about.
+NAMING = {"cylinder": "cylinder", "diagnosis": "nema_iq", "acr": "acr"}
+METHODS: dict[str, Any] = {
+    "cylinder": (cylinder, "earl1_18f"),
+    "nema_iq": (nema_iq, "earl1_18f"),
+    "acr": (acr, "acr_pet"),
+}
+CODE = re.compile(r'(?:warning\(|id=)\s*"((?:PHA|SHEET)-[A-Z-]+)"')
+
+
+@pytest.mark.parametrize(("module", "kind"), NAMING.items())
+def test_faults_when_a_method_names_a_code_then_a_phantom_is_drawn_for_it(module: str, kind: str) -> None:
+    named = set(CODE.findall((ROOT / "phantoms" / f"{module}.py").read_text()))
+    assert named, "the pattern finds no code any more"
+    drawn = {code for fault in FAULTS if fault.kind == kind for code in (*fault.codes, *fault.beside)}
+    excused = {code for of_kind, code in NOT_DRAWN_OF_KIND if of_kind == kind}
+    assert named - drawn - excused - set(NOT_DRAWN) == set()
+
+
+def test_faults_when_listed_then_their_names_differ() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("fault", [one for one in FAULTS if one.codes[0].startswith("PHA-")], ids=lambda one: one.name)
+def test_fault_when_drawn_and_measured_then_it_is_named_and_no_other(fault: Fault) -> None:
+    scan = fault.draw()
+    method, deciding = METHODS[fault.kind]
+    # In SUV the background of a phantom that was filled by its sheet is 1.
+    factor = 1 / scan.truth["background_bqml"] if fault.kind == "acr" else None
+    result = method.measure(
+        scan.volume, reference_time=scan.truth["reference_time"], sheet=Sheet.parse(scan.sheet), suv_factor=factor
+    )
+    found = [*result.findings, *method.diagnose(result, standards.load(deciding))]
+    named = [one.id for one in found if one.outcome is not Outcome.PASS]
+    assert fault.is_named_by(named), named
+
+
+def test_fault_when_the_sheet_is_an_hour_early_then_the_slip_is_named(tmp_path: Path) -> None:
+    (fault,) = [one for one in FAULTS if "SHEET-SLIP" in one.codes]
+    scan = fault.draw()
+    digital.write_dicom(scan, tmp_path / "scan")
+    request = analysis.Request(method=fault.kind, sheet=scan.sheet, standards=("earl1_18f",))
+    found = analysis.analyse_files(dicom_series.list_files(tmp_path / "scan"), request).json
+    named = [one["id"] for one in found["findings"] if one["outcome"] != "PASS"]
+    assert fault.is_named_by(named), named
+    assert found["verdict"] == fault.expected
+
+
+def test_fault_when_another_is_named_too_then_it_is_not_as_drawn() -> None:
+    fault = FAULTS[0]
+    assert fault.is_named_by(fault.codes)
+    assert not fault.is_named_by(())
+    assert not fault.is_named_by((*fault.codes, "PHA-SLOPE"))
