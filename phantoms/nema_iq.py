@@ -320,32 +320,26 @@ def _measure_background(
     volume: PetVolume, pose: NemaPose, layout: background_rois.BackgroundRois, normal: NDArray[np.float64] | None
 ) -> _Background | None:
     """Take the twelve places on five planes, discs square to ``normal`` or, without, in slices; None where cut."""
+    offsets_mm = np.array(PLANE_OFFSETS_MM)[:, None, None] * pose.axis
+    centers = layout.centers_lps_mm + offsets_mm  # [plane, roi, 3]
     last_slice = volume.image.shape[0] - 1
-    planes: list[list[dict[int, float]]] = []
-    variances: list[float] = []
-    regions: list[rois.Roi] = []
-    for offset_mm in PLANE_OFFSETS_MM:
-        centers = layout.centers_lps_mm + offset_mm * pose.axis
-        largest = [rois.circle(volume, center, background_rois.DIAMETER_MM / 2.0, normal) for center in centers]
-        height = volume.to_index_zyx(centers)[:, 0]
-        if np.any(np.abs(height - last_slice / 2.0) > last_slice / 2.0 + 0.5) or not all(
-            roi.is_complete for roi in largest
-        ):
-            continue
-        plane: list[dict[int, float]] = []
-        regions += largest
-        for center, roi in zip(centers, largest, strict=True):
-            mean, variance = roi.moments(volume.image)
-            variances.append(variance)
-            means = {int(background_rois.DIAMETER_MM): mean}
-            for diameter in DIAMETERS_MM:
-                if diameter not in means:
-                    means[diameter] = rois.circle(volume, center, diameter / 2.0, normal).mean(volume.image)
-            plane.append(means)
-        planes.append(plane)
-    if not planes:
+    is_within = np.abs(volume.to_index_zyx(centers)[..., 0] - last_slice / 2.0) <= last_slice / 2.0 + 0.5
+    largest = rois.circles(volume, centers.reshape(-1, 3), background_rois.DIAMETER_MM / 2.0, normal)
+    is_complete = np.array([roi.is_complete for roi in largest]).reshape(is_within.shape)
+    is_whole = np.all(is_within & is_complete, axis=1)
+    if not is_whole.any():
         return None
-    means_by_size = {d: np.array([[roi[d] for roi in plane] for plane in planes]) for d in DIAMETERS_MM}
+    regions = [
+        roi for roi, of_plane in zip(largest, np.repeat(is_whole, background_rois.COUNT), strict=True) if of_plane
+    ]
+    whole = centers[is_whole].reshape(-1, 3)
+    means, variances = np.transpose([roi.moments(volume.image) for roi in regions])
+    by_size = {int(background_rois.DIAMETER_MM): means}
+    for diameter in DIAMETERS_MM:
+        if diameter not in by_size:
+            discs = rois.circles(volume, whole, diameter / 2.0, normal)
+            by_size[diameter] = np.array([disc.mean(volume.image) for disc in discs])
+    means_by_size = {d: by_size[d].reshape(-1, background_rois.COUNT) for d in DIAMETERS_MM}
     largest_means = means_by_size[int(background_rois.DIAMETER_MM)]
     mean = float(largest_means.mean())
     # The same place on neighbouring planes shares its noise and its unevenness: twelve columns, not sixty regions.

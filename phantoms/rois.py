@@ -119,27 +119,41 @@ def circle(volume: PetVolume, center_lps_mm: ArrayLike, radius_mm: float, normal
     The pixel areas are exact in the projection of the disc along the slice normal; the plane's height is taken at
     the pixel's centre.
     """
+    return circles(volume, np.asarray(center_lps_mm, dtype=np.float64)[None], radius_mm, normal)[0]
+
+
+def circles(
+    volume: PetVolume, centers_lps_mm: NDArray[np.float64], radius_mm: float, normal: ArrayLike | None = None
+) -> list[Roi]:
+    """Return `circle` about each of ``centers_lps_mm[n, 3]``, all worked out at once."""
     spacing = np.array(volume.spacing_zyx_mm)
-    center = _grid_mm(volume, center_lps_mm)
+    centers = _grid_mm(volume, centers_lps_mm)
     direction = np.array([1.0, 0.0, 0.0]) if normal is None else _grid_direction(volume, normal)
-    depth = volume.image.shape[0]
     # Along its steepest direction the disc's projection shrinks by the cosine of the tilt.
-    tilt_zyx = direction / direction[0]
     reach = radius_mm * np.sqrt(np.clip(1.0 - direction**2, 0.0, None))
-    slices, edges = _box(volume.image.shape, spacing, center, reach)
-    shrink = _projection(direction)
-    area = _ellipse_in_pixels(edges[1], edges[2], shrink, radius_mm) / (spacing[1] * spacing[2])
+    low, high = _bounds(volume.image.shape, spacing, centers, reach)
+    # Every box is given the width of the widest, so that they stack, and is cut back to its own below.
+    widest = (high - low).max(axis=0)
+    y_edges, x_edges = (
+        (low[:, k, None] + np.arange(widest[k] + 1) - 0.5) * spacing[k] - centers[:, k, None] for k in (1, 2)
+    )
+    areas = _ellipse_in_pixels(y_edges, x_edges, _projection(direction), radius_mm) / (spacing[1] * spacing[2])
     nominal = float(np.pi * radius_mm**2 * direction[0] / (spacing[1] * spacing[2]))
-    if normal is None:
-        index = int(np.clip(np.rint(center[0] / spacing[0]), 0, depth - 1))
-        return Roi((slice(index, index + 1), *slices[1:]), area[None], nominal)
-    y = (edges[1][1:] + edges[1][:-1]) / 2
-    x = (edges[2][1:] + edges[2][:-1]) / 2
-    height = (center[0] - tilt_zyx[1] * y[:, None] - tilt_zyx[2] * x[None, :]) / spacing[0]
-    low, high = np.clip([np.floor(height.min(initial=depth)), np.ceil(height.max(initial=0))], 0, depth - 1).astype(int)
-    index_z = np.arange(low, max(high, low) + 1)[:, None, None]
-    share = np.clip(1.0 - np.abs(index_z - height), 0.0, None)
-    return Roi((slice(int(low), int(low) + len(index_z)), *slices[1:]), share * area, nominal)
+    depth = volume.image.shape[0]
+    found = []
+    for center, first, stop, area, y, x in zip(centers, low, high, areas, y_edges, x_edges, strict=True):
+        rows, columns = (stop - first)[1:]
+        in_plane = slice(int(first[1]), int(stop[1])), slice(int(first[2]), int(stop[2]))
+        if normal is None:
+            index = int(np.clip(np.rint(center[0] / spacing[0]), 0, depth - 1))
+            found.append(Roi((slice(index, index + 1), *in_plane), area[None, :rows, :columns], nominal))
+            continue
+        height = _plane_height(center[0], direction, y[: rows + 1], x[: columns + 1]) / spacing[0]
+        bottom = int(np.clip(np.floor(height.min(initial=depth)), 0, depth - 1))
+        top = max(int(np.clip(np.ceil(height.max(initial=0)), 0, depth - 1)), bottom)
+        share = np.clip(1.0 - np.abs(np.arange(bottom, top + 1)[:, None, None] - height), 0.0, None)
+        found.append(Roi((slice(bottom, top + 1), *in_plane), share * area[:rows, :columns], nominal))
+    return found
 
 
 def section(volume: PetVolume, index: int, center_lps_mm: ArrayLike, axis: ArrayLike, radius_mm: float) -> Roi:
@@ -237,17 +251,35 @@ def _grid_direction(volume: PetVolume, direction: ArrayLike) -> NDArray[np.float
     return np.asarray(-zyx if zyx[0] < 0 else zyx)
 
 
+def _plane_height(
+    middle_mm: float, direction: NDArray[np.float64], y_edges: NDArray[np.float64], x_edges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how high a tilted plane lies over each pixel's centre ``[y, x]``, at ``middle_mm`` over the origin."""
+    y, x = ((edges[1:] + edges[:-1]) / 2 for edges in (y_edges, x_edges))
+    lean = direction / direction[0]
+    return np.asarray(middle_mm - lean[1] * y[:, None] - lean[2] * x[None, :])
+
+
+def _bounds(
+    shape: Sequence[int], spacing: NDArray[np.float64], centers: NDArray[np.float64], reach: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first voxel within ``reach`` of each of ``centers[..., 3]`` and the first beyond, along each axis."""
+    low = np.clip(np.floor((centers - reach) / spacing + 0.5), 0, shape).astype(np.intp)
+    high = np.clip(np.ceil((centers + reach) / spacing + 0.5), low, shape).astype(np.intp)
+    return low, high
+
+
 def _box(
     shape: Sequence[int], spacing: NDArray[np.float64], center: NDArray[np.float64], reach: NDArray[np.float64]
 ) -> tuple[tuple[slice, slice, slice], tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
     """Return the voxels within ``reach`` of ``center`` and the positions of their edges relative to it."""
-    slices, edges = [], []
-    for count, step, middle, half in zip(shape, spacing, center, reach, strict=True):
-        low = int(np.clip(np.floor((middle - half) / step + 0.5), 0, count))
-        high = int(np.clip(np.ceil((middle + half) / step + 0.5), low, count))
-        slices.append(slice(low, high))
-        edges.append((np.arange(low, high + 1) - 0.5) * step - middle)
-    return (slices[0], slices[1], slices[2]), (edges[0], edges[1], edges[2])
+    low, high = _bounds(shape, spacing, center, reach)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    edges = [
+        (np.arange(a, b + 1) - 0.5) * step - middle
+        for a, b, step, middle in zip(low, high, spacing, center, strict=True)
+    ]
+    return (z, y, x), (edges[0], edges[1], edges[2])
 
 
 def _ball_in_box(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -297,20 +329,38 @@ def _stretch(direction: NDArray[np.float64], factor: float) -> NDArray[np.float6
 def _ellipse_in_pixels(
     y_edges: NDArray[np.float64], x_edges: NDArray[np.float64], to_circle: NDArray[np.float64], radius: float
 ) -> NDArray[np.float64]:
-    """Return the area of an ellipse about the origin inside each pixel ``[y, x]``, in the square of the edges' unit.
+    """Return the area of an ellipse about the origin in each pixel ``[..., y, x]``, in the square of the edges' unit.
 
     ``to_circle`` maps (y, x) to where the ellipse is a circle of ``radius``. By Green's theorem the area of a circle
     inside a polygon is the sum, over the polygon's edges, of the signed area of the circle inside the triangle that
-    the edge makes with the centre; each lattice edge is computed once and serves both of its pixels.
+    the edge makes with the centre; each lattice edge is computed once and serves both of its pixels. Edges are
+    ``y_edges[..., y]`` and ``x_edges[..., x]``.
     """
-    corners = np.stack(np.meshgrid(y_edges, x_edges, indexing="ij"), axis=-1) @ to_circle.T
-    along_x = _circle_in_triangle(corners[:, :-1], corners[:, 1:], radius)
-    along_y = _circle_in_triangle(corners[:-1, :], corners[1:, :], radius)
+    pixels = np.diff(y_edges)[..., :, None] * np.diff(x_edges)[..., None, :]
+    if np.array_equal(to_circle, np.eye(2)):
+        corner = radius**2 * _circle_in_rectangle(y_edges / radius, x_edges / radius)
+        return np.clip(np.diff(np.diff(corner, axis=-2), axis=-1), 0.0, pixels)
+    corners = np.stack(np.broadcast_arrays(y_edges[..., :, None], x_edges[..., None, :]), axis=-1) @ to_circle.T
+    along_x = _circle_in_triangle(corners[..., :-1, :], corners[..., 1:, :], radius)
+    along_y = _circle_in_triangle(corners[..., :-1, :, :], corners[..., 1:, :, :], radius)
     # Round each pixel: along its low-y edge towards +x, up its high-x edge, back, down.
-    area = along_x[:-1] + along_y[:, 1:] - along_x[1:] - along_y[:, :-1]
+    area = along_x[..., :-1, :] + along_y[..., :, 1:] - along_x[..., 1:, :] - along_y[..., :, :-1]
     scale = abs(float(np.linalg.det(to_circle)))
-    pixels = np.diff(y_edges)[:, None] * np.diff(x_edges)[None, :]
     return np.clip(area / scale, 0.0, pixels)
+
+
+def _circle_in_rectangle(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of the unit circle inside the rectangle from 0 to each ``(y[..., i], x[..., j])``, odd in both.
+
+    With the far corner inside the circle it is the rectangle itself, else the quadrant without what lies beyond
+    either side (nothing lies beyond both).
+    """
+    y, x = np.clip(y, -1.0, 1.0), np.clip(x, -1.0, 1.0)
+    beyond = [(np.arccos(np.abs(side)) - np.abs(side) * np.sqrt(1.0 - side * side)) / 2 for side in (y, x)]
+    quadrant = np.pi / 4 - beyond[0][..., :, None] - beyond[1][..., None, :]
+    sign = np.sign(y)[..., :, None] * np.sign(x)[..., None, :]
+    inside = np.square(y)[..., :, None] + np.square(x)[..., None, :] <= 1.0
+    return np.where(inside, y[..., :, None] * x[..., None, :], sign * quadrant)
 
 
 def _circle_in_triangle(start: NDArray[np.float64], stop: NDArray[np.float64], radius: float) -> NDArray[np.float64]:

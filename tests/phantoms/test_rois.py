@@ -80,6 +80,27 @@ def test_circle_weight_when_a_pixel_is_cut_then_equals_its_fraction_inside():
         assert roi.weights[tuple(voxel)] == pytest.approx(fraction_inside(volume, roi, inside, voxel, 100), abs=5e-3)
 
 
+@pytest.mark.parametrize("radius_mm", [5.0, 14.0, 18.5])
+def test_circle_area_when_seen_as_a_rectangles_corner_or_by_greens_theorem_then_is_the_same(radius_mm):
+    y, x = (np.arange(-22.0, 23.0, step) + off for step, off in ((1.7, 0.3), (2.1, -0.4)))
+    almost = np.eye(2) * (1.0 + 1e-12)  # not the identity, so the general form is taken
+    square = rois._ellipse_in_pixels(y, x, np.eye(2), radius_mm)
+    # Both are exact; the map stretches areas by 2e-12 and both lose digits in differences of the disc's 1,000 mm².
+    np.testing.assert_allclose(square, rois._ellipse_in_pixels(y, x, almost, radius_mm), rtol=0, atol=1e-8)
+    assert square.sum() == pytest.approx(np.pi * radius_mm**2, rel=1e-12)
+
+
+@pytest.mark.parametrize("normal", [None, [0.1, -0.05, 1.0]])
+def test_circles_when_worked_out_together_then_each_equals_the_one_alone(normal):
+    volume = grid()
+    # The last hangs out of the image.
+    centers = np.array([CENTER, CENTER + [7.1, -3.3, 11.9], [60.0, 55.0, 2.0]])
+    for center, together in zip(centers, rois.circles(volume, centers, 11.0, normal), strict=True):
+        alone = rois.circle(volume, center, 11.0, normal)
+        assert together.slices == alone.slices
+        np.testing.assert_allclose(together.weights, alone.weights, rtol=0, atol=1e-12)
+
+
 def test_circle_when_its_normal_is_the_slice_normal_then_equals_the_one_without():
     volume = grid()
     on_slice = volume.to_lps_mm(np.array([20.0, 19.3, 18.6]))
