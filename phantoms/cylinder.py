@@ -1,4 +1,4 @@
-"""Uniform cylinder, ``cylinder@3``: calibration against the activity sheet, and uniformity.
+"""Uniform cylinder, ``cylinder@4``: calibration against the activity sheet, and uniformity.
 
 Steps: find the cylinder (`phantoms.cylinder_pose`); measured region = radius less 20 mm, ends less 20 mm, in slices
 that lie wholly within; bias = mean of the region over the sheet's concentration at the image's decay reference time;
@@ -133,7 +133,8 @@ def measure(
     budget = sheet.uncertainty_budget("cylinder") if sheet and expected is not None else None
     if sheet is not None and sheet.header_dose == "placeholder":
         suv_factor = None
-    tiles, noise, edge = _Tiles(region), _Noise(region), fit_edge(region.volume, pose, region.used, region.slice_mean)
+    tiles, noise = _Tiles(region), _Noise(region)
+    edge = fit_edge(region.volume, pose, region.used, region.slice_mean, noise.correlation)
     measurements = (
         *_concentrations(volume.unit, region, noise.mean_sd(), expected, expected_flags, budget, suv_factor),
         *_slice_suvs(region, noise, budget, suv_factor),
@@ -245,7 +246,8 @@ class _Region:
         count = len(self.height_mm)
         self.slice_mean, self.slice_cov_pct = np.full(count, np.nan), np.full(count, np.nan)
         self.is_complete = True
-        total = weight = squares = voxels = 0.0
+        total = weight = voxels = 0.0
+        parts: list[tuple[int, float, float]] = []
         for k in range(count):
             roi = rois.section(self.volume, k, pose.center_lps_mm, pose.axis, self.radius_mm)
             values = roi.values(self.volume.image).astype(np.float64)
@@ -260,10 +262,13 @@ class _Region:
             if self.used[k]:
                 total += float((roi.weights * values).sum())
                 weight += float(roi.weights.sum())
-                squares += float((inside**2).sum())
                 voxels += inside.size
+                parts.append((inside.size, float(inside.mean()), float(inside.var())))
         self.mean = total / weight
-        variance = max(squares / voxels - self.mean**2, 0.0) * voxels / (voxels - 1)
+        # About the mean of the whole voxels themselves: the region's counts cut voxels too, and is another number.
+        middle = sum(number * mean for number, mean, _ in parts) / voxels
+        squares = sum(number * (spread + (mean - middle) ** 2) for number, mean, spread in parts)
+        variance = squares / (voxels - 1)
         self.cov_pct = 100 * math.sqrt(variance) / self.mean
 
     @property

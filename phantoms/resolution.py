@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
+from scipy import ndimage, special
 
+from phantoms.cylinder_pose import slice_heights_mm
 from phantoms.spheres import FWHM_PER_SIGMA, Fit, Region, least_squares, region_within, sphere_model
 
 if TYPE_CHECKING:
@@ -208,7 +209,11 @@ class EdgeFit:
 
 
 def fit_edge(
-    volume: PetVolume, pose: CylinderPose, used: NDArray[np.bool_], slice_mean: NDArray[np.float64]
+    volume: PetVolume,
+    pose: CylinderPose,
+    used: NDArray[np.bool_],
+    slice_mean: NDArray[np.float64],
+    correlation: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
 ) -> EdgeFit:
     """Fit the blur of a uniform cylinder's edge across its axis.
 
@@ -226,7 +231,10 @@ def fit_edge(
     used : ndarray of bool, shape (slices,)
         Slices that lie wholly within the cylinder, away from its ends.
     slice_mean : ndarray, shape (slices,)
-        What each slice is divided by, so that a slope along the axis bends no edge; NaN leaves it as it is.
+        What each slice is divided by, so that a slope along the axis bends no edge; NaN leaves it as it is. A tilted
+        slice is divided by what the slope makes of it at each voxel's own height.
+    correlation : tuple of three ndarrays
+        The noise's autocorrelation along z, y and x from lag 0, as `phantoms.voxel_noise.VoxelNoise` has it.
 
     Returns
     -------
@@ -236,19 +244,23 @@ def fit_edge(
     -----
     A disc of radius R, blurred by a Gaussian of sigma in two dimensions, at the distance r from its middle: the mean of
     ``Phi((sqrt(R² - y²) - r) / sigma)`` over a Gaussian y of the same sigma. The standard deviation is that of the fit
-    with each of the 24 parts left out in turn, so correlated noise and an uneven edge are in it. Voxels are taken as
-    point samples, so the width includes the averaging over a voxel. Source: Lodge 2009, J Nucl Med 50:1307 (a uniform
-    cylinder's edge gives the resolution of clinical images), and the oblique cylinder of the same group, whose voxels
+    with each of the 24 parts left out in turn, so an uneven edge is in it, times what neighbours share of their noise:
+    with C the covariance of what the parts add to the number, leaving out sees n/(n−1) (tr C − 1ᵀC1/n) where the number
+    has 1ᵀC1. Voxels are taken as point samples, so the width includes the averaging over a voxel. Source: Lodge 2009,
+    J Nucl Med 50:1307 (a uniform cylinder's edge gives the resolution of clinical images), and the oblique cylinder of
+    the same group, whose voxels
     sample the edge finely.
     """
     edge = _Edge(volume, pose, used, slice_mean)
-    moved, axis_sd = np.zeros(4), 0.0
+    moved = np.zeros(4)
     for _ in range(_AXIS_STEPS):
         number, total, radii = edge.sort(moved)
         step, axis_sd = edge.displacement(number, total, radii, _fit_profile(number, total, radii, pose))
         moved = moved + step
     number, total, radii = edge.sort(moved)
     fit = _fit_profile(number, total, radii, pose)
+    shared = edge.shared(moved, number, radii, fit.parameters, correlation)
+    _, axis_sd = edge.displacement(number, total, radii, fit, shared.of_place)
     p, level = fit.parameters, float(fit.parameters[2])
     model = _edge_model(radii, p)[0]
     counts = number.sum(axis=0)
@@ -259,6 +271,7 @@ def fit_edge(
     is_inside = _MIN_FWHM_MM < p[1] * FWHM_PER_SIGMA < _MAX_FWHM_MM and abs(p[0] - pose.radius_mm) < EDGE_REACH_MM / 2
     is_good = fit.converged and is_inside and level > 0
     radius_sd, sigma_sd = _left_out_sd(number, total, radii, p)
+    radius_sd, sigma_sd = radius_sd * _sharing(shared.of_radius), sigma_sd * _sharing(shared.of_sigma)
     return EdgeFit(
         fwhm_mm=fwhm_mm if is_good else None,
         sd_mm=sigma_sd * FWHM_PER_SIGMA if is_good else None,
@@ -275,6 +288,26 @@ def fit_edge(
     )
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """How the noise of the parts goes together: covariances ``[part, part]``, up to a factor, of what each adds.
+
+    ``of_radius`` and ``of_sigma`` are of their shares in the fit, ``of_place`` of each part's pull outward.
+    """
+
+    of_radius: NDArray[np.float64]
+    of_sigma: NDArray[np.float64]
+    of_place: NDArray[np.float64]
+
+
+def _sharing(covariance: NDArray[np.float64]) -> float:
+    """Return the SD of a sum of parts over that which leaving out one at a time sees."""
+    n = len(covariance)
+    whole, own = float(covariance.sum()), float(np.trace(covariance))
+    seen = n / (n - 1) * (own - whole / n)
+    return math.sqrt(whole / seen) if whole > 0 and seen > 0 else 1.0
+
+
 class _Edge:
     """The voxels near a cylinder's wall, sorted by their distance from its axis and by part of the edge."""
 
@@ -283,6 +316,9 @@ class _Edge:
     ) -> None:
         self.image, self.slices = volume.image, np.flatnonzero(used)
         self.mean = np.where(np.isfinite(slice_mean) & (slice_mean > 0), slice_mean, np.nanmean(slice_mean[used]))
+        #: Where each slice cuts the axis, and how the slice means rise along it.
+        self.cut_mm = slice_heights_mm(volume, pose.center_lps_mm, pose.axis)
+        self.rise_per_mm = float(np.polyfit(self.cut_mm[used], self.mean[used], 1)[0])
         self.radius_mm = pose.radius_mm
         across = np.cross(pose.axis, [0.0, 1.0, 0.0])
         across /= np.linalg.norm(across)
@@ -317,10 +353,11 @@ class _Edge:
             radius = np.hypot(u, v)
             near = np.flatnonzero(np.abs(radius - self.radius_mm) < EDGE_REACH_MM)
             u, v, radius = u[near], v[near], radius[near]
-            sector = (np.arctan2(v, u) / (2 * math.pi) * _SECTORS).astype(np.intp) % _SECTORS
+            sector = np.floor(np.arctan2(v, u) / (2 * math.pi) * _SECTORS).astype(np.intp) % _SECTORS
             bins = np.minimum(((radius - low_mm) / _EDGE_BIN_MM).astype(np.intp), self.count - 1)
             place = (layer * _SECTORS + sector) * self.count + bins
-            values = self.image[k].ravel()[near].astype(np.float64) / self.mean[k]
+            level = self.mean[k] + self.rise_per_mm * (own[near, 2] - self.cut_mm[k])
+            values = self.image[k].ravel()[near].astype(np.float64) / level
             for row, weights in zip(sums, (np.ones_like(radius), values, radius), strict=True):
                 row += np.bincount(place, weights=weights, minlength=len(row))
         number, total, radii = sums.reshape(3, parts, self.count)
@@ -328,10 +365,70 @@ class _Edge:
         number, total, radii = number[:, seen], total[:, seen], radii[:, seen]
         return number, total, radii.sum(axis=0) / number.sum(axis=0)
 
+    def shared(
+        self,
+        moved: NDArray[np.float64],
+        number: NDArray[np.float64],
+        radii: NDArray[np.float64],
+        p: NDArray[np.float64],
+        correlation: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    ) -> _Shared:
+        """Return how the parts' noise goes together, its variance growing with the signal.
+
+        Parts that touch neither over an edge nor over a corner are far apart, so four sets of them, every other sector
+        and layer, are smeared by the correlation together; what a part has in common with the neighbours of one set is
+        shared out evenly between them.
+        """
+        model, jacobian = _edge_model(radii, p)
+        counts = number.sum(axis=0)
+        influence = np.linalg.pinv((jacobian * counts[:, None]).T @ jacobian, hermitian=True) @ jacobian.T
+        rows = np.stack([influence[0], influence[1], jacobian[:, 0]]) * np.sqrt(np.maximum(model, 0.0))
+        shape = (len(self.slices), *self.image.shape[1:])
+        part = np.full(shape, -1, dtype=np.intp).reshape(len(self.slices), -1)
+        fields = np.zeros((3, *part.shape))
+        for row, (k, layer) in enumerate(zip(self.slices, self.layer, strict=True)):
+            own = self.plane + self.start + k * self.steps[0]
+            u = own[:, 0] - moved[0] - moved[2] * own[:, 2]
+            v = own[:, 1] - moved[1] - moved[3] * own[:, 2]
+            radius = np.hypot(u, v)
+            near = np.flatnonzero(np.abs(radius - self.radius_mm) < EDGE_REACH_MM)
+            sector = np.floor(np.arctan2(v[near], u[near]) / (2 * math.pi) * _SECTORS).astype(np.intp) % _SECTORS
+            part[row, near] = layer * _SECTORS + sector
+            for field, values in zip(fields, rows, strict=True):
+                field[row, near] = np.interp(radius[near], radii, values)
+        layers, sectors = np.divmod(np.arange(_SECTORS * _LAYERS), _SECTORS)
+        colour = layers % 2 * 2 + sectors % 2
+        apart = np.abs(sectors[:, None] - sectors[None, :])
+        touch = (np.minimum(apart, _SECTORS - apart) <= 1) & (np.abs(layers[:, None] - layers[None, :]) <= 1)
+        kernels = [np.concatenate([by_lag[:0:-1], by_lag]) for by_lag in correlation]
+        seen = part >= 0
+        found = []
+        for field in fields:
+            covariance = np.zeros((len(colour), len(colour)))
+            for one in range(4):
+                smeared = np.where(seen & (colour[part] == one), field, 0.0).reshape(shape)
+                for axis, kernel in enumerate(kernels):
+                    smeared = ndimage.correlate1d(smeared, kernel, axis=axis, mode="constant")
+                together = np.bincount(
+                    part[seen], weights=field[seen] * smeared.reshape(part.shape)[seen], minlength=len(colour)
+                )
+                of_set = touch & (colour == one)[None, :]
+                covariance += of_set * (together / np.maximum(of_set.sum(axis=1), 1))[:, None]
+            found.append((covariance + covariance.T) / 2)
+        return _Shared(*found)
+
     def displacement(
-        self, number: NDArray[np.float64], total: NDArray[np.float64], radii: NDArray[np.float64], fit: Fit
+        self,
+        number: NDArray[np.float64],
+        total: NDArray[np.float64],
+        radii: NDArray[np.float64],
+        fit: Fit,
+        covariance: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float64], float]:
-        """Return where the axis lies, from how far out each part's edge is, and the standard deviation of its lean."""
+        """Return where the axis lies, from how far out each part's edge is, and the standard deviation of its lean.
+
+        With the ``covariance`` of the parts' pulls, up to a factor, the deviation counts what neighbours share.
+        """
         model, jacobian = _edge_model(radii, fit.parameters)
         slope = jacobian[:, 0]
         weight = (number * slope**2).sum(axis=1)
@@ -346,8 +443,14 @@ class _Edge:
         design = np.stack([c, s, h * c, h * s, np.ones_like(c)], axis=1) * root[:, None]
         found = np.linalg.lstsq(design, outward * root, rcond=None)[0]
         left = outward * root - design @ found
-        covariance = np.linalg.pinv(design.T @ design) * float(left @ left) / (len(left) - len(found))
-        return np.asarray(found[:4]), math.sqrt(float(covariance[2, 2] + covariance[3, 3]) / 2)
+        solve = np.linalg.pinv(design)
+        noise = np.eye(len(left))
+        if covariance is not None:
+            noise = covariance / np.maximum(np.outer(root, root), 1e-30)
+        # The scatter that is left tells the factor: of noise of this covariance the fit leaves tr((1 − H) C).
+        freedom = float(np.trace(noise) - np.trace(design @ solve @ noise))
+        scatter = solve @ noise @ solve.T * float(left @ left) / max(freedom, 1e-30)
+        return np.asarray(found[:4]), math.sqrt(float(scatter[2, 2] + scatter[3, 3]) / 2)
 
 
 def _edge_model(radii: NDArray[np.float64], p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 3, "nema_iq": 4, "acr": 1, "calibrator": 1}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 4, "nema_iq": 4, "acr": 1, "calibrator": 1}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
 #: Methods whose numbers one standard alone limits: of a phantom it decides, whatever is named.

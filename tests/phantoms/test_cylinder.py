@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from phantoms import cylinder, digital, standards
+from phantoms import cylinder, digital, rois, standards
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Outcome, Owner, QualityFlag, counted
 from phantoms.sheet import Sheet
@@ -87,6 +87,19 @@ def test_uniformity_when_noise_free_then_nothing_deviates(fwhm_mm):
     assert found["cylinder_cov_pct"] < 0.02
     # Tiles reach to 10 mm from the wall, where a blur of 9 mm still takes a little.
     assert found["cylinder_nu_pct"] < (0.05 if fwhm_mm < 8 else 1.0)
+
+
+def test_cov_when_the_region_cuts_voxels_then_is_the_scatter_of_its_whole_voxels():
+    """The region's mean counts cut voxels by their share, so squares less its square are no variance."""
+    scan = digital.uniform_cylinder(cov=0.1, seed=2, tilt_x_deg=3.0, shift_mm=(1.3, -0.7, 0.4), **SMALL)
+    result = measure(scan)
+    volume, pose = scan.volume, result.pose
+    whole = []
+    for k in np.flatnonzero(result.slice_used):
+        disc = rois.section(volume, int(k), pose.center_lps_mm, pose.axis, result.roi_radius_mm)
+        whole.append(disc.values(volume.image)[disc.weights >= 0.5].astype(float))
+    expected = 100 * np.concatenate(whole).std(ddof=1) / result.mean_bqml
+    assert numbers(result)["cylinder_cov_pct"] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,7 +9,7 @@ import pytest
 
 from phantoms import cylinder, digital
 from phantoms.localise import find_nema_iq
-from phantoms.resolution import common_filling, common_fwhm_mm, fit_spheres
+from phantoms.resolution import _sharing, common_filling, common_fwhm_mm, fit_spheres
 from phantoms.sheet import Sheet
 
 GRID = {"shape_zyx": (60, 110, 110), "spacing_zyx_mm": (3.0, 3.2, 3.2), "shift_mm": (0.4, -0.7, -26.0)}
@@ -93,6 +93,25 @@ def test_edge_when_noisy_then_its_uncertainty_is_the_scatter() -> None:
         scores.append((edge.fwhm_mm - 7.0) / edge.sd_mm)
     # The RMS of 16 standard normal numbers is 1 ± 1 / √32; a deviation from 24 parts spreads it by half as much again.
     assert np.sqrt(np.mean(np.square(scores))) == pytest.approx(1.0, abs=3 * 1.5 / np.sqrt(32))
+
+
+def test_edge_when_tilted_and_sloped_keeps_the_tilt() -> None:
+    """Over a tilted slice the slope is a slant, 0.07 of the reading across this one, which must not lean the edge."""
+    drawn = {"tilt_x_deg": 6.0, "tilt_y_deg": 4.0, "axial_slope_pct_per_cm": 3.0}
+    scan = digital.uniform_cylinder(fwhm_mm=7.0, cov=0.0, **drawn, **grid_of(4.0))
+    edge = edge_of(scan).edge
+    # 0.01 mm over the 53 mm from one layer of the edge to the next.
+    assert np.degrees(np.arccos(edge.axis @ np.array(scan.truth["axis"]))) < 0.01
+    assert edge.fwhm_mm == pytest.approx(7.0, abs=0.005)
+
+
+def test_sharing_when_parts_are_independent_is_one_and_with_neighbours_grows_as_the_sum_does() -> None:
+    """Of n parts of variance 1 in a ring, c shared with each neighbour: the sum has n (1 + 2c)."""
+    n, c = 24, 0.1
+    assert _sharing(np.eye(n)) == pytest.approx(1.0)
+    ring = np.eye(n) + c * (np.roll(np.eye(n), 1, axis=0) + np.roll(np.eye(n), -1, axis=0))
+    seen = n / (n - 1) * (n - (1 + 2 * c))
+    assert _sharing(ring) == pytest.approx(np.sqrt(n * (1 + 2 * c) / seen))
 
 
 def test_edge_when_the_cylinder_is_cupped_or_sloped_keeps_the_width() -> None:
