@@ -180,7 +180,7 @@ def _acr_blocks(
 
 def _finding_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]:
     raised = [one for one in run["findings"] if one["outcome"] not in {Outcome.PASS, Outcome.REPORT_ONLY}]
-    passed = [one["id"] for one in run["findings"] if one["outcome"] == Outcome.PASS]
+    passed = [_passed_words(one["id"]) for one in run["findings"] if one["outcome"] == Outcome.PASS]
     blocks: list[dict[str, Any]] = []
     if raised:
         raised.sort(key=lambda one: ORDER[Outcome(one["outcome"])])
@@ -200,8 +200,14 @@ def _finding_blocks(run: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, 
     else:
         blocks.append(text_block(["No rule was run on this scan."]))
     if passed:
-        blocks.append(text_block([f"{len(passed)} passed: {', '.join(passed)}"]))
+        blocks.append(text_block([f"{len(passed)} passed: {'; '.join(passed)}."]))
     return blocks
+
+
+def _passed_words(rule_id: str) -> str:
+    """Return what a passed finding is about, with its code; the code alone where only its failing has words."""
+    words = rule_title(rule_id) or (wording.subject_of(rule_id) if rule_id.startswith("PHA-") else "")
+    return f"{words} ({rule_id})" if words else rule_id
 
 
 def _finding_row(one: Mapping[str, Any], meta: ReportMeta) -> list[dict[str, Any]]:

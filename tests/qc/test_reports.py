@@ -299,7 +299,14 @@ def test_findings_when_listed_then_the_worst_comes_first_and_what_passed_is_a_li
     (section,) = [section for section in context["sections"] if section["key"] == "findings"]
     table, passed = section["blocks"]
     assert [row[1]["code"] for row in table["rows"]] == ["RUL-2", "RUL-4", "RUL-1"]
-    assert passed["paragraphs"] == ["2 passed: RUL-0, RUL-3"]
+    assert passed["paragraphs"] == ["2 passed: RUL-0; RUL-3."]
+
+
+def test_findings_when_a_phantom_rule_passed_then_it_stands_in_words_with_its_code() -> None:
+    budget = Finding(id="PHA-BUDGET", outcome=Outcome.PASS, severity="info", message="The bias is known to 2.0 %.")
+    context = reports.build_context(run_of("cylinder", (), (budget,)), META)
+    (section,) = [section for section in context["sections"] if section["key"] == "findings"]
+    assert section["blocks"][-1]["paragraphs"] == ["1 passed: Uncertainty of the bias (PHA-BUDGET)."]
 
 
 def test_standard_when_the_scan_is_a_patients_then_none_is_said_to_judge_it() -> None:

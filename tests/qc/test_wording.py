@@ -312,7 +312,9 @@ def test_decay_words_when_a_source_was_certified_then_say_on_which_day():
         ("PHA-BUBBLE", "Air in a sphere"),
         ("PHA-FILL", "Fills and activity sheet"),
         ("PHA-FILTER", "Resolution"),
-        ("PHA-CUT", "Phantom"),
+        ("PHA-CUT", "Ends of the phantom in the field"),
+        ("PHA-BUDGET", "Uncertainty of the bias"),
+        ("PHA-EDITION", "Phantom"),
     ],
 )
 def test_subject_of_when_a_phantom_finding_is_asked_about_then_its_cause_is_said(code: str, words: str) -> None:
