@@ -94,7 +94,7 @@ def test_circle_area_when_seen_as_a_rectangles_corner_or_by_greens_theorem_then_
 def test_circles_when_worked_out_together_then_each_equals_the_one_alone(normal):
     volume = grid()
     # The last hangs out of the image.
-    centers = np.array([CENTER, CENTER + [7.1, -3.3, 11.9], [60.0, 55.0, 2.0]])
+    centers = np.array([CENTER, CENTER + np.array([7.1, -3.3, 11.9]), [60.0, 55.0, 2.0]])
     for center, together in zip(centers, rois.circles(volume, centers, 11.0, normal), strict=True):
         alone = rois.circle(volume, center, 11.0, normal)
         assert together.slices == alone.slices
