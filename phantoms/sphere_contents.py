@@ -493,10 +493,14 @@ class _Cap:
         whole = np.clip((share - before) / (self.share - before), 0.0, 1.0)
         aside = np.hypot(offset_mm[:, 0], offset_mm[:, 2])
         up = self.sign * offset_mm[:, 1]
-        total = np.zeros(len(offset_mm))
-        width = math.sqrt(2.0) * self.sigma_mm
-        for layer in np.flatnonzero(whole > 0):
-            middle, half = self.height_mm[layer], self.step_mm / 2.0
-            along = special.erf((up - middle + half) / width) - special.erf((up - middle - half) / width)
-            total += whole[layer] * along / 2.0 * np.interp(aside, self.distance_mm, self.disc[layer])
-        return total
+        layers = np.flatnonzero(whole > 0)  # from the top down without a gap, so neighbours share an edge
+        edges = self.height_mm[0] + self.step_mm * (0.5 - np.arange(len(layers) + 1))
+        below = special.erf((up[:, None] - edges) / (math.sqrt(2.0) * self.sigma_mm))
+        along = np.diff(below, axis=1)
+        # Linear between the distances of the discs' profiles.
+        disc = np.ascontiguousarray(self.disc[layers].T * (whole[layers] / 2.0))
+        place = aside / self.distance_mm[1]
+        at = np.minimum(place.astype(np.intp), len(disc) - 2)
+        beyond = np.minimum(place - at, 1.0)
+        inner, outer = (np.einsum("nl,nl->n", along, disc[k]) for k in (at, at + 1))
+        return np.asarray(inner * (1.0 - beyond) + outer * beyond)
