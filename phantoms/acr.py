@@ -433,8 +433,11 @@ def _concentrations(
 
 
 def _activity_ratio(sheet: Sheet | None, at: datetime | None) -> Measurement:
-    value, flags = sheet.activity_ratio(at) if sheet else (None, QualityFlag.NO_SHEET)
-    return Measurement(name="acr_activity_ratio", value=value, unit="1", flags=flags)
+    if sheet is None:
+        return Measurement(name="acr_activity_ratio", value=None, unit="1", flags=QualityFlag.NO_SHEET)
+    value, flags = sheet.activity_ratio(at)
+    sd = None if value is None else value * sheet.ratio_uncertainty_pct() / 100
+    return Measurement(name="acr_activity_ratio", value=value, unit="1", uncertainty=sd, flags=flags)
 
 
 def _findings(

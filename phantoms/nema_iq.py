@@ -615,7 +615,7 @@ def _sds(
     widths = []
     for sphere in spheres:
         prefix, found = f"sphere_{sphere.diameter_mm}mm", scatter[sphere.diameter_mm]
-        for name, variability in (("n_pct", sphere.n_pct), ("n_axial_pct", sphere.n_axial_pct)):
+        for name, variability in (("n_pct", sphere.n_pct), ("n_pct_axial", sphere.n_axial_pct)):
             if variability is not None:
                 yield f"{prefix}_{name}", variability * means
         if found is None:
@@ -628,12 +628,12 @@ def _sds(
         if sphere.disc_mean is not None and sphere.is_cold:
             cold = 100.0 * math.hypot(found.disc_mean / back, sphere.disc_mean / back * back_sd / back)
             yield f"{prefix}_qc_pct", cold
-            yield f"{prefix}_qc_axial_pct", cold
+            yield f"{prefix}_qc_pct_axial", cold
         elif sphere.disc_mean is not None:
             disc = sphere_noise.recovery_sds(sphere.disc_mean, found.disc_mean, back, back_sd, known)
             if "crc" in disc:
                 yield f"{prefix}_qh_pct", 100.0 * disc["crc"].total
-                yield f"{prefix}_qh_axial_pct", 100.0 * disc["crc"].total
+                yield f"{prefix}_qh_pct_axial", 100.0 * disc["crc"].total
         yield f"{prefix}_fwhm_mm", found.fwhm_mm
         for axis, off_mm in zip("xyz", found.center_mm, strict=True):
             yield f"{prefix}_center_{axis}_mm", float(off_mm)

@@ -21,9 +21,10 @@ import numpy as np
 
 from bench.phantoms import peers
 from bench.rows import MODES, RECON_1, RECON_1_SHEET, Row
-from phantoms import cylinder, dicom_series, digital, nema_iq, sphere_ring
+from phantoms import cylinder, dicom_series, digital, nema_iq, resolution, sphere_ring
 from phantoms.metrics import isocontour, peak
 from phantoms.sheet import Sheet
+from phantoms.spheres import FWHM_PER_SIGMA, sphere_model
 from phantoms.volume import PetVolume
 from tests.phantoms import slow_reference as slow
 from tests.phantoms.test_accuracy import (
@@ -249,6 +250,46 @@ def width_rows(mode: str) -> Iterator[Row]:
         sphere = at_most(f"{what}, SD of a sphere", float(sd[:-1].max()), round(0.15 + spare, 2), "mm", beside)
         yield sphere if fwhm_mm <= MAX_WIDTH_MM else replace(sphere, limit="", holds=None)
         yield at_most(f"{what}, SD of the scan's number", float(sd[-1]), round(0.15 + spare, 2), "mm", beside)
+
+
+def bound_rows(mode: str) -> Iterator[Row]:
+    """Say how little the width of one sphere of 17 mm could scatter, whoever fits it, and what its weights are worth.
+
+    The noise of voxel i has the SD D_i, the COV times the root of the signal, and two voxels at the distance d the
+    correlation exp(-d²/4σ²). With J the model's derivatives and Σ = D R D, no estimate without bias scatters less than
+    (Jᵀ Σ⁻¹ J)⁻¹ says (Cramér-Rao); one with the weights W scatters by (JᵀWJ)⁻¹ JᵀWΣWJ (JᵀWJ)⁻¹.
+    """
+    radius_mm = LARGE_MM / 2
+    # Of all voxel centres that the fit counts; where the sphere lies between them moves the figures by a few per cent.
+    axes = [(np.arange(-20, 21) + 0.25) * step for step in CLINICAL["spacing_zyx_mm"]]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    places = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    places = places[np.linalg.norm(places, axis=1) <= radius_mm + resolution.SKIN_MM]
+    apart2 = ((places[:, None] - places[None, :]) ** 2).sum(axis=2)
+    for fwhm_mm in of(mode, (8.0,), (5.0, 8.0), (5.0, 6.5, 8.0)):
+        sigma_mm = fwhm_mm / FWHM_PER_SIGMA
+        model = sphere_model(
+            places, center_lps_mm=np.zeros(3), radius_mm=radius_mm, sigma_mm=sigma_mm, amplitude=9.0, background=1.0
+        )
+        jacobian = np.column_stack([model.by_center, model.by_sigma, np.ones(len(places)), model.profile])
+        sd, correlation = 0.10 * np.sqrt(model.values), np.exp(-apart2 / (4 * sigma_mm**2))
+        covariance = sd[:, None] * correlation * sd
+
+        def scatter_mm(weights: Any, jacobian: Any = jacobian, covariance: Any = covariance) -> float:
+            solve = np.linalg.inv(jacobian.T @ weights @ jacobian) @ jacobian.T @ weights
+            return float(FWHM_PER_SIGMA * np.sqrt((solve @ covariance @ solve.T)[3, 3]))
+
+        # Eigenvalues under 1e-10 of the largest are the arithmetic's; leaving them out raises the bound.
+        exact = np.linalg.pinv(correlation, rcond=1e-10, hermitian=True) / sd[:, None] / sd
+        mixed = np.linalg.inv(correlation + np.eye(len(sd))) / sd[:, None] / sd
+        what = f"FWHM fit of a 17 mm sphere at {fwhm_mm:g} mm"
+        noise = "COV 10 %, 10:1, noise as broad as the blur"
+        for name, weights, beside in (
+            ("least possible SD", exact, f"Cramér-Rao bound, {noise}, whose covariance is known exactly"),
+            ("SD with weights by the noise", mixed, f"{noise}, told to be half uncorrelated; not what is done"),
+            ("SD with equal weights", np.eye(len(sd)), f"{noise}; what is done"),
+        ):
+            yield Row(f"{what}, {name}", f"{scatter_mm(weights):.2g} mm", beside=beside)
 
 
 # --- what physics says ----------------------------------------------------------------------------
@@ -552,6 +593,7 @@ PARTS: dict[str, Callable[[str], Iterable[Row]]] = {
     "contrast": contrast_rows,
     "cylinder": cylinder_rows,
     "widths": width_rows,
+    "bounds": bound_rows,
     "places": lambda mode: place_rows(places(mode)),
     "symmetry": symmetry_rows,
     "pynemaiqpet": pynemaiqpet_rows,
