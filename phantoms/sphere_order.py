@@ -116,15 +116,14 @@ def likeliest(
     share = min(1.0, step_mm / spread_mm)
     variance = noise**2 * np.maximum(blob_voxels / np.maximum(counts, 1e-9), 1.0)
 
-    best = [(math.inf, np.zeros(6))] * len(ORDERS)
-    for row, (start, way, has_cold) in enumerate(ORDERS):
+    best = []
+    for start, way, has_cold in ORDERS:
         cold = is_cold(has_cold=has_cold)
         at = [(start + way * j) % 6 for j in range(6)]
-        for shape in shapes:
-            misfit = _misfit(heights[at], counts[at], shape, variance[at], share, cold, background)
-            total_misfit = float(np.minimum(misfit, _LOUDEST).sum())
-            if total_misfit < best[row][0]:
-                best[row] = (total_misfit, misfit)
+        misfits = _misfits(heights[at], counts[at], shapes, variance[at], share, cold, background)
+        by_blur = np.minimum(misfits, _LOUDEST).sum(axis=1)
+        nearest = int(np.argmin(by_blur))
+        best.append((float(by_blur[nearest]), misfits[nearest]))
     totals = np.array([total for total, _ in best])
     if not np.isfinite(totals).any():
         return _NO_ORDER
@@ -135,31 +134,34 @@ def likeliest(
     return Order(start, way, has_cold, float(likelihood[winner] / likelihood.sum()), odd)
 
 
-def _misfit(
+def _misfits(
     heights: NDArray[np.float64],
     counts: NDArray[np.float64],
-    shape: NDArray[np.float64],
+    shapes: NDArray[np.float64],
     variance: NDArray[np.float64],
     share: float,
     cold: NDArray[np.bool_],
     background: float,
 ) -> NDArray[np.float64]:
-    """Return each sphere's misfit, shape (6,), under the common height that most hot ones ask for; all ``[size, r]``.
+    """Return each sphere's misfit by blur, ``[blur, size]``, under the common height that most hot ones ask for.
 
-    A cold sphere lacks the whole background.
+    ``shapes`` is ``[blur, size, r]``, the others ``[size, r]``. A cold sphere lacks the whole background.
     """
-    power = np.sum(counts * shape**2, axis=1)
-    asked = np.sum(counts * heights * shape, axis=1) / np.maximum(power, 1e-12)
-    common = _weighted_median(asked[~cold], np.sqrt(power)[~cold])
-    if common <= 0 or (cold.any() and background <= 0):
-        return np.full(6, math.inf)
-    wanted = np.where(cold, -background, common)[:, None]
+    power = np.sum(counts * shapes**2, axis=2)
+    asked = np.sum(counts * heights * shapes, axis=2) / np.maximum(power, 1e-12)
+    common = _weighted_medians(asked[:, ~cold], np.sqrt(power)[:, ~cold])[:, None]
+    if cold.any() and background <= 0:
+        return np.full(asked.shape, math.inf)
+    wanted = np.where(cold, -background, common)[:, :, None]
     deviation2 = variance + (_MODEL_ERROR * wanted) ** 2
-    residual2 = np.where(counts > 0, (heights - wanted * shape) ** 2, 0.0)
-    return np.asarray(share * np.sum(residual2 / deviation2, axis=1))
+    residual2 = np.where(counts > 0, (heights - wanted * shapes) ** 2, 0.0)
+    misfits = share * np.sum(residual2 / deviation2, axis=2)
+    return np.where(common > 0, misfits, math.inf)
 
 
-def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    rank = np.argsort(values)
-    below = np.cumsum(weights[rank])
-    return float(values[rank[int(np.searchsorted(below, below[-1] / 2.0))]])
+def _weighted_medians(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weighted median of each row."""
+    rank = np.argsort(values, axis=1)
+    below = np.cumsum(np.take_along_axis(weights, rank, axis=1), axis=1)
+    middle = np.sum(below < below[:, -1:] / 2.0, axis=1, keepdims=True)
+    return np.take_along_axis(values, np.take_along_axis(rank, middle, axis=1), axis=1)[:, 0]

@@ -207,12 +207,24 @@ def find_body(volume: PetVolume) -> Body | None:
         return None
     threshold, mask = bright
     # The cold insert and cold spheres lie inside the outline.
-    mask = np.stack([ndimage.binary_fill_holes(section) for section in mask])
+    mask = _filled_by_slice(mask)
     image = PetVolume(smooth, coarse.affine_lps_mm, coarse.unit)
     line = _centroid_line(image, mask)
     if line is None:
         return None
     return Body(image, mask, 2.0 * threshold, line[0], line[1])
+
+
+def _filled_by_slice(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask ``[z, y, x]`` with all that it encloses within each slice."""
+    in_slice = np.zeros((3, 3, 3), dtype=bool)
+    in_slice[1] = ndimage.generate_binary_structure(2, 1)
+    labels, count = ndimage.label(~mask, structure=in_slice)
+    is_inside = np.ones(count + 1, dtype=bool)
+    for border in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        is_inside[border] = False
+    is_inside[0] = True  # the mask itself
+    return np.asarray(is_inside[labels])
 
 
 def beside_an_end(mask: NDArray[np.bool_], step_mm: float) -> slice | None:

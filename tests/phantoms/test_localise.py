@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from phantoms import dicom_series, digital
+from phantoms import dicom_series, digital, sphere_ring
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.volume import PetVolume
@@ -228,3 +229,10 @@ def test_find_nema_iq_on_a_real_patient_refuses(shared_data: Path, folder: str) 
 def test_find_nema_iq_on_an_empty_image_refuses(image: NDArray[np.float32]) -> None:
     with pytest.raises(AnalysisRefused, match="PHA-NOT-FOUND"):
         find_nema_iq(PetVolume(image, np.diag([4.0, 4.0, 4.0, 1.0]), "1"))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
+def test_filled_by_slice_when_a_mask_has_holes_then_equals_the_same_slice_after_slice(share: float) -> None:
+    mask = np.random.default_rng(3).random((6, 31, 23)) < share
+    slowly = np.stack([ndimage.binary_fill_holes(section) for section in mask])
+    np.testing.assert_array_equal(sphere_ring._filled_by_slice(mask), slowly)
