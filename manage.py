@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Command-line entry point."""
 
+import json
 import os
 import sys
 
@@ -12,9 +13,23 @@ def main() -> None:
     """Run a management command under the settings for it unless told otherwise."""
     settings = "offline" if OFFLINE.intersection(sys.argv[1:2]) else "local"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"corelab.settings.{settings}")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        refuse(str(error))
+
+
+def refuse(detail: str) -> None:
+    """Say which setting is wrong and end with status 2; `verify_audit --json` promises an object each time."""
+    if sys.argv[1:2] == ["verify_audit"] and "--json" in sys.argv:
+        about = {"code": "SETTING", "detail": detail, "attribute": None, "next_step": "Correct the variable."}
+        sys.stdout.write(json.dumps({"rows": None, "intact": None, "first_break": None, "refused": about}) + "\n")
+    else:
+        sys.stderr.write(f"{detail}\n")
+    sys.exit(2)
 
 
 if __name__ == "__main__":

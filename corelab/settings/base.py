@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -120,7 +121,15 @@ def _database(url: str) -> dict[str, object]:
     }
 
 
-DATABASES = {"default": _database(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
+try:
+    DATABASES = {"default": _database(os.environ.get("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
+except ValueError:
+    # The error's own words hold part of the address, which may be the password.
+    _message = (
+        "DATABASE_URL cannot be read as an address: its host or port is malformed (the port is a number up to 65535, "
+        "and :, / and @ in a password are written %3A, %2F and %40)."
+    )
+    raise ImproperlyConfigured(_message) from None
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- broker and cache -------------------------------------------------------------------

@@ -53,6 +53,23 @@ def test_analyse_when_the_input_is_unusable_then_status_2_and_the_object_says_wh
     assert outcome.json["suv"]["refused"] is not None
 
 
+@pytest.mark.parametrize("arguments", [("analyse",), ("analyse", "--json"), ("conform", "--protocol", "absent.json")])
+def test_command_when_its_reader_has_left_then_ends_quietly_as_shells_expect(tmp_path, arguments):
+    command, *options = arguments
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), command, str(tmp_path), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), said) == (141, "")
+
+
 def test_analyse_when_no_file_is_dicom_then_every_file_has_its_row(analyse, tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "empty.dcm").write_bytes(b"")

@@ -71,8 +71,9 @@ def test_verify_when_a_row_was_changed_past_the_triggers_then_status_3_and_the_r
         "sqlite:///{tmp}/text.txt",
         "sqlite:///{tmp}/empty.sqlite3",
         "postgresql://nobody@127.0.0.1:9/absent",
+        "postgresql://nobody:word@127.0.0.1:port/absent",
     ],
-    ids=["absent", "no database", "empty", "no server"],
+    ids=["absent", "no database", "empty", "no server", "malformed port"],
 )
 def test_verify_when_the_database_cannot_be_read_then_status_2_and_the_object_says_so(url, tmp_path):
     (tmp_path / "text.txt").write_text("this is no database, it is a text of some length\n" * 50)
@@ -82,3 +83,11 @@ def test_verify_when_the_database_cannot_be_read_then_status_2_and_the_object_sa
     assert result["refused"]["detail"]
     assert result["intact"] is None
     assert not (tmp_path / "absent.sqlite3").exists()
+
+
+def test_verify_when_the_address_has_a_malformed_port_then_the_variable_is_named_and_no_word_of_it_is_shown(tmp_path):
+    done = manage("verify_audit", "postgresql://nobody:word@127.0.0.1:secret/absent", tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "DATABASE_URL" in done.stderr
+    assert "secret" not in done.stdout + done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
@@ -14,6 +15,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from phantoms.dicom_series import Source
 from phantoms.errors import AnalysisRefused
 from qc import analysis
+
+#: What a shell reports of a program whose reader left: 128 and the number of SIGPIPE.
+READER_LEFT = 128 + 13
 
 
 class Unusable(Exception):
@@ -66,10 +70,16 @@ class OfflineCommand(BaseCommand):
 
     def end_with(self, outcome: analysis.Analysis, *, as_json: bool) -> None:
         """Print the outcome for a program or for a person, and end with its status where that is not 0."""
-        if as_json:
-            self.stdout.write(json.dumps(outcome.json, ensure_ascii=False))
-        else:
-            self._write(outcome.json)
+        try:
+            if as_json:
+                self.stdout.write(json.dumps(outcome.json, ensure_ascii=False))
+            else:
+                self._write(outcome.json)
+            self.stdout.flush()
+        except BrokenPipeError:
+            # Whoever reads has enough, as `head` has; what is left unwritten must not fail once more at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(READER_LEFT)
         if outcome.exit_status:
             sys.exit(outcome.exit_status)
 
