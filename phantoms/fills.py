@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 FILLS = ("cylinder", "spheres", "background")
-NAMES = {"cylinder": "cylinder", "spheres": "sphere stock", "background": "background"}
+# The stock fills spheres in one phantom and hot cylinders in another.
+NAMES = {"cylinder": "cylinder", "spheres": "stock", "background": "background"}
 
 # Two moments farther apart have no concentration in common. 2^20 is a million: the few MBq that a phantom must hold
 # to be measured would have been TBq when they were drawn, so a date is wrong.
