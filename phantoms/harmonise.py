@@ -116,7 +116,11 @@ def recoveries_limited(standard: Standard) -> dict[str, Limit]:
 
     Empty where one of them is no recovery, for a filter that was not held to every limit must not be proposed.
     """
-    limits = {name: limit for name, limit in standard.limits.items() if limit.decides and name.startswith("sphere_")}
+    limits = {
+        name: limit
+        for name, limit in standard.limits.items()
+        if limit.decides and name.startswith("sphere_") and "mm_ct_" not in name  # no filter of the PET moves the CT
+    }
     return limits if all(_RECOVERY.fullmatch(name) for name in limits) else {}
 
 

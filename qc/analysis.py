@@ -24,6 +24,7 @@ from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, 
 if TYPE_CHECKING:
     from phantoms.acr_pose import AcrPose
     from phantoms.dicom_series import Scan, Series, Source
+    from phantoms.dicom_series.ct import CtSeries
     from phantoms.localise import NemaPose
     from phantoms.sheet import Sheet
     from phantoms.standards import Standard
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 4, "nema_iq": 4, "acr": 1, "calibrator": 1}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 4, "nema_iq": 5, "acr": 1, "calibrator": 1}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
 #: Methods whose numbers one standard alone limits: of a phantom it decides, whatever is named.
@@ -130,6 +131,7 @@ class _Work:
     findings: list[Finding] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     profiles: dict[str, Any] | None = None
+    ct: CtSeries | None = None
     conformance: dict[str, Any] | None = None
     refused: AnalysisRefused | None = None
     is_unusable: bool = False
@@ -377,6 +379,7 @@ def _measure_phantom(
         raise
     if work.method == "nema_iq":
         work.profiles = result.profiles()
+        result = work.timed("ct", lambda: _with_ct(work, series, result, deciding_for(work.method, request.standards)))
     work.measurements += result.measurements
     for standard in map(standards.load, standards.available()):
         if _holds_for(standard, nuclide):
@@ -396,6 +399,29 @@ def _measure_phantom(
 
         draw: Any = getattr(figures, f"{work.method}_figures")
         work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0]))
+
+
+def _with_ct(work: _Work, series: Series, result: Any, deciding: Sequence[str]) -> Any:
+    """Return the result of a sphere phantom with what its CT says; a CT that cannot be used takes no number away."""
+    from phantoms import phantom_ct, standards
+    from phantoms.dicom_series.ct import choose_ct
+
+    assert work.scan is not None  # noqa: S101 (it was read before the series was chosen)
+    chosen = choose_ct(work.scan, series)
+    if chosen is None:
+        is_asked = any("ct_water_hu" in standards.load(one).limits for one in deciding)
+        said = (phantom_ct.absent(),) if is_asked else ()
+        return replace(result, findings=(*result.findings, *said))
+    pose = result.pose
+    try:
+        volume = chosen.load(pose.center_lps_mm, phantom_ct.REACH_MM)
+        middles = [center for center, _ in result.background_rois]
+        found = phantom_ct.measure(volume, pose.spheres, middles, pose.axis, is_in_frame=chosen.is_in_frame)
+        work.ct = chosen
+    except AnalysisRefused as refused:
+        found = phantom_ct.unread(refused)
+    measurements = (*result.measurements, *found.measurements)
+    return replace(result, measurements=measurements, findings=(*result.findings, *found.findings))
 
 
 def _refusal_figures(volume: PetVolume, refused: AnalysisRefused) -> dict[str, Any]:
@@ -669,7 +695,7 @@ def _compose(work: _Work, request: Request) -> Analysis:
     verdict = decide(work.measurements, work.findings, deciding_for(work.method, request.standards))
     if work.refused is not None:
         verdict = worst([Outcome.NOT_EVALUABLE, *([verdict] if verdict else [])])
-    scan, series = work.scan, work.series
+    scan = work.scan
     method = work.method if work.method in METHODS else None
     status = 0 if work.refused is None else (2 if work.is_unusable else 3)
     seconds = {"read": 0.0, "localise": 0.0, "measure": 0.0} | work.seconds
@@ -677,7 +703,7 @@ def _compose(work: _Work, request: Request) -> Analysis:
         "method": method,
         "method_version": METHODS[method] if method else None,
         "verdict": verdict.value if verdict else None,
-        "input_digest": series.input_digest() if series is not None else None,
+        "input_digest": _input_digest(work),
         "program": program(),
         "series": [one.as_json() for one in scan.series] if scan else [],
         "suv": _suv_json(work),
@@ -689,9 +715,22 @@ def _compose(work: _Work, request: Request) -> Analysis:
     }
     if work.profiles is not None:
         result["profiles"] = work.profiles
+    if work.ct is not None:
+        ct, slices = work.ct, len(work.ct.instances)
+        result["ct"] = {"series_instance_uid": ct.series_instance_uid, "slices": slices, "is_in_frame": ct.is_in_frame}
     if work.conformance is not None:
         result["conformance"] = work.conformance
     return Analysis(json=result, figures=work.figures, exit_status=status)
+
+
+def _input_digest(work: _Work) -> str | None:
+    """Return the digest of the files that moved a number: the series, and the CT where one was measured."""
+    if work.series is None or work.ct is None:
+        return work.series.input_digest() if work.series is not None else None
+    from phantoms.dicom_series import digest_of
+    from phantoms.dicom_series.scan import sha256_of
+
+    return digest_of([*map(sha256_of, work.series.sources), *work.ct.file_digests])
 
 
 def _readable(ignored: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "FILTER_CANNOT_HELP": "no post-filter can be proposed",
     "COLD_SPHERE": "the sphere holds no activity",
     "PLACE_ASSUMED": "named by the usual order round the faceplate",
+    "OTHER_FRAME": "PET and CT name different frames of reference",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
 METHOD_WORDS: Mapping[str, str] = {
@@ -103,6 +104,9 @@ _SPHERE_LABELS: Mapping[str, str] = {
     "relative_rc_max": "Relative recovery max",
     "relative_rc_peak": "Relative recovery peak",
     "fwhm_mm": "Blur (FWHM)",
+    "ct_min_hu": "Lowest value on the CT",
+    "ct_air_pct": "Air on the CT",
+    "ct_hu": "Fill on the CT",
 }
 #: What stands beside every contrast recovery.
 NO_CRC_LIMITS = "Report only: no edition publishes limits yet"
@@ -153,6 +157,10 @@ _LABELS: Mapping[str, str] = {
     "background_roughness_pct": "Background roughness",
     "background_edge_margin_mm": "Background regions to the edge",
     "background_sphere_margin_mm": "Background regions to the spheres",
+    "ct_water_hu": "Water on the CT",
+    "ct_noise_hu": "Noise of the CT",
+    "ct_offset_mm": "PET to CT, distance",
+    **{f"ct_offset_{axis}_mm": f"PET to CT, {axis}" for axis in "xyz"},
     "lung_residual_max_pct": "Lung residual, largest slice",
     "localisation_residual_mm": "Misfit of the position found",
     "phantom_tilt_deg": "Tilt",
@@ -190,6 +198,7 @@ _UNITS: Mapping[str, _Unit] = {
     "deg": _Unit("°", 1.0, 2),
     "Bq/mL": _Unit("kBq/mL", 1e-3, 2),
     "g/mL": _Unit("g/mL", 1.0, 2),
+    "HU": _Unit("HU", 1.0, 0),
 }
 _DECIMALS: Mapping[str, int] = {"activity_ratio": 2, "acr_activity_ratio": 2}
 _RAW_DECIMALS = 1
@@ -256,6 +265,8 @@ _SUBJECTS_BY_FAMILY: Mapping[str, str] = {
     "PHA-UNSEEN": "A hot cylinder is not seen",
     "PHA-SUV": "SUV of the background",
     "PHA-HARMONISE": "Post-filter that mends it",
+    "PHA-CT-BUBBLE": "Air in a sphere",
+    "PHA-CT-": "CT of the phantom",
     "PHA-": "Phantom",
 }
 

@@ -30,6 +30,7 @@ from phantoms import (
     diagnosis,
     digital,
     digital_acr,
+    digital_ct,
     findings,
     harmonise,
     localise,
@@ -417,6 +418,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, analysis.Ana
     nibabel.save(nibabel.Nifti1Image(np.ones((40, 40, 20), np.uint8), affine), mask)
     drum = digital.uniform_cylinder(shape_zyx=(60, 72, 72), spacing_zyx_mm=(4.0, 4.0, 4.0))
     hot = digital.nema_iq(shape_zyx=(60, 90, 90), spacing_zyx_mm=(3.5, 4.0, 4.0))
+    digital_ct.write_ct(digital_ct.nema_iq_ct(hot.truth["spheres"]), folder / "nema_iq" / "ct")
     return {
         "patient": _analysed(torso, folder / "patient", method="patient", mask=mask),
         "cylinder": _analysed(drum, folder / "cylinder", method="cylinder"),
@@ -446,7 +448,7 @@ def test_measurements_when_digital_scans_are_analysed_then_the_page_lists_their_
     expected = {
         "patient": whole | written["with `--mask`"],
         "cylinder": whole | written["cylinder"],
-        "nema_iq": whole | written["nema_iq"],
+        "nema_iq": whole | written["nema_iq"] | written["nema_iq, with its CT"],
         "calibrator": written["calibrator"],
         "acr": whole | written["acr"],
     }

@@ -22,6 +22,7 @@ from phantoms.sources import Source
 from phantoms.suv.header import parse_date, parse_datetime, parse_time
 
 PET_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 DICOMDIR = "1.2.840.10008.1.3.10"
 LOSSY_SYNTAXES = frozenset(
     {
@@ -281,12 +282,13 @@ def instances_of(read: Elements, facts: InstanceFacts, source: Source, file_byte
     """Return the PET slices of a header with these facts, or raise AnalysisRefused with why it has none."""
     _check_kind(facts)
     if facts.sop_class_uid not in MULTI_FRAME:
-        return [_instance(read, facts, source, file_bytes, 0)]
+        return [slice_of(read, facts, source, file_bytes)]
     frames = (read._replace(values=values, kind=None) for values in frame_values(read.values, facts.sop_class_uid))
-    return [_instance(frame, facts_of(frame), source, file_bytes, k) for k, frame in enumerate(frames)]
+    return [slice_of(frame, facts_of(frame), source, file_bytes, k) for k, frame in enumerate(frames)]
 
 
-def _instance(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int, frame: int) -> Instance:
+def slice_of(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int, frame: int = 0) -> Instance:
+    """Return where and how the pixels of one slice lie, whatever its modality."""
     return Instance(
         source=source,
         facts=facts,

@@ -11,8 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from phantoms.dicom_series.elements import HeaderReader
-from phantoms.dicom_series.header import Instance, InstanceFacts, facts_of, header_of, instances_of, read_elements
+from phantoms.dicom_series.elements import Elements, HeaderReader
+from phantoms.dicom_series.header import (
+    CT_IMAGE,
+    Instance,
+    InstanceFacts,
+    facts_of,
+    header_of,
+    instances_of,
+    read_elements,
+    slice_of,
+)
 from phantoms.dicom_series.pixels import check_pixels, read_planes
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
 from phantoms.errors import AnalysisRefused
@@ -140,7 +149,7 @@ class Series:
 
     def input_digest(self) -> str:
         """Return ``sha256:…`` over the bytes of all files of the series, whatever their names and order."""
-        return digest_of(map(_sha256, self.sources))
+        return digest_of(map(sha256_of, self.sources))
 
     def load(self) -> PetVolume:
         """Read the pixels: ``image[z, y, x]`` in rescaled values, planes sorted along their normal.
@@ -179,10 +188,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Other:
-    """What the header of a DICOM object says that is no PET image, such as a slice of the CT."""
+    """What the header of a DICOM object says that is no PET image, such as a slice of the CT.
+
+    ``ct_slice`` is where the pixels of such a slice lie, for `phantoms.dicom_series.ct`; None for all else.
+    """
 
     facts: InstanceFacts
     header: Mapping[str, Any] = field(repr=False)
+    ct_slice: Instance | None = None
 
 
 @dataclass(frozen=True)
@@ -217,11 +230,11 @@ def read_scan(sources: Iterable[Source | Path]) -> Scan:
         except AnalysisRefused as refusal:
             ignored.append(Ignored(source.name, refusal.detail, refusal.code))
             if facts is not None:
-                others.append(Other(facts, header_of(read)))
+                others.append(_other(read, facts, source, file_bytes))
             continue
         facts = instances[0].facts
         twin = seen.setdefault(facts.sop_instance_uid, source)
-        if twin is not source and _sha256(twin) == _sha256(source):
+        if twin is not source and sha256_of(twin) == sha256_of(source):
             ignored.append(Ignored(source.name, "A copy of another file here.", "ING-03"))
             continue
         by_series.setdefault(facts.series_instance_uid, []).extend(instances)
@@ -232,6 +245,13 @@ def read_scan(sources: Iterable[Source | Path]) -> Scan:
         series.append(Series(uid, tuple(instances), header))
     series.sort(key=lambda one: (one.facts.series_number or 0, one.series_instance_uid))
     return Scan(tuple(series), tuple(ignored), tuple(others))
+
+
+def _other(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int) -> Other:
+    if facts.sop_class_uid != CT_IMAGE:
+        return Other(facts, header_of(read))
+    ct_slice = slice_of(read, facts, source, file_bytes)
+    return Other(facts, ct_slice.header, ct_slice)
 
 
 def choose(scan: Scan, series_uid: str | None = None) -> Series:
@@ -307,7 +327,8 @@ def digest_of(sha256_hex: Iterable[str]) -> str:
     return "sha256:" + hashlib.sha256("\n".join(sorted(sha256_hex)).encode()).hexdigest()
 
 
-def _sha256(source: Source) -> str:
+def sha256_of(source: Source) -> str:
+    """Return the SHA-256 of one file, hexadecimal."""
     digest = hashlib.sha256()
     with source.open() as file:
         while chunk := file.read(1 << 20):

@@ -140,7 +140,7 @@ def sphere_plain(run: Mapping[str, Any], title: str, whats: Sequence[str], title
 
 
 _SPHERE_COLUMNS = re.compile(
-    r"sphere_\d+mm_((c|relative_)?rc_(a50|max|peak)|fwhm_mm|qh_pct|n_pct|a50|max|peak|center_[xyz]_mm)"
+    r"sphere_\d+mm_((c|relative_)?rc_(a50|max|peak)|fwhm_mm|qh_pct|n_pct|a50|max|peak|center_[xyz]_mm|ct_(min_hu|hu|air_pct))"
 )
 
 

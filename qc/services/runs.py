@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from corelab import audit, jobs, storage
 from corelab.errors import InvalidMove, StaleState
@@ -38,6 +39,8 @@ audit.catalogue(
 
 #: Files that are measured: also those that came before, if the site sends them for another purpose.
 MEASURED = (ReceivedFile.Status.KEPT, ReceivedFile.Status.REPEATED)
+#: Modalities that are measured; a phantom with spheres has its CT looked at.
+_MODALITIES = {Kind.NEMA_IQ: ("PT", "CT")}
 #: Keys of the stored sheet that are no part of the contract's ``sheet.json``.
 _OTHER_KEYS = frozenset({"patient", "entry"})
 
@@ -114,8 +117,13 @@ def run_failed(run: Run) -> None:
 # --- the steps -------------------------------------------------------------------------------
 
 
+def _measured_files(submission: Submission) -> QuerySet[ReceivedFile]:
+    modalities = _MODALITIES.get(Kind(submission.kind), ("PT",))
+    return submission.files.filter(status__in=MEASURED, modality__in=modalities)
+
+
 def _find_or_make(submission: Submission) -> tuple[Run, bool]:
-    digests = submission.files.filter(status__in=MEASURED, modality="PT").values_list("stored__sha256", flat=True)
+    digests = _measured_files(submission).values_list("stored__sha256", flat=True)
     input_digest, chosen = digest_of(digests), submission.chosen_series
     series_uid = chosen if chosen and submission.files.filter(series_instance_uid=chosen).exists() else None
     request = analysis.Request(
@@ -168,7 +176,7 @@ def _take_up(submission: Submission) -> None:
 
 def _measure(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the result and the pictures of a run; a refusal is a result."""
-    files = run.submission.files.filter(status__in=MEASURED, modality="PT").order_by("stored__sha256")
+    files = _measured_files(run.submission).order_by("stored__sha256")
     digests = files.values_list("stored__sha256", flat=True)
     sources = [Source.from_path(storage.path_of(sha256), sha256[:16]) for sha256 in digests]
     parameters = run.parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -10,13 +11,14 @@ from django.utils import timezone
 from corelab import jobs
 from corelab.errors import StaleState
 from corelab.models import Attempt, AuditEvent
+from phantoms.dicom_series import digest_of
 from phantoms.errors import AnalysisRefused
 from qc import analysis, services
 from qc.models import Figure, Report, Run
 from qc.services import runs
 from qc.states import SubmissionState as S
 from tests import factories
-from tests.qc.kit import SHEET, call, receive, slices, work
+from tests.qc.kit import CT, SHEET, call, receive, slices, work
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +79,24 @@ def test_analyse_when_staff_move_a_question_meanwhile_then_the_run_is_kept_and_f
     monkeypatch.setattr(runs.queries, "run_follow", moved_meanwhile)
     run = analyse(sent.runs.get())
     assert (run.work_state, run.attempts, len(calls)) == ("DONE", 1, 2)
+
+
+@pytest.mark.parametrize(("kind", "handed_on"), [("nema_iq", 5), ("cylinder", 3)])
+def test_analyse_when_a_ct_came_with_it_then_a_sphere_phantom_is_measured_with_it_and_its_digest(
+    draft, measured, monkeypatch, kind, handed_on
+):
+    seen = []
+    analysed = analysis.analyse_files
+    monkeypatch.setattr(
+        analysis, "analyse_files", lambda files, *a, **k: seen.extend(files) or analysed(files, *a, **k)
+    )
+    draft.kind = kind
+    draft.save()
+    pet, ct = slices(), slices(2, seed=2, **CT)
+    run = analyse(send(draft, *pet, *ct).runs.get())
+    assert len(seen) == handed_on
+    digests = sorted(hashlib.sha256(one).hexdigest() for one in (pet + ct)[:handed_on])
+    assert run.input_digest == digest_of(digests)
 
 
 def test_analyse_when_it_is_a_dry_run_then_it_ends_as_a_preview(draft, measured):
