@@ -660,17 +660,15 @@ def _measure_lung(volume: PetVolume, pose: NemaPose, background: float, exclusio
     normal = pose.axis if pose.tilt_deg > findings.STEEP_TILT_DEG else None
     foot = volume.to_index_zyx(pose.lung_center_lps_mm)
     step = (np.linalg.inv(volume.affine_lps_mm[:3, :3]) @ pose.axis)[::-1]
-    positions, residuals = [], []
-    for k in range(volume.image.shape[0]):
-        position_mm = float((k - foot[0]) / step[0])
-        if not pose.filled_mm[0] + exclusion_mm <= position_mm <= pose.filled_mm[1] - exclusion_mm:
-            continue
-        roi = rois.circle(volume, pose.lung_center_lps_mm + position_mm * pose.axis, LUNG_ROI_DIAMETER_MM / 2.0, normal)
-        if roi.is_complete:
-            positions.append(position_mm)
-            residuals.append(100.0 * roi.mean(volume.image) / background)
-    flags = QualityFlag.OUTSIDE_IMAGE if any(pose.is_cut) or not positions else QualityFlag.NONE
-    return _Lung(np.array(positions), np.array(residuals), flags)
+    along_mm = (np.arange(volume.image.shape[0]) - foot[0]) / step[0]
+    deep = (along_mm >= pose.filled_mm[0] + exclusion_mm) & (along_mm <= pose.filled_mm[1] - exclusion_mm)
+    centers = pose.lung_center_lps_mm + along_mm[deep, None] * pose.axis
+    discs = rois.circles(volume, centers, LUNG_ROI_DIAMETER_MM / 2.0, normal) if deep.any() else []
+    whole = [(mm, disc) for mm, disc in zip(along_mm[deep].tolist(), discs, strict=True) if disc.is_complete]
+    positions_mm = np.array([mm for mm, _ in whole])
+    residuals = np.array([100.0 * disc.mean(volume.image) / background for _, disc in whole])
+    flags = QualityFlag.OUTSIDE_IMAGE if any(pose.is_cut) or not whole else QualityFlag.NONE
+    return _Lung(positions_mm, residuals, flags)
 
 
 # --- what is reported -------------------------------------------------------------------------
