@@ -580,13 +580,14 @@ def _findings(
     ring = section.ring(beside=wedge)
     yield from _shading(region, noise, measured, ring)
     yield from _artefacts(region, noise, wedge, ring)
+    yield from _slice_off(region, measured)  # after what may be its cause: a slope or a bed join
     yield from _volume_finding(pose, sheet)
 
 
 def _shading(
     region: _Region, noise: _Noise, measured: dict[str, Measurement], ring: artefacts.Ring | None
 ) -> Iterator[Finding]:
-    """Name slope, one slice off and cupping where they are more than noise and may reach the lab's rule.
+    """Name slope and cupping where they are more than noise and may reach the lab's rule.
 
     A ring that meets the middle or the edge moves what cupping compares: then both are compared without it.
     """
@@ -602,6 +603,23 @@ def _shading(
             pct_per_cm=slope,
             sd_pct_per_cm=slope_sd,
         )
+    cupping, cupping_sd = _number(measured["cylinder_cupping_pct"])
+    beside_ring = cupping if ring is None else region.cupping_pct(without=ring)
+    if _is_named(cupping, cupping_sd, CUPPING_WARN_PCT) and _is_named(beside_ring, cupping_sd, CUPPING_WARN_PCT):
+        yield findings.warning(
+            "PHA-CUPPING",
+            f"The middle reads {abs(cupping):.1f} % {'higher' if cupping > 0 else 'lower'} than the edge.",
+            f"{cupping:+.1f} ± {cupping_sd:.1f} %",
+            f"within {CUPPING_WARN_PCT:g} %",
+            "Check scatter and attenuation correction, and that the CT shows the whole phantom.",
+            figure="radial_profile",
+            pct=cupping,
+            sd_pct=cupping_sd,
+        )
+
+
+def _slice_off(region: _Region, measured: dict[str, Measurement]) -> Iterator[Finding]:
+    """Name the slice that is farthest off the mean of all, where it is more than noise and the lab's rule."""
     deviation, deviation_sd = _number(measured["cylinder_slice_deviation_max_pct"])
     if deviation > max(SLICE_WARN_PCT, artefacts.quantile(int(region.used.sum())) * deviation_sd):
         worst_mm = float(region.height_mm[np.nanargmax(np.where(region.used, np.abs(region.deviation), np.nan))])
@@ -616,19 +634,6 @@ def _shading(
             height_mm=worst_mm,
             pct=deviation,
             sd_pct=deviation_sd,
-        )
-    cupping, cupping_sd = _number(measured["cylinder_cupping_pct"])
-    beside_ring = cupping if ring is None else region.cupping_pct(without=ring)
-    if _is_named(cupping, cupping_sd, CUPPING_WARN_PCT) and _is_named(beside_ring, cupping_sd, CUPPING_WARN_PCT):
-        yield findings.warning(
-            "PHA-CUPPING",
-            f"The middle reads {abs(cupping):.1f} % {'higher' if cupping > 0 else 'lower'} than the edge.",
-            f"{cupping:+.1f} ± {cupping_sd:.1f} %",
-            f"within {CUPPING_WARN_PCT:g} %",
-            "Check scatter and attenuation correction, and that the CT shows the whole phantom.",
-            figure="radial_profile",
-            pct=cupping,
-            sd_pct=cupping_sd,
         )
 
 

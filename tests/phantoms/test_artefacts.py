@@ -148,3 +148,11 @@ def test_budget_is_printed_part_by_part_and_adds_up() -> None:
     assert finding.observed == f"{math.hypot(*parts.values()):.2f} %"
     for name, value in parts.items():
         assert f"{name} {value:.2f} %" in finding.message
+
+
+def test_slice_off_when_a_bed_join_is_its_cause_then_the_cause_stands_first():
+    faults = digital.ScannerFaults(bed_join_pct=12)
+    scan = digital.uniform_cylinder(cov=0.03, faults=faults, shape_zyx=(64, 90, 90), spacing_zyx_mm=(4.0, 4.0, 4.0))
+    result = cylinder.measure(scan.volume, reference_time=None, sheet=None, suv_factor=None)
+    named = [one.id for one in result.findings if one.outcome is not Outcome.PASS]
+    assert named == ["PHA-BED-JOIN", "PHA-SLICE"]
