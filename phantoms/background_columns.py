@@ -2,7 +2,8 @@
 
 The columns stand on the twelve background regions (`phantoms.background_rois`), squares inside their circles, from
 20 mm above one end of the filled body to 20 mm below the other. They see neither a sphere nor the wall, so what
-changes along them is the scanner's doing, and what scatters in them is the image's noise.
+changes along them is the scanner's doing, and what scatters in each of them is the image's noise. A low sector is
+looked for in all of the background that lies as far from wall, spheres and insert: it may pass between two columns.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from phantoms.artefacts import Noise, Section, Wedge
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from phantoms.background_rois import BackgroundRois
     from phantoms.localise import NemaPose
     from phantoms.volume import PetVolume
 
 END_MM = 20.0  # more than two blurs of any image that EARL accepts
+_PIXEL_MM = 4.0  # a sector is seen in voxels this far apart: nearer ones share their noise
+_INSERT_RADIUS_MM = 25.5
 HALF_WIDTH_MM = 13.0  # a square of 26 mm fits the circle of 37 mm
 _LAG_MM = 20.0
 _MIN_CORRELATION = 0.05
@@ -63,7 +67,7 @@ def correlated_voxels(noise: Noise) -> tuple[float, float, float]:
     return z, y, x
 
 
-def measure(volume: PetVolume, pose: NemaPose, centers_lps_mm: NDArray[np.float64]) -> Columns | None:
+def measure(volume: PetVolume, pose: NemaPose, layout: BackgroundRois) -> Columns | None:
     """Measure the noise, the axial drift and the sectors of the background.
 
     Parameters
@@ -71,18 +75,18 @@ def measure(volume: PetVolume, pose: NemaPose, centers_lps_mm: NDArray[np.float6
     volume : PetVolume
         Along patient axes.
     pose : NemaPose
-    centers_lps_mm : ndarray, shape (12, 3)
-        Centres of the background regions in the sphere plane.
+    layout : BackgroundRois
+        The twelve regions of the sphere plane, and the outline.
 
     Returns
     -------
     Columns or None
         None where fewer than three slices hold all columns.
     """
-    columns = _columns(volume, pose, centers_lps_mm)
+    columns = _columns(volume, pose, layout.centers_lps_mm)
     if columns is None:
         return None
-    height_mm, values, at_y, at_x = columns
+    height_mm, values = columns
     mean = float(values.mean())
     if mean <= 0:
         return None
@@ -91,6 +95,8 @@ def measure(volume: PetVolume, pose: NemaPose, centers_lps_mm: NDArray[np.float6
     slopes = (design * means).sum(axis=1) / (design**2).sum(axis=1)
     slope = float(slopes.mean())
     level = values / mean - 1.0 - slope * (height_mm - height_mm.mean())[:, :, None, None]
+    # What sets a whole column apart is no noise: a low sector would hide itself.
+    level -= level.mean(axis=(1, 2, 3), keepdims=True)
     noise = _noise(level, volume.spacing_zyx_mm)
     together = math.prod(map(min, correlated_voxels(noise), values.shape[1:]))
     from_noise = math.sqrt(noise.variance * together / values.size / float((design**2).mean()))
@@ -101,39 +107,52 @@ def measure(volume: PetVolume, pose: NemaPose, centers_lps_mm: NDArray[np.float6
         slope_pct_per_cm=1000.0 * slope,
         slope_sd_pct_per_cm=1000.0 * max(from_noise, from_columns),
     )
-    return Columns(noise, profile, _section(volume, 1.0 + level, at_y, at_x, noise).wedge())
+    section = _section(volume, pose, layout, profile, noise)
+    return Columns(noise, profile, section.wedge() if section is not None else None)
 
 
 def _section(
-    volume: PetVolume,
-    values: NDArray[np.float64],
-    at_y: NDArray[np.intp],
-    at_x: NDArray[np.intp],
-    noise: Noise,
-) -> Section:
-    """See the columns, freed of the drift, along the axis; the scanner's axis is the middle of the image."""
-    level = values / values.mean(axis=(0, 2, 3))[None, :, None, None]
-    total, number = np.zeros(volume.image.shape[1:]), np.zeros(volume.image.shape[1:])
-    places = np.broadcast_arrays(at_y[:, :, :, None], at_x[:, :, None, :])
-    np.add.at(total, tuple(places), level)
-    np.add.at(number, tuple(places), 1.0)
+    volume: PetVolume, pose: NemaPose, layout: BackgroundRois, profile: Profile, noise: Noise
+) -> Section | None:
+    """See the background, freed of the drift, each slice over its mean; the scanner's axis is the middle of the image.
+
+    The drift runs along the phantom's axis: across a slice of a tilted one it looks like a low side.
+
+    None where no voxel lies 20 mm from wall, spheres and insert.
+    """
+    every = [max(1, round(_PIXEL_MM / step)) for step in volume.spacing_zyx_mm]
+    index = [np.arange(0, size, step) for size, step in zip(volume.image.shape, every, strict=True)]
+    lps_mm = volume.to_lps_mm(np.stack(np.meshgrid(*index, indexing="ij"), axis=-1).astype(np.float64))
+    offset_mm = lps_mm - pose.center_lps_mm
+    u, v, height = np.moveaxis(offset_mm @ pose.frame, -1, 0)
+    is_clear = (height >= pose.filled_mm[0] + END_MM) & (height <= pose.filled_mm[1] - END_MM)
+    is_clear &= (np.hypot(u, v) > _INSERT_RADIUS_MM + END_MM) & (layout.inside_mm(np.stack([u, v], -1)) > END_MM)
+    for diameter, place in pose.spheres.items():
+        is_clear &= np.linalg.norm(lps_mm - place, axis=-1) > diameter / 2.0 + END_MM
+    drift = 1.0 + profile.slope_pct_per_cm / 1000.0 * (height - float(profile.height_mm.mean()))
+    count = is_clear.sum(axis=(1, 2), keepdims=True)
+    if not count.any():
+        return None
+    values = np.where(is_clear, volume.image[np.ix_(*index)] / drift, 0.0)
+    mean = values.sum(axis=(1, 2), keepdims=True) / np.maximum(count, 1)
+    values /= np.where(mean > 0, mean, np.inf)
     rows, across = volume.image.shape[1:]
     _, y_mm, x_mm = volume.spacing_zyx_mm
-    box = slice(int(at_y.min()), int(at_y.max()) + 1), slice(int(at_x.min()), int(at_x.max()) + 1)
+    by_z, by_y, by_x = (by_lag[::step] for by_lag, step in zip(noise.correlation, every, strict=True))
     return Section(
-        total=total[box],
-        number=number[box],
-        x_mm=((np.arange(across) - (across - 1) / 2.0) * x_mm)[box[1]],
-        y_mm=((np.arange(rows) - (rows - 1) / 2.0) * y_mm)[box[0]],
+        total=values.sum(axis=0),
+        number=is_clear.sum(axis=0).astype(np.float64),
+        x_mm=(index[2] - (across - 1) / 2.0) * x_mm,
+        y_mm=(index[1] - (rows - 1) / 2.0) * y_mm,
         mean=1.0,
-        noise=noise,
+        noise=Noise(noise.variance, (by_z, by_y, by_x)),
     )
 
 
 def _columns(
     volume: PetVolume, pose: NemaPose, centers_lps_mm: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]] | None:
-    """Return heights along the axis ``[12, n]``, voxels ``[12, n, rows, columns]``, and their rows and columns.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return heights along the axis ``[12, n]`` and voxels ``[12, n, rows, columns]``.
 
     Only slices that hold all columns count.
     """
@@ -153,7 +172,7 @@ def _columns(
     at_x = index[:, used, 2, None] + np.arange(-half[1], half[1] + 1)
     slices = np.flatnonzero(used)[None, :, None, None]
     values = volume.image[slices, at_y[:, :, :, None], at_x[:, :, None, :]]
-    return height[:, used], values.astype(np.float64), at_y, at_x
+    return height[:, used], values.astype(np.float64)
 
 
 def _noise(level: NDArray[np.float64], spacing_zyx_mm: tuple[float, float, float]) -> Noise:

@@ -40,13 +40,29 @@ class BackgroundRois:
     """Centres in the sphere plane, shape (12, 3), LPS millimetres, and the margins that were achieved.
 
     ``edge_margin_mm`` is the smallest distance from a circle to the outline, ``sphere_margin_mm`` to a sphere's inner
-    wall in the sphere plane, ``gap_mm`` between neighbouring circles.
+    wall in the sphere plane, ``gap_mm`` between neighbouring circles. ``edge_distance_mm`` is how far inside the
+    outline each point of a grid of the sphere plane lies.
     """
 
     centers_lps_mm: NDArray[np.float64]
     edge_margin_mm: float
     sphere_margin_mm: float
     gap_mm: float
+    edge_distance_mm: NDArray[np.float64]
+
+    def inside_mm(self, in_plane_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far inside the outline points lie, given along the phantom's own axes from the ring's centre.
+
+        Parameters
+        ----------
+        in_plane_mm : ndarray, shape (..., 2)
+
+        Returns
+        -------
+        ndarray, shape (...)
+            Millimetres; 0 outside.
+        """
+        return _look_up(self.edge_distance_mm, in_plane_mm)
 
 
 def place(volume: PetVolume, pose: NemaPose) -> BackgroundRois:
@@ -102,6 +118,7 @@ def place(volume: PetVolume, pose: NemaPose) -> BackgroundRois:
         edge_margin_mm=float(_look_up(distance, centers).min()) - _RADIUS_MM,
         sphere_margin_mm=float(margin[chosen].min()),
         gap_mm=float(neighbours.min()) - DIAMETER_MM,
+        edge_distance_mm=distance,
     )
 
 

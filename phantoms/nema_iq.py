@@ -278,7 +278,7 @@ def _compare(
 ) -> tuple[background_columns.Columns | None, sphere_contents.Contents | None]:
     """Look at the background along the axis, and at each sphere beside its siblings, on voxels no finer than needed."""
     fine = sphere_ring.binned(volume, sphere_ring.FINE_VOXEL_MM)
-    columns = background_columns.measure(fine, pose, layout.centers_lps_mm)
+    columns = background_columns.measure(fine, pose, layout)
     if columns is None or fwhm_mm is None:
         return columns, None
     return columns, sphere_contents.compare(fine, pose, columns.noise, fwhm_mm / FWHM_PER_SIGMA)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy import ndimage, special
+from scipy import linalg, special
 
 from phantoms.background_columns import correlated_voxels
 from phantoms.spheres import DIAMETERS_MM, least_squares, sphere_model
@@ -53,6 +53,7 @@ _UPWARDS = {"anterior": -1.0, "posterior": 1.0}  # along +y of the patient; most
 _TRIED_SHARES = (0.1, 0.3)
 # An even loss and each cap, in each sphere.
 _LOOKS = len(DIAMETERS_MM) * (1 + len(_UPWARDS) * len(_TRIED_SHARES))
+_ONE_SIDED_95 = 1.645
 _Z = float(-special.ndtri(-math.expm1(math.log1p(-FALSE_NAMES) / _LOOKS)))
 
 
@@ -97,11 +98,13 @@ class Contents:
     """The six spheres beside each other.
 
     ``filling_pct`` is how far each sphere's filling is off what the others foretell, by diameter, with its standard
-    error ``filling_sd_pct``; ``odd`` is the one that is off, if one is.
+    error ``filling_sd_pct``; ``limit_pct`` is the smallest bubble, per cent of the sphere's volume, that this image
+    shows in 95 of 100 scans; ``odd`` is the one that is off, if one is.
     """
 
     filling_pct: Mapping[int, float]
     filling_sd_pct: Mapping[int, float]
+    limit_pct: Mapping[int, float]
     odd: OddSphere | None
 
 
@@ -134,7 +137,7 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
             return None
         fits.append(fit)
     odd: list[tuple[float, OddSphere]] = []
-    off, sd = {}, {}
+    off, sd, limit = {}, {}, {}
     for fit in fits:
         common = _Common.of([one for one in fits if one is not fit])
         caps = [_cap_trial(fit, noise, common, side, share) for side in _UPWARDS for share in _TRIED_SHARES]
@@ -147,9 +150,20 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
         sd[fit.diameter] = 100.0 * math.hypot(own_sd / foretold, foretold_sd / foretold, _model_sd(fit))
         even = _Loss(-off[fit.diameter], sd[fit.diameter], 1.0)
         loss = max((even, likeliest), key=lambda one: one.pct / one.sd_pct)
-        if loss.pct > max(_Z * loss.sd_pct, MATTERS_PCT / 2.0):
+        limit[fit.diameter] = _limit_pct(min(one.sd_pct for one in (even, *caps)))
+        if loss.pct > _threshold_pct(loss.sd_pct):
             odd.append((loss.pct / loss.sd_pct, _explain(fit, noise, loss, common)))
-    return Contents(off, sd, max(odd, key=lambda one: one[0])[1] if odd else None)
+    return Contents(off, sd, limit, max(odd, key=lambda one: one[0])[1] if odd else None)
+
+
+def _threshold_pct(sd_pct: float) -> float:
+    """Return the loss from which a sphere is odd, where its standard error is ``sd_pct``."""
+    return max(_Z * sd_pct, MATTERS_PCT / 2.0)
+
+
+def _limit_pct(sd_pct: float) -> float:
+    """Return the loss of which noise hides no more than one in twenty: so far over the threshold as 1.645 SE."""
+    return _threshold_pct(sd_pct) + _ONE_SIDED_95 * sd_pct
 
 
 def _model_sd(fit: _SphereFit) -> float:
@@ -198,11 +212,23 @@ class _Patch:
         shape = (len(weights), *self.inside.shape)
         filled = np.zeros(shape)
         filled[:, self.inside] = weights * voxel_sd
-        spread = filled
         for axis, by_lag in enumerate(noise.correlation, start=1):
-            kernel = np.concatenate([by_lag[:0:-1], by_lag])
-            spread = ndimage.correlate1d(spread, kernel, axis=axis, mode="constant")
-        return np.asarray(filled.reshape(len(weights), -1) @ spread.reshape(len(weights), -1).T)
+            root = _root(by_lag, shape[axis])
+            filled = np.moveaxis(np.tensordot(root, filled, axes=(0, axis)), 0, axis)
+        flat = filled.reshape(len(weights), -1)
+        return np.asarray(flat @ flat.T)
+
+
+def _root(by_lag: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Return a matrix R whose R Rᵀ is the correlation of a row of voxels, shape (size, size).
+
+    A correlation that is read off an image and ends at a lag is no possible one: it would give some contrasts a
+    variance under nothing. The nearest that is possible keeps the parts of it that are not negative.
+    """
+    lags = np.zeros(size)
+    lags[: len(by_lag)] = by_lag[:size]
+    values, vectors = np.linalg.eigh(linalg.toeplitz(lags))
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 @dataclass(frozen=True)

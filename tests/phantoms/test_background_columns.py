@@ -29,7 +29,7 @@ def place() -> tuple[NemaPose, background_rois.BackgroundRois]:
 def columns(seed: int, cov: float = 0.08, **wrong: object) -> background_columns.Columns:
     scan = digital.nema_iq(cov=cov, seed=seed, **GRID, **POSE, **wrong)  # type: ignore[arg-type]
     pose, layout = place()
-    found = background_columns.measure(scan.volume, pose, layout.centers_lps_mm)
+    found = background_columns.measure(scan.volume, pose, layout)
     assert found is not None
     return found
 
@@ -57,15 +57,16 @@ def test_measure_when_noise_repeats_scatters_the_slope_as_stated() -> None:
     assert 0.1 < np.sqrt(np.mean(np.square(scores))) < 1.9
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_measure_when_a_sector_is_low_names_where_it_lies(seed: int) -> None:
-    _, layout = place()
-    x, y, _ = layout.centers_lps_mm[3 * seed]
-    at_deg = float(np.degrees(np.arctan2(y, x)))
-    wedge = columns(seed, faults=ScannerFaults(wedge_pct=-15, wedge_at_deg=at_deg, wedge_width_deg=35)).wedge
+@pytest.mark.parametrize("seed", range(10))
+def test_measure_when_a_sector_is_low_names_where_it_lies_wherever_it_passes(seed: int) -> None:
+    at_deg, pct = 36.0 * seed + 5.0, -8.0 - 12.0 * seed / 9
+    found = columns(seed, 0.05, faults=ScannerFaults(wedge_pct=pct, wedge_at_deg=at_deg, wedge_width_deg=35))
+    wedge = found.wedge
     assert wedge is not None
-    assert wedge.pct == pytest.approx(-15, abs=6)
+    # Sectors are tried in steps of 10 degrees: the best holds up to 5 degrees too much on either side.
+    assert wedge.pct == pytest.approx(pct, abs=4 * wedge.sd_pct + 0.3 * abs(pct))
     assert abs((wedge.at_deg - at_deg + 180) % 360 - 180) < 25
+    assert [one.id for one in unevenness(found)] == ["PHA-WEDGE"]
 
 
 def test_diagnose_when_the_reading_drifts_takes_no_calibration_error_from_the_place_of_the_spheres() -> None:

@@ -11,6 +11,7 @@ from phantoms.results import Outcome
 from phantoms.sheet import Sheet
 
 GRID = {"shape_zyx": (90, 115, 115), "spacing_zyx_mm": (2.5, 3.2, 3.2)}
+COARSE = {"shape_zyx": (60, 84, 84), "spacing_zyx_mm": (4.0, 4.0, 4.0)}
 
 
 def run(scan: digital.DigitalScan) -> NemaIqResult:
@@ -88,3 +89,14 @@ def test_diagnose_when_calibration_and_blur_are_off_names_both(seed: int) -> Non
 def test_diagnose_when_nothing_is_wrong_is_silent(seed: int) -> None:
     result = run(digital.nema_iq(fwhm_mm=8.0, cov=0.06, calibration=1 + 0.04 * (-1) ** seed, seed=seed, **GRID))
     assert "PHA-CALIBRATION" not in {finding.id for finding in diagnose(result, standards.load("earl1_18f"))}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_diagnose_when_the_stock_of_the_spheres_is_8_to_20_per_cent_off_names_the_fill(seed: int) -> None:
+    off_pct = (-1) ** seed * (8.0 + 12.0 * seed / 9)
+    wrong = digital.SphereFaults(misfill_pct=dict.fromkeys(digital.SPHERE_DIAMETERS_MM, -off_pct))
+    result = run(digital.nema_iq(fwhm_mm=8.0, cov=0.05, sphere_faults=wrong, seed=seed, **COARSE))
+    (finding,) = (one for one in diagnose(result, standards.load("earl1_18f")) if one.id != "PHA-HARMONISE")
+    assert finding.id == "PHA-FILL"
+    assert finding.message.startswith("All spheres read")
+    assert abs(finding.evidence["ratio_pct"] - off_pct) < 4

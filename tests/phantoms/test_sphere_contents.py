@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from phantoms import digital, nema_iq, standards
+from phantoms import digital, nema_iq, sphere_contents, standards
+from phantoms.artefacts import Noise
 from phantoms.digital import SphereFaults
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.results import Finding, Owner
@@ -107,8 +108,35 @@ def test_measure_when_noise_repeats_scatters_the_fillings_as_stated() -> None:
     assert 0.4 < np.sqrt(np.mean(np.square(scores))) < 1.52
 
 
-def test_diagnose_when_a_bubble_comes_with_a_calibration_error_names_both() -> None:
-    scan = draw(4, cov=0.05, calibration=1.15, sphere_faults=SphereFaults(bubble_pct={28: 25.0}))
+def test_compare_when_the_correlation_ends_at_a_lag_gives_every_filling_a_standard_error() -> None:
+    # Cut off at a lag, no row of numbers can be correlated so: the raw sums give some contrasts a variance under zero.
+    by_lag = 0.8 + 0.2 * np.exp(-(np.arange(5.0) ** 2) / 4.0)
+    noise = Noise(0.009, (by_lag, by_lag, by_lag))
+    contents = sphere_contents.compare(draw(0, cov=0.06).volume, pose(), noise, 3.4)
+    assert contents is not None
+    assert all(0 < sd < 100 for sd in contents.filling_sd_pct.values())
+
+
+@pytest.mark.parametrize("diameter", [13, 10])
+def test_compare_when_a_bubble_is_over_the_limit_that_the_image_states_names_it_in_19_of_20(diameter: int) -> None:
+    limit_pct = measure(draw(0, cov=0.05)).contents.limit_pct[diameter]
+    wrong = SphereFaults(bubble_pct={diameter: limit_pct})
+    seen = sum(measure(draw(seed, cov=0.05, sphere_faults=wrong)).contents.odd is not None for seed in range(4))
+    # Of four, one in twenty missed each: two missed come by chance in 1.4 of 100.
+    assert seen >= 3
+
+
+def test_compare_when_the_noise_is_halved_then_the_limit_of_a_small_sphere_falls_with_it() -> None:
+    noisy, quiet = (measure(draw(1, cov=cov)).contents.limit_pct[10] for cov in (0.12, 0.06))
+    # The model's own standard error stays, so by less than half.
+    assert 0.5 < quiet / noisy < 0.75
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_diagnose_when_a_bubble_comes_with_a_calibration_error_names_both(seed: int) -> None:
+    calibration = 1 + (-1) ** seed * (0.08 + 0.12 * seed / 9)
+    wrong = SphereFaults(bubble_pct={(37, 28, 22, 17)[seed % 4]: 20.0 + 20.0 * seed / 9})
+    scan = draw(seed, cov=0.05, calibration=calibration, sphere_faults=wrong)
     result = nema_iq.measure(
         scan.volume, reference_time=scan.truth["reference_time"], sheet=Sheet.parse(scan.sheet), pose=pose()
     )
