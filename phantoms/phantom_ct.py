@@ -167,6 +167,7 @@ def _findings(
             f"{pct:.1f} % of the sphere",
             f"nothing below {_hu(AIR_HU)}",
             f"Fill the {diameter} mm sphere again without air and repeat the scan.",
+            figure="ct_spheres",
             diameter_mm=diameter,
         )
     off = [("background", water), *((f"{d} mm sphere", fill) for d, fill in fills.items())]
@@ -200,6 +201,7 @@ def _findings(
             f"x {x:+.1f}, y {y:+.1f}, z {z:+.1f} mm",
             f"up to {OFFSET_MM:g} mm",
             "Check that nothing moved between CT and PET, then the scanner's PET–CT alignment.",
+            figure="ct_spheres",
         )
 
 

@@ -379,7 +379,8 @@ def _measure_phantom(
         raise
     if work.method == "nema_iq":
         work.profiles = result.profiles()
-        result = work.timed("ct", lambda: _with_ct(work, series, result, deciding_for(work.method, request.standards)))
+        asked = deciding_for(work.method, request.standards)
+        result = work.timed("ct", lambda: _with_ct(work, series, result, asked, with_figures=with_figures))
     work.measurements += result.measurements
     for standard in map(standards.load, standards.available()):
         if _holds_for(standard, nuclide):
@@ -398,10 +399,10 @@ def _measure_phantom(
         from phantoms import figures
 
         draw: Any = getattr(figures, f"{work.method}_figures")
-        work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0]))
+        work.figures = work.timed("figures", lambda: draw(volume, result, deciding[0])) | work.figures
 
 
-def _with_ct(work: _Work, series: Series, result: Any, deciding: Sequence[str]) -> Any:
+def _with_ct(work: _Work, series: Series, result: Any, deciding: Sequence[str], *, with_figures: bool) -> Any:
     """Return the result of a sphere phantom with what its CT says; a CT that cannot be used takes no number away."""
     from phantoms import phantom_ct, standards
     from phantoms.dicom_series.ct import choose_ct
@@ -418,6 +419,10 @@ def _with_ct(work: _Work, series: Series, result: Any, deciding: Sequence[str]) 
         middles = [center for center, _ in result.background_rois]
         found = phantom_ct.measure(volume, pose.spheres, middles, pose.axis, is_in_frame=chosen.is_in_frame)
         work.ct = chosen
+        if with_figures:
+            from phantoms import figures
+
+            work.figures = figures.phantom_ct_figures(volume, found, pose.spheres, pose.axis)
     except AnalysisRefused as refused:
         found = phantom_ct.unread(refused)
     measurements = (*result.measurements, *found.measurements)

@@ -12,6 +12,7 @@ from phantoms.figures.calibrator import calibrator_figures
 from phantoms.figures.cylinder import cylinder_figures
 from phantoms.figures.nema_iq import nema_iq_figures
 from phantoms.figures.patient import patient_figures
+from phantoms.figures.phantom_ct import phantom_ct_figures
 from phantoms.figures.refusal import refusal_figures
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "cylinder_figures",
     "nema_iq_figures",
     "patient_figures",
+    "phantom_ct_figures",
     "refusal_figures",
 ]

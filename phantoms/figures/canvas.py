@@ -175,7 +175,7 @@ def box_patch(left: float, right: float, bottom: float, top: float, color: str, 
 
 def short(value: float) -> str:
     """Return three figures, without a trailing zero."""
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:.3g}".replace("-", "−") if value < 1000 else f"{value:,.0f}".replace(",", "\u202f")
 
 
 def signed(value: float, decimals: int) -> str:

@@ -26,12 +26,19 @@ MIP_HEIGHTS_MM = (500.0, 750.0, 1000.0, 1175.0)  # one scale always; the lowest 
 
 @dataclass(frozen=True)
 class Window:
-    """The grey scale of a picture: ``upper`` in display units, ``per_unit`` turns voxel values into them."""
+    """The grey scale, ``lower`` to ``upper`` in display units; ``per_unit`` turns voxel values into them."""
 
     label: str
     per_unit: float
     upper: float
     words: str
+    lower: float = 0.0
+
+    @classmethod
+    def of_hu(cls, lower_hu: float, upper_hu: float) -> Window:
+        """Make a window of a CT; as in every picture, what is more is darker."""
+        words = f"{short(lower_hu)} to {short(upper_hu)} HU"
+        return cls(label="HU", per_unit=1.0, upper=upper_hu, words=words, lower=lower_hu)
 
     @classmethod
     def of(cls, unit: str, upper: float, why: str) -> Window:
@@ -93,14 +100,14 @@ def towards(axis: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArra
 
 
 def sample_plane(
-    volume: PetVolume, plane: Plane, width_mm: float, height_mm: float
+    volume: PetVolume, plane: Plane, width_mm: float, height_mm: float, outside: float = 0.0
 ) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
     """Return the voxels that a plane passes, no value made up, and the picture's extent.
 
     Returns
     -------
     picture : ndarray of float32, shape (rows, columns)
-        First row at the top; 0 outside the image.
+        First row at the top; ``outside`` where the image does not reach.
     extent : tuple of float
         Left, right, bottom, top edge, millimetres from the plane's centre.
     """
@@ -117,7 +124,7 @@ def sample_plane(
     index = np.rint(volume.to_index_zyx(positions) - 1e-6).astype(np.int64)  # a tie always falls the same way
     shape = np.array(volume.image.shape)
     inside = np.all((index >= 0) & (index < shape), axis=-1)
-    picture = np.zeros(inside.shape, dtype=np.float32)
+    picture = np.full(inside.shape, outside, dtype=np.float32)
     z, y, x = index[inside].T
     picture[inside] = volume.image[z, y, x]
     edges = (along_u[0] - step_u / 2, along_u[-1] + step_u / 2, along_v[-1] - step_v / 2, along_v[0] + step_v / 2)
@@ -174,7 +181,7 @@ def draw_picture(volume: PetVolume, plane: Plane, window: Window, letters: tuple
     figure = new_figure(SLICE_PRINT_MM, SLICE_PRINT_HEIGHT_MM + BAR_MM)
     axes = new_axes(figure, 0, BAR_MM, SLICE_PRINT_MM, SLICE_PRINT_HEIGHT_MM)
     height_mm = SLICE_WIDTH_MM * SLICE_PRINT_HEIGHT_MM / SLICE_PRINT_MM
-    picture, extent = sample_plane(volume, plane, SLICE_WIDTH_MM, height_mm)
+    picture, extent = sample_plane(volume, plane, SLICE_WIDTH_MM, height_mm, window.lower / window.per_unit)
     draw_gray(axes, picture, extent, window)
     axes.set_xlim(-SLICE_WIDTH_MM / 2, SLICE_WIDTH_MM / 2)
     axes.set_ylim(-height_mm / 2, height_mm / 2)
@@ -190,7 +197,7 @@ def draw_gray(
     axes.imshow(
         picture * window.per_unit,
         cmap=GREY,
-        vmin=0.0,
+        vmin=window.lower,
         vmax=window.upper,
         extent=extent,
         interpolation="none",
@@ -224,12 +231,13 @@ def draw_scale(figure: Figure, window: Window, width_mm: float) -> None:
     axes.imshow(
         np.linspace(0, 1, 64)[None, :],
         cmap=GREY,
-        extent=(0.0, window.upper, 0.0, 1.0),
+        extent=(window.lower, window.upper, 0.0, 1.0),
         aspect="auto",
         interpolation="none",
     )
     axes.set_yticks([])
-    axes.set_xticks([0.0, window.upper / 2, window.upper], ["0", short(window.upper / 2), short(window.upper)])
+    ticks = [window.lower, (window.lower + window.upper) / 2, window.upper]
+    axes.set_xticks(ticks, [short(tick) for tick in ticks])
     axes.tick_params(length=2, pad=1.5)
     for spine in axes.spines.values():
         spine.set_visible(True)

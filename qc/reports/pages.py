@@ -141,15 +141,18 @@ def _nema_blocks(
             ("center_x_mm", "center_y_mm", "center_z_mm"),
             ("x, to the left", "y, to the back", "z, to the head"),
         ),
-        *_ct_blocks(run, deciding),
+        *_ct_blocks(run, deciding, pictures),
         *other_spheres(run),
     ]
 
 
-def _ct_blocks(run: Mapping[str, Any], deciding: tuple[str, ...]) -> list[dict[str, Any]]:
+def _ct_blocks(
+    run: Mapping[str, Any], deciding: tuple[str, ...], pictures: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Return the spheres on the CT, where one was measured."""
     shown = editions_of(run, deciding)
     return [
+        figures_block(pictures, "ct_spheres"),
         sphere_judged(run, "ct_min_hu", "Air: lowest value of each sphere on the CT, HU", shown),
         sphere_judged(run, "ct_hu", "Fill of each sphere on the CT, HU", shown),
         sphere_plain(run, "Part of each sphere below −150 HU on the CT", ("ct_air_pct",), ("Air, %",)),

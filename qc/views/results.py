@@ -23,7 +23,15 @@ OWNERS = (("site", "Site"), ("core_lab", "Core lab"))
 #: The pictures that stand beside the verdict, by method; the rest follow below.
 FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
     "cylinder": ("central_slice", "coronal", "slice_profile", "uniformity_map", "radial_profile", "edge_profile"),
-    "nema_iq": ("central_slice", "coronal", "odd_sphere", "background_profile", "recovery_a50", "recovery_max"),
+    "nema_iq": (
+        "central_slice",
+        "coronal",
+        "odd_sphere",
+        "ct_spheres",
+        "background_profile",
+        "recovery_a50",
+        "recovery_max",
+    ),
     "acr": ("faceplate", "coronal", "rods", "uniform_slices", "slice_profile"),
     "patient": ("mip_coronal", "mip_sagittal"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phantoms import digital, digital_ct, phantom_ct
+from phantoms import digital, digital_ct, figures, phantom_ct
 from phantoms.dicom_series import choose, list_files, read_scan
 from phantoms.dicom_series.ct import choose_ct
 from phantoms.errors import AnalysisRefused
@@ -51,6 +51,24 @@ def drawn_by(seed: int) -> tuple[np.random.Generator, dict[str, Any]]:
         "water_hu": rng.uniform(-4, 4),
         "seed": seed,
     }
+
+
+@pytest.mark.parametrize(("offset_mm", "blue"), [((0.3, 0.2, 0.1), False), ((4.0, 0.0, 0.0), True)])
+def test_picture_when_a_sphere_holds_air_then_it_says_which_and_where_the_pet_has_it(
+    offset_mm: tuple[float, float, float], blue: bool
+) -> None:
+    volume = digital_ct.nema_iq_ct(SPHERES, bubble_pct={28: 20.0}, offset_mm=offset_mm)
+    places = {d: np.array(at) for d, at in SPHERES.items()}
+    axis = np.array([0.0, 0.0, 1.0])
+    found = phantom_ct.measure(volume, places, WATER, axis)
+    (name, figure), *more = figures.phantom_ct_figures(volume, found, places, axis).items()
+    assert name == "ct_spheres"
+    assert not more
+    assert "−200 to 400 HU" in figure.alt
+    assert "air in 28 mm" in figure.alt
+    assert ("Dashed blue" in figure.caption) is blue
+    named = next(one for one in found.findings if one.id == "PHA-CT-BUBBLE")
+    assert named.evidence["figure"] == name
 
 
 @pytest.mark.parametrize("offset_mm", [(0.0, 0.0, 0.0), (3.3, -7.2, 4.9)])
