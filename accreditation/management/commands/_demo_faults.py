@@ -19,8 +19,9 @@ from accreditation.management.commands import _demo_people as people
 from accreditation.management.commands import _demo_site as site
 from accreditation.management.commands._demo_scans import DemoScan
 from accreditation.management.commands._demo_sendings import PHYSICIST, Desk, Sending
-from phantoms import digital, digital_acr
+from phantoms import digital, digital_acr, digital_ct
 from phantoms.results import Outcome
+from phantoms.volume import PetVolume
 
 #: Coarse grids that hold the phantoms: drawn and measured in a second each.
 CYLINDER_GRID: dict[str, Any] = {"shape_zyx": (64, 90, 90), "spacing_zyx_mm": (4.0, 4.0, 4.0), "cov": 0.03, "seed": 11}
@@ -31,6 +32,9 @@ IN_ORDER_FWHM_MM = 8.0  # inside the EARL 1 bands
 #: Codes that a phantom method can give and that no row draws, each with the reason.
 NOT_DRAWN = {
     "PHA-NOT-FOUND": "a refusal: there is no phantom to draw a fault into",
+    "PHA-CT-UNREAD": "a CT that cannot be used, no fault of the phantom",
+    "PHA-CT-NONE": "said wherever no CT was sent",
+    "PHA-CT-FRAME": "a header of the CT, no fault of the phantom",
     "PHA-CUT": "the field of view, no fault of scanner or fill",
     "PHA-POSE": "how the phantom lies, no fault of scanner or fill",
     "PHA-BUDGET": "an uncertainty in words",
@@ -65,6 +69,8 @@ class Fault:
         What may be named too, as another side of the same fault.
     expected : Outcome
     draw : callable
+    draw_ct : callable or None
+        The CT beside it.
     """
 
     name: str
@@ -73,6 +79,7 @@ class Fault:
     codes: tuple[str, ...]
     expected: Outcome
     draw: Callable[[], digital.DigitalScan]
+    draw_ct: Callable[[digital.DigitalScan], PetVolume] | None = None
     beside: tuple[str, ...] = ()
 
     def scan(self) -> DemoScan:
@@ -84,6 +91,7 @@ class Fault:
             expected=self.expected,
             margin_sd=math.inf,
             make=self.draw,
+            make_ct=self.draw_ct,
         )
 
     def is_named_by(self, found: Sequence[str]) -> bool:
@@ -101,6 +109,10 @@ def _spheres(**drawn: Any) -> Callable[[], digital.DigitalScan]:
 
 def _acr(**drawn: Any) -> Callable[[], digital.DigitalScan]:
     return lambda: digital_acr.acr_pet(**ACR_GRID | drawn)
+
+
+def _ct(**drawn: Any) -> Callable[[digital.DigitalScan], PetVolume]:
+    return lambda scan: digital_ct.nema_iq_ct(scan.truth["spheres"], **drawn)
 
 
 def _an_hour_early() -> digital.DigitalScan:
@@ -227,6 +239,33 @@ FAULTS = (
         codes=("PHA-BUBBLE", "PHA-CALIBRATION"),
         expected=Outcome.FAIL,
         draw=_spheres(calibration=0.84, sphere_faults=digital.SphereFaults(bubble_pct={28: 30})),
+    ),
+    Fault(
+        name="ct-air",
+        kind="nema_iq",
+        drawn="PET in order; on the CT 20 % of the 22 mm sphere is air that came after the PET",
+        codes=("PHA-CT-BUBBLE",),
+        expected=Outcome.FAIL,
+        draw=_spheres(),
+        draw_ct=_ct(bubble_pct={22: 20.0}),
+    ),
+    Fault(
+        name="ct-water",
+        kind="nema_iq",
+        drawn="PET in order; the water reads 25 HU on the CT",
+        codes=("PHA-CT-WATER",),
+        expected=Outcome.FAIL,
+        draw=_spheres(),
+        draw_ct=_ct(water_hu=25.0),
+    ),
+    Fault(
+        name="ct-apart",
+        kind="nema_iq",
+        drawn="PET in order; the CT lies 6 mm beside it",
+        codes=("PHA-CT-OFFSET",),
+        expected=Outcome.WARN,
+        draw=_spheres(),
+        draw_ct=_ct(offset_mm=(4.8, -3.6, 0.0)),
     ),
     Fault(
         name="acr-reads-low",

@@ -14,6 +14,7 @@ from typing import Any
 
 from phantoms import digital, standards
 from phantoms.results import Outcome
+from phantoms.volume import PetVolume
 
 STANDARD = "earl1_18f"
 #: A truth nearer to a limit than this many SD is not drawn: its verdict would be chance.
@@ -84,6 +85,8 @@ class DemoScan:
         How far the truth lies from the limit that decides, in SD of the measurement; infinite without noise.
     make : callable
         Draws it.
+    make_ct : callable or None
+        Draws the CT beside it.
     """
 
     name: str
@@ -92,6 +95,7 @@ class DemoScan:
     expected: Outcome
     margin_sd: float
     make: Callable[[], digital.DigitalScan]
+    make_ct: Callable[[digital.DigitalScan], PetVolume] | None = None
 
 
 def standard_scans() -> list[DemoScan]:

@@ -18,7 +18,7 @@ from accreditation.management.commands import _demo_scans as scans
 from accreditation.management.commands import _demo_site as site
 from accreditation.management.commands._browser import Browser, PageError
 from corelab.embedded import Stack
-from phantoms import digital
+from phantoms import digital, digital_ct
 
 #: How long the next verdict may let wait for itself.
 OUTCOME_WITHIN_S = 120.0
@@ -86,11 +86,14 @@ class Sending:
         assert self.scan is not None  # noqa: S101 (asked of drawn scans only)
         drawn = self.scan.make()
         part = self.folder.with_name(f"{self.folder.name}.part")
-        files = digital.write_dicom(drawn, part, seed=zlib.crc32(self.key.encode()))
+        seed = zlib.crc32(self.key.encode())
+        files = digital.write_dicom(drawn, part, seed=seed)
+        if self.scan.make_ct is not None:
+            files += digital_ct.write_ct(self.scan.make_ct(drawn), part / "ct", seed=seed)
         if self.is_zipped:
             with zipfile.ZipFile(part / ZIP_NAME, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                 for file in files:
-                    archive.write(file, file.name)
+                    archive.write(file, file.relative_to(part))
                     file.unlink()
         if drawn.sheet is not None:
             (part / "sheet.json").write_text(json.dumps(drawn.sheet, indent=1))
