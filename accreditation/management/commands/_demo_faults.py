@@ -51,6 +51,10 @@ NOT_DRAWN_OF_KIND = {
 }
 
 
+#: Said of every sphere phantom that comes without a CT, so of all rows but those that draw one.
+WITHOUT_CT = "PHA-CT-NONE"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One row of the list.
@@ -96,7 +100,8 @@ class Fault:
 
     def is_named_by(self, found: Sequence[str]) -> bool:
         """Whether every code was named and no other."""
-        return set(self.codes) <= set(found) <= {*self.codes, *self.beside}
+        own = set(found) - ({WITHOUT_CT} if self.draw_ct is None else set())
+        return set(self.codes) <= own <= {*self.codes, *self.beside}
 
 
 def _cylinder(**drawn: Any) -> Callable[[], digital.DigitalScan]:
