@@ -122,26 +122,32 @@ def _section(
     """
     every = [max(1, round(_PIXEL_MM / step)) for step in volume.spacing_zyx_mm]
     index = [np.arange(0, size, step) for size, step in zip(volume.image.shape, every, strict=True)]
-    lps_mm = volume.to_lps_mm(np.stack(np.meshgrid(*index, indexing="ij"), axis=-1).astype(np.float64))
-    offset_mm = lps_mm - pose.center_lps_mm
-    u, v, height = np.moveaxis(offset_mm @ pose.frame, -1, 0)
-    is_clear = (height >= pose.filled_mm[0] + END_MM) & (height <= pose.filled_mm[1] - END_MM)
-    is_clear &= (np.hypot(u, v) > _INSERT_RADIUS_MM + END_MM) & (layout.inside_mm(np.stack([u, v], -1)) > END_MM)
-    for diameter, place in pose.spheres.items():
-        is_clear &= np.linalg.norm(lps_mm - place, axis=-1) > diameter / 2.0 + END_MM
-    drift = 1.0 + profile.slope_pct_per_cm / 1000.0 * (height - float(profile.height_mm.mean()))
-    count = is_clear.sum(axis=(1, 2), keepdims=True)
-    if not count.any():
+    total, number = np.zeros((2, len(index[1]), len(index[2])))
+    # Slice by slice: the places of all voxels at once would take ten times the image.
+    for z in index[0]:
+        here = np.stack(np.meshgrid([z], *index[1:], indexing="ij"), axis=-1)[0]
+        lps_mm = volume.to_lps_mm(here.astype(np.float64))
+        u, v, height = np.moveaxis((lps_mm - pose.center_lps_mm) @ pose.frame, -1, 0)
+        is_clear = (height >= pose.filled_mm[0] + END_MM) & (height <= pose.filled_mm[1] - END_MM)
+        if not is_clear.any():
+            continue
+        is_clear &= (np.hypot(u, v) > _INSERT_RADIUS_MM + END_MM) & (layout.inside_mm(np.stack([u, v], -1)) > END_MM)
+        for diameter, place in pose.spheres.items():
+            is_clear &= np.linalg.norm(lps_mm - place, axis=-1) > diameter / 2.0 + END_MM
+        drift = 1.0 + profile.slope_pct_per_cm / 1000.0 * (height - float(profile.height_mm.mean()))
+        values = np.where(is_clear, volume.image[z][np.ix_(*index[1:])] / drift, 0.0)
+        mean = values.sum() / max(is_clear.sum(), 1)
+        if mean > 0:
+            total += values / mean
+        number += is_clear
+    if not number.any():
         return None
-    values = np.where(is_clear, volume.image[np.ix_(*index)] / drift, 0.0)
-    mean = values.sum(axis=(1, 2), keepdims=True) / np.maximum(count, 1)
-    values /= np.where(mean > 0, mean, np.inf)
     rows, across = volume.image.shape[1:]
     _, y_mm, x_mm = volume.spacing_zyx_mm
     by_z, by_y, by_x = (by_lag[::step] for by_lag, step in zip(noise.correlation, every, strict=True))
     return Section(
-        total=values.sum(axis=0),
-        number=is_clear.sum(axis=0).astype(np.float64),
+        total=total,
+        number=number,
         x_mm=(index[2] - (across - 1) / 2.0) * x_mm,
         y_mm=(index[1] - (rows - 1) / 2.0) * y_mm,
         mean=1.0,
