@@ -59,7 +59,8 @@ class CtSeries:
         near = [one for one, distance in zip(self.instances, away, strict=True) if distance <= reach_mm]
         if len(near) < _LEAST_SLICES:
             raise AnalysisRefused("CT-ELSEWHERE", "The CT does not show the place of the spheres.")
-        near = near[:: math.ceil(len(near) * near[0].rows * near[0].columns * 4 / MAX_PART_BYTES)]
+        part_bytes = len(near) * near[0].rows * near[0].columns * 4  # 0 where a size is missing, which is refused below
+        near = near[:: max(math.ceil(part_bytes / MAX_PART_BYTES), 1)]
         check_pixels(near)
         image = np.empty((len(near), near[0].rows, near[0].columns), np.float32)
         read_planes(near, image)

@@ -213,7 +213,9 @@ def test_phantom_when_its_ct_lies_in_another_frame_then_no_offset_is_given_and_t
 
 
 @pytest.mark.parametrize(
-    "attributes", [{"RescaleType": "US"}, {"LossyImageCompression": "01"}], ids=["not HU", "lossy"]
+    "attributes",
+    [{"RescaleType": "US"}, {"LossyImageCompression": "01"}, {"Rows": None}, {"PixelSpacing": None}],
+    ids=["not HU", "lossy", "no rows", "no pixel size"],
 )
 def test_phantom_when_its_ct_cannot_be_used_then_it_is_said_and_no_number_is_lost(
     result_of: Any, without: dict[str, Any], attributes: dict[str, Any]
