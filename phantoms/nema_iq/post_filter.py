@@ -1,0 +1,61 @@
+"""Which post-filter brings a NEMA image-quality phantom into the editions: what the search is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phantoms import harmonise, standards
+from phantoms.metrics import PeakPlaces, peak_kernels
+from phantoms.results import QualityFlag
+from phantoms.spheres import DIAMETERS_MM, search_box
+
+if TYPE_CHECKING:
+    from phantoms.localise import NemaPose
+    from phantoms.nema_iq.background import Background
+    from phantoms.nema_iq.sphere import SphereResult
+    from phantoms.nema_iq.truth import Truth
+    from phantoms.sheet import Sheet
+    from phantoms.volume import PetVolume
+
+
+def editions_for(sheet: Sheet | None) -> tuple[standards.Standard, ...]:
+    """Return the editions made for the nuclide of the sheet; all where there is no sheet."""
+    every = map(standards.load, standards.available())
+    return tuple(one for one in every if sheet is None or one.nuclide in (None, sheet.nuclide))
+
+
+def filter_curves(
+    volume: PetVolume,
+    pose: NemaPose,
+    background: Background,
+    spheres: tuple[SphereResult, ...],
+    truth: Truth,
+    editions: tuple[standards.Standard, ...],
+) -> harmonise.FilterCurves | None:
+    """Measure the image behind every post-filter; None where no edition asks, no truth is known or a sphere is cut."""
+    sphere_bqml = truth.sphere_bqml if truth.unit_flags is QualityFlag.NONE else None
+    known = {"rc"} if sphere_bqml is not None else set()
+    known |= {"relative_rc", "crc"} if truth.ratio is not None and truth.ratio > 1.0 else set()
+    asked = [one for one in editions if (kinds := harmonise.kinds_limited(one)) and kinds <= known]
+    if not asked or not all(sphere.is_whole and not sphere.is_cold for sphere in spheres):
+        return None
+    peaks: dict[int, PeakPlaces] = {}
+    if harmonise.limits_peak(asked):
+        kernels = peak_kernels(volume)
+        found = {d: PeakPlaces.within(volume, pose.spheres[d], d / 2.0, kernels) for d in DIAMETERS_MM}
+        peaks = {d: places for d, places in found.items() if places is not None}
+    return harmonise.filter_curves(
+        volume,
+        {diameter: search_box(volume, pose.spheres, diameter) for diameter in DIAMETERS_MM},
+        background.regions,
+        true_sphere=sphere_bqml,
+        ratio=truth.ratio,
+        peaks=peaks,
+    )
+
+
+def biases_pct_of(truth: Truth, filling: float | None, background: float) -> tuple[float, float] | None:
+    """Return what the spheres' filling and the background read over what is true, less 1, per cent."""
+    if filling is None or truth.sphere_bqml is None or truth.background_bqml is None:
+        return None
+    return 100.0 * (filling / truth.sphere_bqml - 1.0), 100.0 * (background / truth.background_bqml - 1.0)

@@ -1,0 +1,125 @@
+"""One standard deviation of every number of the NEMA image-quality phantom: noise of the image, and the fills."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms import background_rois, resolution, sphere_noise
+from phantoms.metrics import PeakKernels, PeakPlaces
+from phantoms.nema_iq.background import PLANE_OFFSETS_MM, Background
+from phantoms.nema_iq.sphere import nema_disc
+from phantoms.spheres import search_box
+
+if TYPE_CHECKING:
+    from phantoms.localise import NemaPose
+    from phantoms.nema_iq.lung import Lung
+    from phantoms.nema_iq.sphere import SphereResult
+    from phantoms.nema_iq.truth import Truth
+    from phantoms.volume import PetVolume
+
+
+def scatter_of(
+    volume: PetVolume,
+    pose: NemaPose,
+    diameter: int,
+    noise: sphere_noise.Noise,
+    fit: resolution.SphereFit,
+    background: float,
+    kernels: PeakKernels,
+) -> sphere_noise.SphereScatter | None:
+    """Return how the readings of one sphere scatter; None where no blurred sphere fits it or the image cuts it."""
+    box = search_box(volume, pose.spheres, diameter)
+    disc = nema_disc(volume, pose, diameter)
+    is_filled = fit.concentration > background or diameter in pose.cold_spheres
+    if fit.fwhm_mm is None or not box.is_whole or not disc.is_complete or not is_filled:
+        return None
+    sphere = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, background)
+    return sphere.scatter(box, PeakPlaces.within(volume, pose.spheres[diameter], diameter / 2.0, kernels), disc)
+
+
+def recovery_parts(
+    scatter: dict[int, sphere_noise.SphereScatter | None],
+    spheres: tuple[SphereResult, ...],
+    background: Background,
+    truth: Truth,
+) -> Iterator[tuple[str, sphere_noise.Parts]]:
+    """Yield names of recoveries with what makes them uncertain."""
+    for sphere in spheres:
+        found = scatter[sphere.diameter_mm]
+        if found is None or sphere.is_cold:
+            continue
+        for metric, value, sd in (
+            ("a50", sphere.a50, found.a50),
+            ("max", sphere.max, found.max),
+            ("peak", sphere.peak, found.peak),
+        ):
+            if value is not None and sd is not None:
+                parts = sphere_noise.recovery_sds(value, sd, background.mean, background.standard_error, truth.known)
+                for kind, one in parts.items():
+                    yield f"sphere_{sphere.diameter_mm}mm_{kind}_{metric}", one
+
+
+def standard_deviations(
+    noise: sphere_noise.Noise,
+    scatter: dict[int, sphere_noise.SphereScatter | None],
+    spheres: tuple[SphereResult, ...],
+    background: Background,
+    lung: Lung,
+    truth: Truth,
+    step_mm: float,
+) -> Iterator[tuple[str, float]]:
+    """Yield names of measurements with one standard deviation each."""
+    count = len(background.regions)
+    plane_step_mm = PLANE_OFFSETS_MM[1] - PLANE_OFFSETS_MM[0]
+    area_mm2 = math.pi * background_rois.DIAMETER_MM**2 / 4.0
+    back, back_sd = background.mean, background.standard_error
+    voxels = 0.5 * math.sqrt(sphere_noise.regions_share(noise, area_mm2, background.planes, plane_step_mm, count))
+    means = 0.5 * math.sqrt(sphere_noise.means_share(noise, background.planes, plane_step_mm, count))
+    yield "background_cov_pct", background.cov_pct * voxels
+    yield "background_roughness_pct", background.roughness_pct * voxels
+    profile = sphere_noise.profile_sds(noise, lung.residual_pct, step_mm)
+    if profile is not None:
+        mean_sd, max_sd = profile
+        yield "lung_residual_pct", math.hypot(mean_sd, float(lung.residual_pct.mean()) * back_sd / back)
+        yield "lung_residual_max_pct", math.hypot(max_sd, float(lung.residual_pct.max()) * back_sd / back)
+    if truth.ratio is not None:
+        yield "activity_ratio", truth.ratio * truth.ratio_rel
+    known = truth.known
+    widths = []
+    for sphere in spheres:
+        prefix, found = f"sphere_{sphere.diameter_mm}mm", scatter[sphere.diameter_mm]
+        for name, variability in (("n_pct", sphere.n_pct), ("n_pct_axial", sphere.n_axial_pct)):
+            if variability is not None:
+                yield f"{prefix}_{name}", variability * means
+        if found is None:
+            continue
+        if not sphere.is_cold:
+            yield f"{prefix}_a50", found.a50
+            yield f"{prefix}_max", found.max
+        if found.peak is not None:
+            yield f"{prefix}_peak", found.peak
+        if sphere.disc_mean is not None and sphere.is_cold:
+            cold = 100.0 * math.hypot(found.disc_mean / back, sphere.disc_mean / back * back_sd / back)
+            yield f"{prefix}_qc_pct", cold
+            yield f"{prefix}_qc_pct_axial", cold
+        elif sphere.disc_mean is not None:
+            disc = sphere_noise.recovery_sds(sphere.disc_mean, found.disc_mean, back, back_sd, known)
+            if "crc" in disc:
+                yield f"{prefix}_qh_pct", 100.0 * disc["crc"].total
+                yield f"{prefix}_qh_pct_axial", 100.0 * disc["crc"].total
+        yield f"{prefix}_fwhm_mm", found.fwhm_mm
+        for axis, off_mm in zip("xyz", found.center_mm, strict=True):
+            yield f"{prefix}_center_{axis}_mm", float(off_mm)
+        if sphere.diameter_mm >= resolution.SMALLEST_FREE_MM:
+            widths.append(found.fwhm_mm)
+    if widths:
+        yield "resolution_fwhm_mm", sphere_noise.median_sd(widths)
+
+
+def step_along_mm(volume: PetVolume, pose: NemaPose) -> float:
+    """Return how far apart along the phantom's axis two slices cut it, mm."""
+    return 1.0 / abs(float((np.linalg.inv(volume.affine_lps_mm[:3, :3]) @ pose.axis)[2]))
