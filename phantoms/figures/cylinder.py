@@ -70,7 +70,7 @@ def cylinder_figures(
         where the true concentration is known, ``bias``.
     """
     measured = judged(result.measurements, standard)
-    window = Window.for_phantom(volume, result.expected_bqml, "cylinder")
+    window = Window.for_phantom(volume, result.expected_bqml, result.mean_bqml, "cylinder")
     figures = {
         "central_slice": _cylinder_slice(volume, result, window),
         "coronal": _cylinder_coronal(volume, result, window),

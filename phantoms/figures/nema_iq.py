@@ -81,7 +81,7 @@ def nema_iq_figures(
         where one sphere is not like its siblings, and ``background_profile`` where the background drifts.
     """
     measured = judged(result.measurements, standard)
-    window = Window.for_phantom(volume, result.true_sphere_bqml, "sphere")
+    window = Window.for_phantom(volume, result.true_sphere_bqml, result.sphere_filling, "sphere")
     figures = {
         "central_slice": _nema_slice(volume, result, window),
         "coronal": _nema_coronal(volume, result, window),

@@ -55,9 +55,15 @@ class Window:
         return cls.of(volume.unit, upper, "up to the value that one voxel in a thousand exceeds")
 
     @classmethod
-    def for_phantom(cls, volume: PetVolume, true_bqml: float | None, what: str) -> Window:
-        """Return 0 to 1.2 times the true concentration, else 0 to 1.1 times the maximum, and say which."""
+    def for_phantom(cls, volume: PetVolume, true_bqml: float | None, read: float | None, what: str) -> Window:
+        """Return 0 to 1.2 times the true concentration, else 0 to 1.1 times the maximum, and say which.
+
+        Where the image reads more than all of that window, a picture of nothing but black would hide what is in it: the
+        window then is 1.2 times what it reads.
+        """
         if true_bqml is not None and volume.unit == "Bq/mL":
+            if read is not None and read > 1.2 * true_bqml:
+                return cls.of(volume.unit, 1.2 * read, f"1.2 × what the {what} reads, which is far above the sheet")
             return cls.of(volume.unit, 1.2 * true_bqml, f"1.2 × the true {what} concentration")
         top = float(volume.image.max())
         return cls.of(volume.unit, 1.1 * top if top > 0 else 1.0, "1.1 × the maximum; the true value is not known")

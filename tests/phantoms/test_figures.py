@@ -134,6 +134,16 @@ def test_figures_when_drawn_then_words_say_what_is_seen_and_stand_in_the_file(dr
             assert "kBq/mL (1.2 × the true" in alt
 
 
+def test_window_when_the_image_reads_far_above_the_sheet_then_it_ends_above_what_is_read(
+    cylinder_scan: Measured,
+) -> None:
+    # A window of the sheet's own concentration would be black from wall to wall, and a fault in it unseen.
+    high = replace(cylinder_scan.result, expected_bqml=cylinder_scan.result.mean_bqml / 1.46)
+    figure = figures.cylinder_figures(cylinder_scan.volume, high, EARL1)["central_slice"]
+    assert "1.2 × what the cylinder reads" in figure.alt
+    assert f"0 to {1.2e-3 * high.mean_bqml:.3g} kBq/mL" in figure.alt
+
+
 def test_words_when_they_hold_markup_then_they_are_read_back_as_written() -> None:
     figure = FigureSvg.with_words('<svg width="72pt" height="36pt" xmlns="x"></svg>', "a < b & c", "“>”")
     assert FigureSvg.read(figure.svg) == figure
