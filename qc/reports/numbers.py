@@ -61,9 +61,9 @@ def numbers_table(rows: Sequence[Mapping[str, Any]], title: str) -> dict[str, An
     if not rows:
         return {}
     is_judged, footnotes = any(is_limited(one) for one in rows), _Footnotes()
-    columns = [column("Measurement", 2.7), column("Value ± 2 SD", 2.8, "end")]
+    columns = [column("Measurement", 3.2), column("Value ± 2 SD", 2.8, "end")]
     if is_judged:
-        columns += [column("low · band · high", 0), column("Limits", 1.8, "end"), column("Margin", 1.0, "end")]
+        columns += [column("low · band · high", 0), column("Limits", 1.8, "end"), column("Margin", 0.8, "end")]
         columns.append(column("Verdict", 0))
     body = []
     for one in rows:
