@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence as DicomSequence
@@ -150,7 +152,8 @@ def _dataset(values: Mapping[Any, Any]) -> Dataset:
             texts = [DSfloat(n, auto_format=True) if isinstance(n, float) else n for n in numbers]
             dataset.add_new(tag, vr, texts if isinstance(value, list | tuple) else texts[0])
         else:
-            dataset.add_new(tag, vr, value)
+            # Written as it was given: what a reader makes of a value that the standard does not allow is seen only so.
+            dataset.add(DataElement(tag, vr, value, validation_mode=config.IGNORE))
     return dataset
 
 
