@@ -16,24 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from phantoms.digital import (
-    _HALF_LIFE_S,
-    SCANNED_AT,
+from phantoms.digital.blurred import (
     SIGMA_PER_FWHM,
-    DigitalScan,
+    Grid,
     Vector,
-    _blurred_disc,
-    _blurred_slab,
-    _fill,
-    _Grid,
-    _header,
-    _net_dose_bq,
-    _own_frame,
-    _rotation,
-    _sheet,
-    _Times,
-    _with_noise,
+    blurred_disc,
+    blurred_slab,
+    own_frame,
+    rotation,
+    with_noise,
 )
+from phantoms.digital.scan import DigitalScan
+from phantoms.digital.written import HALF_LIFE_S, SCANNED_AT, Times, fill_of, header_of, net_dose_bq, sheet_of
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
@@ -103,8 +97,8 @@ def acr_pet(
     cold_fractions : mapping of str to float, optional
         What ``water``, ``air`` and ``bone`` seem to hold, as fractions of the background; 0 where not named.
     """
-    grid = _Grid(shape_zyx, spacing_zyx_mm, samples_per_voxel)
-    turn = _rotation(tilt_x_deg, tilt_y_deg, roll_deg)
+    grid = Grid(shape_zyx, spacing_zyx_mm, samples_per_voxel)
+    turn = rotation(tilt_x_deg, tilt_y_deg, roll_deg)
     center = np.array(shift_mm)
     sigma = fwhm_mm * SIGMA_PER_FWHM
     sign = 1.0 if is_lid_at_head else -1.0
@@ -116,33 +110,33 @@ def acr_pet(
             inserts.append((places[f"{diameter}"], diameter / 2 + wall_mm, -1.0))
         left = dict.fromkeys(COLD_ORDER, 0.0) | dict(cold_fractions or {})
         inserts += [(places[name], COLD_DIAMETER_MM / 2, left[name] - 1.0) for name in COLD_ORDER]
-    body = _blurred_disc(radius_mm, sigma)
+    body = blurred_disc(radius_mm, sigma)
     faceplate = _table(inserts, radius_mm, sigma)
     rods = _table(((place, d / 2, -1.0) for place, d in _rods(radius_mm)) if has_rods else (), radius_mm, sigma)
     lid_mm, bottom_mm = LENGTH_MM / 2 - INSERT_LENGTH_MM, -LENGTH_MM / 2
 
     def reading(x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
-        u, v, along = _own_frame(x, y, z, center, turn)
+        u, v, along = own_frame(x, y, z, center, turn)
         w = sign * along
-        value = body(np.hypot(u, v)) * _blurred_slab(w, bottom_mm, LENGTH_MM / 2, sigma)
-        value = value + faceplate(u, v) * _blurred_slab(w, lid_mm, LENGTH_MM / 2, sigma)
-        return value + rods(u, v) * _blurred_slab(w, bottom_mm, bottom_mm + ROD_LENGTH_MM, sigma)
+        value = body(np.hypot(u, v)) * blurred_slab(w, bottom_mm, LENGTH_MM / 2, sigma)
+        value = value + faceplate(u, v) * blurred_slab(w, lid_mm, LENGTH_MM / 2, sigma)
+        return value + rods(u, v) * blurred_slab(w, bottom_mm, bottom_mm + ROD_LENGTH_MM, sigma)
 
     image = grid.sample(reading) * background_bqml
-    image = _with_noise(image, grid, fwhm_mm, cov, background_bqml, seed) * calibration
-    times = _Times(scanned_at, 600.0, _HALF_LIFE_S["F-18"])
+    image = with_noise(image, grid, fwhm_mm, cov, background_bqml, seed) * calibration
+    times = Times(scanned_at, 600.0, HALF_LIFE_S["F-18"])
     volume_ml = np.pi * radius_mm**2 * LENGTH_MM / 1000
-    hot_fill = _fill("spheres", ratio * background_bqml, 1000.0, times)
-    background_fill = _fill("background", background_bqml, volume_ml, times)
-    attributes, by_slice = _header(
-        times, "F-18", shape_zyx[0], beds=1, dose_bq=_net_dose_bq(background_fill, times), weight_kg=volume_ml / 1000
+    hot_fill = fill_of("spheres", ratio * background_bqml, 1000.0, times)
+    background_fill = fill_of("background", background_bqml, volume_ml, times)
+    attributes, by_slice = header_of(
+        times, "F-18", shape_zyx[0], beds=1, dose_bq=net_dose_bq(background_fill, times), weight_kg=volume_ml / 1000
     )
     insert_w = sign * (lid_mm + LENGTH_MM / 2) / 2
     return DigitalScan(
         volume=PetVolume(image.astype(np.float32), grid.affine_lps_mm, "Bq/mL"),
         attributes={**attributes, "SeriesDescription": "ACR PET phantom"},
         slice_attributes=by_slice,
-        sheet=_sheet("F-18", hot_fill, background_fill),
+        sheet=sheet_of("F-18", hot_fill, background_fill),
         truth={
             "kind": "acr",
             "background_bqml": background_bqml,
@@ -206,7 +200,7 @@ def _table(
     profiles: dict[float, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {}
     for (u, v), radius, height in discs:
         if radius not in profiles:
-            profiles[radius] = _blurred_disc(radius, sigma)
+            profiles[radius] = blurred_disc(radius, sigma)
         near_u, near_v = (np.flatnonzero(np.abs(axis - at) < radius + 7 * sigma) for at in (u, v))
         distance = np.hypot(axis[near_u][None, :] - u, axis[near_v][:, None] - v)
         table[np.ix_(near_v, near_u)] += height * profiles[radius](distance)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phantoms import digital
 from phantoms.dicom_series import write_series
+from phantoms.digital import blurred, iec_body
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def nema_iq_ct(
     wall_mm, noise_hu, fwhm_mm : float
         Wall of the spheres, SD of a voxel, resolution.
     """
-    sigma = fwhm_mm * digital.SIGMA_PER_FWHM
+    sigma = fwhm_mm * blurred.SIGMA_PER_FWHM
     middle = np.mean([spheres[d] for d in spheres], axis=0) + offset_mm
     z, y, x = (
         (np.arange(count) - (count - 1) / 2) * step for count, step in zip(shape_zyx, spacing_zyx_mm, strict=True)
@@ -61,8 +61,8 @@ def nema_iq_ct(
     affine = np.diag([*spacing_zyx_mm[::-1], 1.0])
     affine[:3, 3] = x[0], y[0], z[0]
     u, v = x[None, :] - middle[0], y[:, None] - middle[1]
-    section = digital._blurred_body(sigma)(u, v)
-    lung = digital._blurred_disc(digital.LUNG_INSERT_DIAMETER_MM / 2, sigma)(np.hypot(u, v))
+    section = iec_body.blurred_body(sigma)(u, v)
+    lung = blurred.blurred_disc(iec_body.LUNG_INSERT_DIAMETER_MM / 2, sigma)(np.hypot(u, v))
     plane = AIR_HU + (water_hu - AIR_HU) * section + (LUNG_HU - water_hu) * lung
     image = np.repeat(plane[None], len(z), axis=0)
     count = max(int(np.ceil(spacing_zyx_mm[0])), 1)
@@ -72,11 +72,11 @@ def nema_iq_ct(
             fill = (fill_hu or {}).get(diameter, water_hu)
             box, (near_x, near_y, near_z) = _near(place, radius + wall_mm + 6 * sigma, (x, y, z + dz))
             distance = np.sqrt(near_x**2 + near_y**2 + near_z**2)
-            inner = digital._blurred_ball(distance, radius, sigma)
-            outer = digital._blurred_ball(distance, radius + wall_mm, sigma)
+            inner = blurred.blurred_ball(distance, radius, sigma)
+            outer = blurred.blurred_ball(distance, radius + wall_mm, sigma)
             image[box] += ((fill - water_hu) * inner + (WALL_HU - water_hu) * (outer - inner)) / count
             if bubble_pct and diameter in bubble_pct:
-                cap = digital._blurred_cap(radius, bubble_pct[diameter] / 100, sigma)
+                cap = blurred.blurred_cap(radius, bubble_pct[diameter] / 100, sigma)
                 image[box] += (AIR_HU - fill) * cap(near_x, near_y, near_z) / count
     image += noise_hu * np.random.default_rng(seed).standard_normal(image.shape)
     return PetVolume(np.rint(image).astype(np.float32), affine, "HU")

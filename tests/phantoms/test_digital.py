@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate, ndimage
 
 from phantoms import digital
+from phantoms.digital import blurred
 from phantoms.sheet import Sheet
 
 # Noise-free recovery at 10:1 without a wall (A50 and maximum): domain knowledge, not computed by this project.
@@ -72,12 +73,12 @@ def test_sheet_when_checked_against_the_scan_then_nothing_looks_wrong(make):
 
 def test_blurred_disc_when_integrated_by_brute_force_then_agrees():
     sigma, radius = 3.4, 20.0
-    profile = digital._blurred_disc(radius, sigma)
+    profile = blurred.blurred_disc(radius, sigma)
     for distance in (0.0, 8.0, 17.0, 20.0, 23.5, 30.0):
 
         def row(y, distance=distance):
             half = np.sqrt(radius**2 - y**2)
-            inside = digital._blurred_slab(np.array(distance), -half, half, sigma)
+            inside = blurred.blurred_slab(np.array(distance), -half, half, sigma)
             return float(inside) * np.exp(-(y**2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
 
         slow = integrate.quad(row, -radius, radius, limit=200)[0]

@@ -1,0 +1,177 @@
+"""A digital image-quality phantom: the IEC body with its lung insert and six spheres."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phantoms.digital.blurred import (
+    SIGMA_PER_FWHM,
+    Grid,
+    Vector,
+    blurred_ball,
+    blurred_bed,
+    blurred_cap,
+    blurred_disc,
+    blurred_slab,
+    own_frame,
+    rotation,
+    with_noise,
+)
+from phantoms.digital.faults import SphereFaults
+from phantoms.digital.iec_body import (
+    BODY_CORNER_RADIUS_MM,
+    BODY_LENGTH_MM,
+    BODY_WAIST_Y_MM,
+    LUNG_INSERT_DIAMETER_MM,
+    SPHERE_DIAMETERS_MM,
+    SPHERE_RING_RADIUS_MM,
+    SPHERES_FROM_LID_MM,
+    blurred_body,
+)
+from phantoms.digital.scan import DigitalScan
+from phantoms.digital.written import HALF_LIFE_S, SCANNED_AT, Times, fill_of, header_of, net_dose_bq, sheet_of
+from phantoms.volume import PetVolume
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from phantoms.digital.faults import ScannerFaults
+
+
+def nema_iq(
+    fwhm_mm: float = 8.0,
+    cov: float = 0.07,
+    ratio: float = 10.0,
+    *,
+    background_bqml: float = 2000.0,
+    calibration: float = 1.0,
+    wall_mm: float = 0.0,
+    cold_mm: Collection[int] = (),
+    shift_mm: Vector = (0.0, 0.0, 0.0),
+    tilt_x_deg: float = 0.0,
+    tilt_y_deg: float = 0.0,
+    roll_deg: float = 0.0,
+    first_angle_deg: float = 0.0,
+    is_clockwise: bool = True,
+    is_lid_at_head: bool = True,
+    bed_fraction: float = 0.0,
+    sphere_faults: SphereFaults | None = None,
+    axial_slope_pct_per_cm: float = 0.0,
+    faults: ScannerFaults | None = None,
+    shape_zyx: tuple[int, int, int] = (110, 168, 168),
+    spacing_zyx_mm: Vector = (2.0, 3.2, 3.2),
+    samples_per_voxel: int = 1,
+    scanned_at: datetime = SCANNED_AT,
+    seed: int = 0,
+) -> DigitalScan:
+    """Return an image-quality phantom: IEC body, cold lung insert, six hot spheres on one ring.
+
+    Parameters
+    ----------
+    fwhm_mm, cov : float
+        Resolution (at least 2 mm), and noise SD in the background as a fraction of the background.
+    ratio, background_bqml : float
+        True sphere-to-background ratio, and background at the decay reference time.
+    calibration : float
+        What the scanner reads over what is true.
+    wall_mm : float
+        Cold wall round each sphere.
+    cold_mm : collection of int
+        Inner diameters of the spheres that hold no activity: 28 and 37 in the editions of NEMA NU 2 before 2018.
+    shift_mm, tilt_x_deg, tilt_y_deg, roll_deg
+        Pose of the middle of the body: rolled about its axis, turned about x, then y, then shifted.
+    first_angle_deg, is_clockwise
+        Where the 37 mm sphere lies, from +x (patient left) towards +y (posterior), and on which way round the smaller
+        ones follow, seen from the feet (increasing angle where clockwise).
+    is_lid_at_head : bool
+        The sphere plane lies 68 mm from the lid.
+    sphere_faults : SphereFaults or None
+        What single spheres hold that they should not.
+    axial_slope_pct_per_cm : float
+        Rise of the whole reading along the phantom's axis towards +z, per cent of what is read at its middle.
+    faults : ScannerFaults or None
+        What the scanner does to the image, drawn before the noise.
+    """
+    if fwhm_mm < 2:
+        msg = "the outline of the body is drawn on a 0.5 mm grid: fwhm_mm must be at least 2"
+        raise ValueError(msg)
+    grid = Grid(shape_zyx, spacing_zyx_mm, samples_per_voxel)
+    turn = rotation(tilt_x_deg, tilt_y_deg, roll_deg)
+    center = np.array(shift_mm)
+    sigma = fwhm_mm * SIGMA_PER_FWHM
+    plane_w = (BODY_LENGTH_MM / 2 - SPHERES_FROM_LID_MM) * (1 if is_lid_at_head else -1)
+    spheres = {}
+    for k, diameter in enumerate(SPHERE_DIAMETERS_MM):
+        angle = np.radians(first_angle_deg + (60 if is_clockwise else -60) * k)
+        own = np.array([SPHERE_RING_RADIUS_MM * np.cos(angle), SPHERE_RING_RADIUS_MM * np.sin(angle), plane_w])
+        spheres[diameter] = turn @ own + center
+    body = blurred_body(sigma)
+    lung = blurred_disc(LUNG_INSERT_DIAMETER_MM / 2, sigma)
+
+    def background(x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+        u, v, w = own_frame(x, y, z, center, turn)
+        ends = blurred_slab(w, -BODY_LENGTH_MM / 2, BODY_LENGTH_MM / 2, sigma)
+        value = (body(u, v) - lung(np.hypot(u, v))) * ends
+        return value + bed_fraction * blurred_bed(x, y, center[1] + BODY_WAIST_Y_MM + BODY_CORNER_RADIUS_MM, sigma)
+
+    image = grid.sample(background)
+    wrong = sphere_faults or SphereFaults()
+    for diameter, position in spheres.items():
+        radius = diameter / 2
+        held = 0.0 if diameter in cold_mm else ratio * (1 - wrong.misfill_pct.get(diameter, 0.0) / 100)
+        grid.add_ball(
+            image,
+            position,
+            radius + wall_mm + 6 * sigma,
+            lambda r, radius=radius, held=held: (  # type: ignore[misc]
+                held * blurred_ball(r, radius, sigma) - blurred_ball(r, radius + wall_mm, sigma)
+            ),
+        )
+        if diameter in wrong.bubble_pct:
+            cap = blurred_cap(radius, wrong.bubble_pct[diameter] / 100, sigma)
+            image -= held * grid.sample(lambda x, y, z, at=position, cap=cap: cap(x - at[0], y - at[1], z - at[2]))
+    if axial_slope_pct_per_cm or faults is not None:
+        image *= grid.sample(
+            lambda x, y, z: (
+                (1 + axial_slope_pct_per_cm / 1000 * own_frame(x, y, z, center, turn)[2])
+                * (faults.gain(x, y, z) if faults is not None else 1.0)
+            )
+        )
+    image *= background_bqml
+    image = with_noise(image, grid, fwhm_mm, cov, background_bqml, seed) * calibration
+    times = Times(scanned_at, 600.0, HALF_LIFE_S["F-18"])
+    spheres_fill = fill_of("spheres", ratio * background_bqml, 1000.0, times)
+    background_fill = fill_of("background", background_bqml, 9700.0, times)
+    attributes, by_slice = header_of(
+        times, "F-18", shape_zyx[0], beds=1, dose_bq=net_dose_bq(background_fill, times), weight_kg=9.7
+    )
+    return DigitalScan(
+        volume=PetVolume(image.astype(np.float32), grid.affine_lps_mm, "Bq/mL"),
+        attributes={**attributes, "SeriesDescription": "NEMA IQ phantom"},
+        slice_attributes=by_slice,
+        sheet=sheet_of("F-18", spheres_fill, background_fill),
+        truth={
+            "kind": "nema_iq",
+            "background_bqml": background_bqml,
+            "sphere_bqml": ratio * background_bqml,
+            "ratio": ratio,
+            "calibration": calibration,
+            "fwhm_mm": fwhm_mm,
+            "cov": cov,
+            "wall_mm": wall_mm,
+            "cold_mm": tuple(sorted(cold_mm)),
+            "spheres": {diameter: tuple(position.tolist()) for diameter, position in spheres.items()},
+            "sphere_faults": sphere_faults,
+            "axial_slope_pct_per_cm": axial_slope_pct_per_cm,
+            "faults": faults,
+            "axis": tuple(turn[:, 2].tolist()),
+            "center_lps_mm": tuple((turn @ np.array([0.0, 0.0, plane_w]) + center).tolist()),
+            "tilt_deg": float(np.degrees(np.arccos(turn[2, 2]))),
+            "reference_time": scanned_at,
+        },
+    )
