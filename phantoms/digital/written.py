@@ -74,7 +74,7 @@ def sealed_fill_of(what: str, concentration_bqml: float, volume_ml: float, times
         "activity_mbq": round(activity_mbq, 9),
         "assayed_at": times.drawn_at.isoformat(),
         "volume_ml": volume_ml,
-        "is_sealed": True,
+        "sealed": True,
     }
 
 
@@ -85,7 +85,7 @@ def sheet_of(nuclide: str, *fills: dict[str, Any]) -> dict[str, Any]:
 
 def net_dose_bq(fill: Mapping[str, Any], times: Times) -> float:
     """Activity in the phantom, decay-corrected to the draw, becquerel."""
-    if fill.get("is_sealed"):
+    if fill.get("sealed"):
         return float(fill["activity_mbq"] * 1e6)
     waited = datetime.fromisoformat(fill["residual_at"]) - datetime.fromisoformat(fill["assayed_at"])
     net_mbq = fill["activity_mbq"] - fill["residual_mbq"] / times.decay(waited.total_seconds())

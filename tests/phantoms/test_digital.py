@@ -71,6 +71,14 @@ def test_sheet_when_checked_against_the_scan_then_nothing_looks_wrong(make):
     assert Sheet.parse(scan.sheet).check(scan.truth["reference_time"]) == ()
 
 
+def test_sheet_when_the_source_is_sealed_then_is_read_as_sealed_and_nothing_looks_wrong():
+    scan = digital.uniform_cylinder(nuclide="Ge-68", assayed_days_ago=200, concentration_bqml=6200.0, cov=0, **SMALL)
+    sheet = Sheet.parse(scan.sheet, header_nuclide="Ge-68")
+    assert sheet.check(scan.truth["reference_time"]) == ()
+    assert sheet.fill("cylinder").is_sealed
+    assert sheet.concentration_bqml("cylinder", scan.truth["reference_time"])[0] == pytest.approx(6200.0, rel=1e-6)
+
+
 def test_blurred_disc_when_integrated_by_brute_force_then_agrees():
     sigma, radius = 3.4, 20.0
     profile = blurred.blurred_disc(radius, sigma)
