@@ -385,7 +385,11 @@ def codes_of(files: list[Path]) -> dict[str, set[str]]:
 
 
 def test_codes_when_the_sources_are_read_then_each_has_its_row_and_its_letters() -> None:
-    files = [*(ROOT / "phantoms").rglob("*.py"), ROOT / "qc/analysis.py", ROOT / "qc/management/commands/_offline.py"]
+    files = [
+        *(ROOT / "phantoms").rglob("*.py"),
+        *(ROOT / "qc/analysis").rglob("*.py"),
+        ROOT / "qc/management/commands/_offline.py",
+    ]
     rows = [*rows_of(METHODS_PAGE, "codes"), *rows_of(METHODS_PAGE, "suv-codes")]
     written = {code: set(letters) for codes, letters, *_ in rows for code in codes_in(codes)}
     assert written == codes_of(files)

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from phantoms import dicom_series, digital
+from phantoms.results import Finding, Measurement, Outcome
 from qc import analysis, protocols, wording
 from qc.analysis import Request, analyse_files, conform_files
 from qc.protocols import DocumentProblems
@@ -178,9 +179,7 @@ def test_conform_when_run_then_its_rules_are_those_of_the_analysis(patient) -> N
 
 
 def test_phantom_when_it_asks_for_an_answer_then_the_numbers_still_decide() -> None:
-    finding = analysis.Finding(id="PHA-RATIO", outcome=analysis.Outcome.FAIL, severity="query", message="Ratio.")
-    outside = analysis.Measurement(
-        name="activity_ratio", value=7.4, unit="1", standard="earl1_18f", verdict=analysis.Outcome.FAIL
-    )
-    assert analysis.decide([], [finding], ["earl1_18f"]) is analysis.Outcome.WARN
-    assert analysis.decide([outside], [finding], ["earl1_18f"]) is analysis.Outcome.FAIL
+    finding = Finding(id="PHA-RATIO", outcome=Outcome.FAIL, severity="query", message="Ratio.")
+    outside = Measurement(name="activity_ratio", value=7.4, unit="1", standard="earl1_18f", verdict=Outcome.FAIL)
+    assert analysis.decide([], [finding], ["earl1_18f"]) is Outcome.WARN
+    assert analysis.decide([outside], [finding], ["earl1_18f"]) is Outcome.FAIL
