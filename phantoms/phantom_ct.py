@@ -1,46 +1,44 @@
-"""The NEMA phantom's CT: air in a sphere, the number of its water, and how far CT and PET lie apart.
+"""The NEMA phantom's CT: air in a sphere or above the water, the number of the water, and how CT and PET lie apart.
 
-Steps: the walls of the six spheres are looked for about their places in the PET, by correlation on a 2 mm grid; each of
-the four large spheres is then fitted as a thin shell between two fluids, blurred and averaged over the thickness of a
-slice. The median shift from PET to CT is the offset, and places the regions in which air and water are read.
+The walls of the spheres say where the phantom lies on the CT (`phantoms.sphere_walls`), and so where air and water are
+read; `phantoms.fill_line` looks at the body above them. What is too much is said by the editions that judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, optimize, signal
+from scipy import ndimage
 
-from phantoms import findings, rois
+from phantoms import fill_line, findings, rois, sphere_walls, standards
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
 from phantoms.sphere_ring import along_patient_axes
-from phantoms.spheres import DIAMETERS_MM, blurred_sphere
+from phantoms.spheres import DIAMETERS_MM
 from phantoms.volume import PetVolume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-AIR_HU = -150.0  # below it a sphere holds air
-WATER_HU = 10.0  # the lab's rule: water is within this of 0
-OFFSET_MM = 3.0  # the lab's rule: a greater offset warns
-REACH_MM = 70.0  # slices within this of the spheres' plane are read
-PLANES_MM = (-10.0, 0.0, 10.0)
+    from phantoms.fill_line import Estimate, FillLine
+    from phantoms.sphere_walls import Match
 
-_SEARCH_MM = 16.0
-_GRID_MM = 2.0
-_WALL_MM = 1.0
-_SIGMA_MM = 0.8
-_FITTED_MM = (37, 28, 22, 17)
+REACH_MM = 145.0  # slices within this of the spheres' plane are read: the body's far end lies 122 mm from it
+
+_NEAR_MM = 70.0  # the spheres' own part of the CT, and that of the water about them
+_PLANES_MM = (-10.0, 0.0, 10.0)
+_AIR_HU = -1000.0
+_NO_FLUID_HU = -150.0  # how much of a sphere is air is summed about voxels below this
+_AIR_IN_IT_HU = -400.0  # far below the noise of water; air of two voxels goes lower
 _FILLED_MM = (37, 28, 22)  # large enough that their fill is known to a few HU
-_MIN_WALL_SD = 8.0  # a wall stands out by so many standard errors, or it is not seen
-_AGREE_MM = 1.5  # spheres whose shifts differ by more do not lie on the phantom that the PET shows
-_LEAST_SPHERES = 3
+_LEAST_REGIONS = 3
 _REGION_RADIUS_MM = 12.0
 _SMOOTH_RADIUS_MM = 1.5  # the lowest value is a mean over so much of a slice, so that noise is not air
+_BLUR_MM = 3.0  # air blurs over no more
+_SHELL_SD_MM = 0.1  # how well the wall over a bubble is known, as a thickness of air
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,67 @@ class CtResult:
     measurements, findings
         As the offline contract names them.
     offset_lps_mm : ndarray, shape (3,), or None
-        From a place in the PET to the same in the CT; None where the spheres were not found.
+        From the middle of the ring in the PET to the same on the CT; None where the spheres were not found.
+    spheres : mapping of int to ndarray, shape (3,)
+        Centre of each sphere on the CT; empty where they were not found.
+    fill : FillLine or None
+        The air in the body; None where it was not looked for.
     """
 
     measurements: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
     offset_lps_mm: NDArray[np.float64] | None
+    spheres: Mapping[int, NDArray[np.float64]]
+    fill: FillLine | None = None
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The band of each number of the CT beyond which a finding is raised: the narrowest of the editions that judge."""
+
+    by_name: Mapping[str, tuple[float | None, float | None]]
+
+    @classmethod
+    def of(cls, deciding: Iterable[str] = ()) -> Bands:
+        """Take the bands of these editions, and of all others what none of these limits."""
+        asked = [standards.load(one) for one in deciding]
+        others = [standards.load(one) for one in standards.available()]
+        bands: dict[str, tuple[float | None, float | None]] = {}
+        for name in {name for one in others for name in one.limits if "ct_" in name}:
+            limits = [one.limits[name] for one in asked if name in one.limits]
+            limits = limits or [one.limits[name] for one in others if name in one.limits]
+            lows = [one.low for one in limits if one.low is not None]
+            highs = [one.high for one in limits if one.high is not None]
+            bands[name] = (max(lows, default=None), min(highs, default=None))
+        return cls(bands)
+
+    def low(self, name: str) -> float:
+        """Return the lower end; minus infinity where there is none."""
+        low = self.by_name.get(name, (None, None))[0]
+        return -np.inf if low is None else low
+
+    def high(self, name: str) -> float:
+        """Return the upper end; infinity where there is none."""
+        high = self.by_name.get(name, (None, None))[1]
+        return np.inf if high is None else high
+
+    def words(self, name: str) -> str:
+        """Return the band in words, in HU."""
+        low, high = self.low(name), self.high(name)
+        if np.isfinite(low) and np.isfinite(high):
+            return f"{_number(low)} to {_hu(high)}"
+        return f"from {_hu(low)}" if np.isfinite(low) else f"up to {_hu(high)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sphere:
+    """What is read in one sphere; HU but for the air, per cent of its volume. None where too few voxels are whole."""
+
+    lowest: float
+    air_pct: float
+    air_sd_pct: float
+    fill: float | None
+    fill_sd: float | None
 
 
 def measure(
@@ -66,6 +119,9 @@ def measure(
     background_lps_mm: Sequence[NDArray[np.float64]],
     axis: NDArray[np.float64],
     *,
+    filled_mm: tuple[float, float],
+    up: NDArray[np.float64] | None,
+    bands: Bands,
     is_in_frame: bool = True,
 ) -> CtResult:
     """Measure the CT of a NEMA image-quality phantom.
@@ -80,6 +136,12 @@ def measure(
         Middles of the background regions in the plane of the spheres, in the PET.
     axis : ndarray, shape (3,)
         Along the phantom.
+    filled_mm : tuple of float
+        Where the filled body begins and ends along ``axis``, from the plane of the spheres, in the PET.
+    up : ndarray, shape (3,), or None
+        Against gravity; without it the layer of air is not looked for.
+    bands : Bands
+        Beyond them findings are raised; no number hangs on them.
     is_in_frame : bool
         Whether PET and CT share a frame of reference; without it no offset is given.
 
@@ -89,39 +151,34 @@ def measure(
         ``CT-NOT-FOUND`` where the walls of the spheres are not seen, or not where the PET has them.
     """
     volume = along_patient_axes(volume)
-    shift, sd_mm = _find(volume, spheres)
-    smooth = _smoothed(volume)
-    water, water_sd, noise = _water(volume, [at + shift for at in background_lps_mm], axis)
+    middle = np.mean([spheres[d] for d in DIAMETERS_MM], axis=0)
+    near = _slices_near(volume, middle)
+    match = sphere_walls.find(near, spheres)
+    places = [match.place(at, middle) for at in background_lps_mm]
+    water, water_sd, noise, noise_sd = _water(near, places, axis)
     rows = [
         Measurement(name="ct_water_hu", value=water, unit="HU", uncertainty=water_sd),
-        Measurement(name="ct_noise_hu", value=noise, unit="HU"),
+        Measurement(name="ct_noise_hu", value=noise, unit="HU", uncertainty=noise_sd),
     ]
-    air: dict[int, float] = {}
-    fills: dict[int, float] = {}
-    for diameter in DIAMETERS_MM:
-        lowest, air_pct, fill, fill_sd = _sphere(volume, smooth, spheres[diameter] + shift, diameter / 2.0)
-        if lowest < AIR_HU:
-            air[diameter] = air_pct
-        if fill is not None and diameter in _FILLED_MM:
-            fills[diameter] = fill
+    smooth, disc = _smoothed(near)
+    read = {d: _sphere(near, smooth, match.spheres[d], d / 2.0, water, noise) for d in DIAMETERS_MM}
+    for diameter, one in read.items():
         prefix = f"sphere_{diameter}mm_ct"
-        small = QualityFlag.SMALL_REGION if fill is None else QualityFlag.NONE
+        small = QualityFlag.SMALL_REGION if one.fill is None else QualityFlag.NONE
+        lowest_sd = noise / float(np.sqrt(disc))
         rows += [
-            Measurement(name=f"{prefix}_min_hu", value=lowest, unit="HU"),
-            Measurement(name=f"{prefix}_air_pct", value=air_pct, unit="%"),
-            Measurement(name=f"{prefix}_hu", value=fill, unit="HU", uncertainty=fill_sd, flags=small),
+            Measurement(name=f"{prefix}_min_hu", value=one.lowest, unit="HU", uncertainty=lowest_sd),
+            Measurement(name=f"{prefix}_air_pct", value=one.air_pct, unit="%", uncertainty=one.air_sd_pct),
+            Measurement(name=f"{prefix}_hu", value=one.fill, unit="HU", uncertainty=one.fill_sd, flags=small),
         ]
-    other = QualityFlag.NONE if is_in_frame else QualityFlag.OTHER_FRAME
-    length = float(np.linalg.norm(shift))
-    along = float(np.sqrt(np.square(sd_mm) @ np.square(shift / length))) if length > 0 else float(sd_mm.max())
-    for name, value, sd in (
-        *((f"ct_offset_{axis_name}_mm", float(shift[k]), float(sd_mm[k])) for k, axis_name in enumerate("xyz")),
-        ("ct_offset_mm", length, along),
-    ):
-        given = (value, sd) if is_in_frame else (None, None)
-        rows.append(Measurement(name=name, value=given[0], unit="mm", uncertainty=given[1], flags=other))
-    said = tuple(_findings(air, water, fills, shift if is_in_frame else None, 2 * along))
-    return CtResult(tuple(rows), said, shift)
+    fill = None
+    if up is not None:
+        fill = fill_line.measure(volume, match.spheres, axis, filled_mm, up, water_hu=water, noise_hu=noise)
+    rows += _fill_rows(fill, is_looked_for=up is not None)
+    rows += _offset_rows(match, is_in_frame=is_in_frame)
+    numbers = {one.name: one for one in rows}
+    said = tuple(_findings(numbers, read, fill, bands, match if is_in_frame else None))
+    return CtResult(tuple(rows), said, match.offset_lps_mm, match.spheres, fill)
 
 
 def unread(refused: AnalysisRefused) -> CtResult:
@@ -136,7 +193,7 @@ def unread(refused: AnalysisRefused) -> CtResult:
         "the CT of the same session, original slices",
         "Look at the spheres on the CT, and send its original slices with the PET of the same session.",
     )
-    return CtResult((), (said,), None)
+    return CtResult((), (said,), None, {})
 
 
 def absent() -> Finding:
@@ -153,37 +210,80 @@ def absent() -> Finding:
     )
 
 
+def _fill_rows(fill: FillLine | None, *, is_looked_for: bool) -> Iterator[Measurement]:
+    """Return the numbers of the air in the body."""
+    missing = QualityFlag.OUTSIDE_IMAGE if is_looked_for else QualityFlag.NO_POSITION
+    numbers: dict[str, tuple[str, Estimate | None]] = {
+        "ct_fill_air_ml": ("mL", None if fill is None else fill.air_ml),
+        "ct_fill_air_pct": ("%", None if fill is None else fill.air_pct),
+        "ct_fill_height_mm": ("mm", None if fill is None else fill.height_mm),
+        "ct_fill_tilt_deg": ("deg", None if fill is None else fill.tilt_deg),
+        "ct_bubble_ml": ("mL", None if fill is None else fill.bubble_ml),
+    }
+    if fill is not None:
+        missing = QualityFlag.NO_FIT
+    for name, (unit, one) in numbers.items():
+        flags = missing if one is None else QualityFlag.NONE
+        if fill is not None and not fill.is_whole:
+            flags |= QualityFlag.OUTSIDE_IMAGE
+        yield Measurement(
+            name=name,
+            value=None if one is None else one.value,
+            unit=unit,
+            uncertainty=None if one is None else one.sd,
+            flags=flags,
+        )
+
+
+def _offset_rows(match: Match, *, is_in_frame: bool) -> Iterator[Measurement]:
+    """Return how far, and how turned, the CT lies to the PET."""
+    other = QualityFlag.NONE if is_in_frame else QualityFlag.OTHER_FRAME
+    shift, sd_mm = match.offset_lps_mm, match.offset_sd_mm
+    for name, value, sd in (
+        *((f"ct_offset_{axis_name}_mm", float(shift[k]), float(sd_mm[k])) for k, axis_name in enumerate("xyz")),
+        ("ct_offset_mm", float(np.linalg.norm(shift)), _sd_along(shift, sd_mm)),
+    ):
+        given = (value, sd) if is_in_frame else (None, None)
+        yield Measurement(name=name, value=given[0], unit="mm", uncertainty=given[1], flags=other)
+    for k, axis_name in enumerate("xyz"):
+        value_deg = sd_deg = None
+        flags = other
+        if match.turn_deg is None or match.turn_sd_deg is None:
+            flags |= QualityFlag.NO_FIT
+        elif is_in_frame:
+            value_deg, sd_deg = float(match.turn_deg[k]), float(match.turn_sd_deg[k])
+        yield Measurement(name=f"ct_turn_{axis_name}_deg", value=value_deg, unit="deg", uncertainty=sd_deg, flags=flags)
+
+
+def _sd_along(shift: NDArray[np.float64], sd_mm: NDArray[np.float64]) -> float:
+    length = float(np.linalg.norm(shift))
+    return float(np.sqrt(np.square(sd_mm) @ np.square(shift / length))) if length > 0 else float(sd_mm.max())
+
+
 def _findings(
-    air: Mapping[int, float],
-    water: float,
-    fills: Mapping[int, float],
-    shift: NDArray[np.float64] | None,
-    offset_2sd_mm: float,
+    numbers: Mapping[str, Measurement],
+    read: Mapping[int, _Sphere],
+    fill: FillLine | None,
+    bands: Bands,
+    match: Match | None,
 ) -> Iterator[Finding]:
-    for diameter, pct in air.items():
-        yield findings.warning(
-            "PHA-CT-BUBBLE",
-            f"The {diameter} mm sphere holds air on the CT: {pct:.0f} % of it lies below {_hu(AIR_HU)}.",
-            f"{pct:.1f} % of the sphere",
-            f"nothing below {_hu(AIR_HU)}",
-            f"Fill the {diameter} mm sphere again without air and repeat the scan.",
-            figure="ct_spheres",
-            diameter_mm=diameter,
-        )
-    off = [("background", water), *((f"{d} mm sphere", fill) for d, fill in fills.items())]
-    off = [(what, value) for what, value in off if abs(value) > WATER_HU]
-    if off:
-        what, value = max(off, key=lambda one: abs(one[1]))
-        more = f", and {len(off) - 1} more" if len(off) > 1 else ""
-        yield findings.warning(
-            "PHA-CT-WATER",
-            f"The water of the phantom reads {_hu(value)} on the CT ({what}{more}): it is not plain water, or the CT "
-            "is not calibrated.",
-            "; ".join(f"{what} {_hu(value)}" for what, value in off),
-            f"within {WATER_HU:g} HU of 0",
-            "Check the CT's daily water value; if it is right, empty the phantom and fill it with plain water.",
-        )
-    if shift is None:
+    for diameter, one in read.items():
+        name = f"sphere_{diameter}mm_ct_min_hu"
+        if one.lowest < bands.low(name):
+            share = f"; {one.air_pct:.0f} % of it is air" if one.air_pct >= 0.5 else ""
+            yield findings.warning(
+                "PHA-CT-BUBBLE",
+                f"The {diameter} mm sphere holds air on the CT: it reads down to {_hu(one.lowest)}{share}.",
+                f"{_hu(one.lowest)}, {one.air_pct:.1f} % of the sphere",
+                bands.words(name),
+                f"Fill the {diameter} mm sphere again without air and repeat the scan.",
+                figure="ct_spheres",
+                diameter_mm=diameter,
+            )
+    yield from _water_finding(numbers, bands)
+    if fill is not None:
+        yield from _fill_finding(fill, bands)
+    if match is None:
         yield findings.warning(
             "PHA-CT-FRAME",
             "PET and CT name different frames of reference (0020,0052), so how far they lie apart is not given.",
@@ -192,159 +292,202 @@ def _findings(
             "Send PET and CT of one session, with their UIDs left alike.",
         )
         return
-    length = float(np.linalg.norm(shift))
-    if length - offset_2sd_mm > OFFSET_MM:
+    shift = match.offset_lps_mm
+    length, limit = float(np.linalg.norm(shift)), bands.high("ct_offset_mm")
+    if length - 2 * _sd_along(shift, match.offset_sd_mm) > limit:
         x, y, z = shift
         yield findings.warning(
             "PHA-CT-OFFSET",
             f"The spheres lie {length:.1f} mm apart on PET and CT, so the attenuation correction is displaced.",
             f"x {x:+.1f}, y {y:+.1f}, z {z:+.1f} mm",
-            f"up to {OFFSET_MM:g} mm",
+            f"up to {limit:g} mm",
             "Check that nothing moved between CT and PET, then the scanner's PET–CT alignment.",
             figure="ct_spheres",
         )
 
 
+def _water_finding(numbers: Mapping[str, Measurement], bands: Bands) -> Iterator[Finding]:
+    read = {"background": "ct_water_hu", **{f"{d} mm sphere": f"sphere_{d}mm_ct_hu" for d in _FILLED_MM}}
+    off = []
+    for what, name in read.items():
+        value = numbers[name].value
+        if value is not None and not bands.low(name) <= value <= bands.high(name):
+            off.append((what, value, name))
+    if off:
+        what, value, name = max(off, key=lambda one: abs(one[1]))
+        more = f", and {len(off) - 1} more" if len(off) > 1 else ""
+        yield findings.warning(
+            "PHA-CT-WATER",
+            f"The water of the phantom reads {_hu(value)} on the CT ({what}{more}): it is not plain water, or the CT "
+            "is not calibrated.",
+            "; ".join(f"{what} {_hu(value)}" for what, value, _ in off),
+            bands.words(name),
+            "Check the CT's daily water value; if it is right, empty the phantom and fill it with plain water.",
+        )
+
+
+def _fill_finding(fill: FillLine, bands: Bands) -> Iterator[Finding]:
+    """Say that the body is not full, or that a bubble lies in it: one finding, for one deed mends both."""
+    said, observed, expected = [], [], []
+    pct_limit, ml_limit = bands.high("ct_fill_air_pct"), bands.high("ct_bubble_ml")
+    part = "" if fill.is_whole else " in the part that the CT shows"
+    if fill.air_pct is None or fill.air_ml is None or fill.height_mm is None:
+        said.append("the air above the water reaches down to the spheres")
+        observed.append("air down to the spheres")
+    elif fill.air_pct.value - 2 * fill.air_pct.sd > pct_limit:
+        said.append(
+            f"{fill.air_ml.value:.0f} mL of air lie above the water{part}, {fill.air_pct.value:.1f} % of what it "
+            f"holds, in a layer of up to {fill.height_mm.value:.0f} mm"
+        )
+        observed.append(f"{fill.air_pct.value:.2f} %, {fill.air_ml.value:.0f} mL")
+    if said:
+        expected.append(f"up to {pct_limit:g} % of the body")
+    if fill.bubble_ml.value - 2 * fill.bubble_ml.sd > ml_limit:
+        said.append(f"a bubble of {fill.bubble_ml.value:.1f} mL lies in the water")
+        observed.append(f"a bubble of {fill.bubble_ml.value:.2f} mL")
+        expected.append(f"no bubble over {ml_limit:g} mL")
+    if said:
+        yield findings.warning(
+            "PHA-CT-FILL",
+            f"On the CT the body of the phantom is not free of air: {', and '.join(said)}.",
+            "; ".join(observed),
+            "; ".join(expected),
+            "Top up the body: turn its fill port up, tilt it until the air is under the port, fill and close it, and "
+            "repeat the scan. If it was scanned so on purpose, enter on the activity sheet the volume that was filled.",
+            figure="ct_fill",
+        )
+
+
 def _hu(value: float) -> str:
-    return f"{value:.0f} HU".replace("-", "−")
+    return f"{_number(value)} HU"
 
 
-# --- where the spheres are ------------------------------------------------------------------------
+def _number(value: float) -> str:
+    return f"{value:.0f}".replace("-", "−")
 
 
-def _find(
-    volume: PetVolume, spheres: Mapping[int, NDArray[np.float64]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the shift from PET to CT and its standard error, both shape (3,), millimetres."""
-    coarse = _coarse(volume, spheres)
-    fitted = [_fit(volume, spheres[d] + coarse, d / 2.0) for d in _FITTED_MM]
-    shifts = np.array([coarse + one for one in fitted if one is not None])
-    if len(shifts) >= _LEAST_SPHERES:
-        shifts = shifts[np.linalg.norm(shifts - np.median(shifts, axis=0), axis=1) <= _AGREE_MM]
-    if len(shifts) < _LEAST_SPHERES:
-        raise AnalysisRefused("CT-NOT-FOUND", "the walls of the spheres are not seen near their places in the PET.")
-    spread = shifts.std(axis=0, ddof=1)
-    return shifts.mean(axis=0), np.maximum(spread, 0.05) / np.sqrt(len(shifts))
+# --- what is read ---------------------------------------------------------------------------------
 
 
-def _coarse(volume: PetVolume, spheres: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the shift at which six shells correlate best with the image, to about a millimetre."""
-    places = np.array([spheres[d] for d in DIAMETERS_MM])
-    margin = max(DIAMETERS_MM) / 2.0 + _SEARCH_MM + 6.0
-    low, high = places.min(axis=0) - margin, places.max(axis=0) + margin
-    axes = [np.arange(a, b, _GRID_MM) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    sigma = [0.4 * _GRID_MM / step for step in volume.spacing_zyx_mm]
-    level = np.where(volume.image < AIR_HU, 0.0, np.clip(volume.image, -100.0, 300.0))
-    smooth = ndimage.gaussian_filter(level, sigma)
-    index = np.moveaxis(volume.to_index_zyx(grid), -1, 0)
-    seen = ndimage.map_coordinates(smooth, index, order=1, mode="nearest")
-    template = np.zeros(grid.shape[:3])
-    for diameter in DIAMETERS_MM:
-        distance = np.linalg.norm(grid - spheres[diameter], axis=-1)
-        radius = diameter / 2.0
-        wall = np.exp(-0.5 * ((distance - radius - _WALL_MM / 2) / 1.3) ** 2)
-        near = distance < radius + 5.0
-        template += near * (wall - (wall * near).sum() / near.sum())
-    score = signal.fftconvolve(seen - np.median(seen), template[::-1, ::-1, ::-1], mode="same")
-    middle = [(count - 1) // 2 for count in score.shape]
-    steps = int(_SEARCH_MM / _GRID_MM)
-    box = score[tuple(slice(max(m - steps, 0), m + steps + 1) for m in middle)]
-    best = np.array(np.unravel_index(int(box.argmax()), box.shape))
-    origin = np.array([max(m - steps, 0) for m in middle])
-    return np.asarray((best + origin - middle) * _GRID_MM, dtype=np.float64)
+def _slices_near(volume: PetVolume, middle: NDArray[np.float64]) -> PetVolume:
+    """Return the slices about the spheres."""
+    z = float(volume.to_index_zyx(middle)[0])
+    reach = _NEAR_MM / volume.spacing_zyx_mm[0]
+    low, high = max(int(np.ceil(z - reach)), 0), max(int(z + reach) + 1, 1)
+    affine = volume.affine_lps_mm.copy()
+    affine[:3, 3] += low * affine[:3, 2]
+    return PetVolume(volume.image[low:high], affine, volume.unit)
 
 
-def _fit(volume: PetVolume, start: NDArray[np.float64], radius: float) -> NDArray[np.float64] | None:
-    """Return how far a sphere lies from ``start``; None where its wall does not stand out."""
-    reach = radius + 5.0
-    low = np.clip(np.floor(volume.to_index_zyx(start) - np.divide(reach, volume.spacing_zyx_mm)), 0, None).astype(int)
-    high = np.ceil(volume.to_index_zyx(start) + np.divide(reach, volume.spacing_zyx_mm)).astype(int) + 1
-    box = volume.image[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    if box.size == 0:
-        return None
-    index = np.moveaxis(np.indices(box.shape), 0, -1) + low
-    place = volume.to_lps_mm(index.astype(np.float64)) - start
-    is_fluid = ~ndimage.binary_dilation(box < AIR_HU, iterations=2)
-    # What lies farther from the wall says nothing of where it is.
-    near = (np.abs(np.linalg.norm(place, axis=-1) - radius) <= 5.0) & is_fluid
-    place, values = place[near], np.clip(box[near], -300.0, 2000.0).astype(np.float64)
-    if values.size < 200:
-        return None
-    slice_mm = volume.spacing_zyx_mm[0]
-    count = max(int(np.ceil(slice_mm / 1.0)), 1)
-    offsets = ((np.arange(count) + 0.5) / count - 0.5) * slice_mm
-
-    def columns(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        inner, outer = np.zeros(len(values)), np.zeros(len(values))
-        for dz in offsets:
-            distance = np.linalg.norm(place + np.array([0.0, 0.0, dz]) - at, axis=1)
-            inner += blurred_sphere(distance, radius, _SIGMA_MM) / count
-            outer += blurred_sphere(distance, radius + _WALL_MM, _SIGMA_MM) / count
-        return np.stack([np.ones(len(values)), inner, outer - inner], axis=1)
-
-    def residual(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        design = columns(at)
-        found = np.linalg.lstsq(design, values, rcond=None)[0]
-        return np.asarray(design @ found - values)
-
-    fit = optimize.least_squares(residual, np.zeros(3), bounds=(-4.0, 4.0), diff_step=np.full(3, 1e-3), max_nfev=25)
-    design = columns(fit.x)
-    scatter = np.linalg.pinv(design.T @ design)
-    wall = float((scatter @ design.T @ values)[2])
-    sd = float(np.sqrt(scatter[2, 2] * np.square(fit.fun).sum() / max(values.size - 6, 1)))
-    return np.asarray(fit.x) if wall > _MIN_WALL_SD * sd else None
-
-
-# --- what is read there ---------------------------------------------------------------------------
-
-
-def _smoothed(volume: PetVolume) -> NDArray[np.float32]:
-    """Return the mean over a small disc of each slice."""
+def _smoothed(volume: PetVolume) -> tuple[NDArray[np.float32], int]:
+    """Return the mean over a small disc of each slice, and how many voxels the disc has."""
     _, dy, dx = volume.spacing_zyx_mm
     reach_y, reach_x = int(_SMOOTH_RADIUS_MM / dy), int(_SMOOTH_RADIUS_MM / dx)
     y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
     disc = ((y * dy) ** 2 + (x * dx) ** 2 <= _SMOOTH_RADIUS_MM**2 + 1e-9).astype(np.float32)
     smooth: NDArray[np.float32] = ndimage.convolve(volume.image, (disc / disc.sum())[None], mode="nearest")
-    return smooth
+    return smooth, int(disc.sum())
 
 
 def _water(
     volume: PetVolume, middles: Sequence[NDArray[np.float64]], axis: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    """Return the mean over the background regions, its standard error from their scatter, and the voxels' SD."""
+) -> tuple[float, float, float, float]:
+    """Return the mean over the background regions and the voxels' SD, each with its standard error from scatter."""
     means, variances = [], []
     for middle in middles:
-        planes = [rois.circle(volume, middle + height * axis, _REGION_RADIUS_MM) for height in PLANES_MM]
-        moments = [roi.moments(volume.image) for roi in planes if roi.is_complete]
+        planes = [rois.circle(volume, middle + height * axis, _REGION_RADIUS_MM) for height in _PLANES_MM]
+        whole = [roi for roi in planes if roi.is_complete]
+        # Where the body is not full, a region may lie in the air above its water.
+        moments = [roi.moments(volume.image) for roi in whole if volume.image[roi.slices].min() > _AIR_IN_IT_HU]
         if moments:
             means.append(float(np.mean([mean for mean, _ in moments])))
-            variances += [variance for _, variance in moments]
-    if len(means) < _LEAST_SPHERES:
-        raise AnalysisRefused("CT-NOT-FOUND", "the CT cuts the water about the spheres.")
-    sd = float(np.std(means, ddof=1) / np.sqrt(len(means)))
-    return float(np.mean(means)), sd, float(np.sqrt(np.mean(variances)))
+            variances.append(float(np.mean([variance for _, variance in moments])))
+    if len(means) < _LEAST_REGIONS:
+        raise AnalysisRefused("CT-NOT-FOUND", "the CT cuts the water about the spheres, or air lies there.")
+    root = float(np.sqrt(len(means)))
+    noises = np.sqrt(variances)
+    noise = float(np.sqrt(np.mean(variances)))
+    return float(np.mean(means)), float(np.std(means, ddof=1)) / root, noise, float(np.std(noises, ddof=1)) / root
 
 
 def _sphere(
-    volume: PetVolume, smooth: NDArray[np.float32], center: NDArray[np.float64], radius: float
-) -> tuple[float, float, float | None, float | None]:
-    """Return the lowest HU, per cent of the volume that is air, and mean HU of the fluid with its standard error."""
+    volume: PetVolume,
+    smooth: NDArray[np.float32],
+    center: NDArray[np.float64],
+    radius: float,
+    water_hu: float,
+    noise_hu: float,
+) -> _Sphere:
     roi = rois.sphere(volume, center, radius)
     if not roi.is_complete:
         raise AnalysisRefused("CT-NOT-FOUND", "the CT cuts a sphere.")
     inside = roi.weights > 0.5
     low = smooth[roi.slices]
-    is_air = (low < AIR_HU) & inside
-    air_pct = 100.0 * float(roi.weights[is_air].sum() / roi.weights.sum())
+    is_air = (low < _NO_FLUID_HU) & inside
     start = [one.start for one in roi.slices]
     place = volume.to_lps_mm(np.moveaxis(np.indices(low.shape).astype(np.float64), 0, -1) + start) - center
     half = np.array(volume.spacing_zyx_mm[::-1]) / 2.0
     core = np.linalg.norm(np.abs(place) + half, axis=-1) <= radius - 1.5
     core &= ~ndimage.binary_dilation(is_air, iterations=2)
     fluid = volume.image[roi.slices][core]
-    if fluid.size < 10:
-        return float(low[inside].min()), air_pct, None, None
-    # Voxels of a CT share their noise with the next in the slice; taken as four that move together.
-    sd = float(fluid.std(ddof=1) * 2.0 / np.sqrt(fluid.size))
-    return float(low[inside].min()), air_pct, float(fluid.mean(dtype=np.float64)), sd
+    fill = fill_sd = None
+    if fluid.size >= 10:
+        fill = float(fluid.mean(dtype=np.float64))
+        # Voxels of a CT share their noise with the next in the slice; taken as four that move together.
+        fill_sd = float(fluid.std(ddof=1) * 2.0 / np.sqrt(fluid.size))
+    air_mm3, air_sd_mm3 = _air(volume, smooth, center, radius, water_hu if fill is None else fill, noise_hu)
+    share = 100.0 / (4.0 / 3.0 * np.pi * radius**3)
+    return _Sphere(
+        lowest=float(low[inside].min()),
+        air_pct=air_mm3 * share,
+        air_sd_pct=air_sd_mm3 * share,
+        fill=fill,
+        fill_sd=fill_sd,
+    )
+
+
+def _air(
+    volume: PetVolume,
+    smooth: NDArray[np.float32],
+    center: NDArray[np.float64],
+    radius: float,
+    fluid_hu: float,
+    noise_hu: float,
+) -> tuple[float, float]:
+    """Return how much of a sphere is air, mm³, with its standard error: what the voxels about it lack.
+
+    They are held against the sphere without air, fitted to the rest of its voxels, so that neither blur nor wall
+    counts as air or hides it.
+    """
+    reach = radius + _BLUR_MM + 2.0
+    box = []
+    for at, step, size in zip(volume.to_index_zyx(center), volume.spacing_zyx_mm, volume.image.shape, strict=True):
+        box.append(slice(max(int(at - reach / step), 0), min(int(at + reach / step) + 2, size)))
+    part = tuple(box)
+    index = np.moveaxis(np.indices(smooth[part].shape).astype(np.float64), 0, -1) + [one.start for one in part]
+    place = volume.to_lps_mm(index) - center
+    distance = np.linalg.norm(place, axis=-1)
+    is_air = (smooth[part] < _NO_FLUID_HU) & (distance < radius + 0.5)
+    voxel_mm3 = float(np.prod(volume.spacing_zyx_mm))
+    # A voxel's worth of disc and slice may hold so much and not fall below the level.
+    least_mm3 = 0.15 * np.pi * _SMOOTH_RADIUS_MM**2 * volume.spacing_zyx_mm[0] / 2.0
+    if not is_air.any():
+        return 0.0, float(least_mm3)
+    away = ndimage.distance_transform_edt(~is_air, sampling=volume.spacing_zyx_mm)
+    touched = away <= _BLUR_MM + 1.0
+    rest = ~touched & (distance < radius + _BLUR_MM)
+    columns = sphere_walls.shell_columns(place.reshape(-1, 3), radius, volume.spacing_zyx_mm[0])
+    values = volume.image[part].reshape(-1).astype(np.float64)
+    known = np.array([0.0, fluid_hu, 0.0])
+    if int(rest.sum()) >= 100:
+        known = np.linalg.lstsq(columns[rest.ravel()], values[rest.ravel()], rcond=None)[0]
+        known[1] += known[0]
+        full_hu = float(known[1])
+        model = columns @ np.array([known[0], known[1] - known[0], known[2]])
+    else:
+        full_hu = fluid_hu
+        model = np.full(len(values), fluid_hu)
+    lack = ((model - values)[touched.ravel()]).sum() / (full_hu - _AIR_HU)
+    face_mm2 = float(is_air.sum()) * voxel_mm3 / radius  # of the wall over a cap, about
+    sd = np.hypot(2.0 * noise_hu / (full_hu - _AIR_HU) * np.sqrt(touched.sum()) * voxel_mm3, _SHELL_SD_MM * face_mm2)
+    return float(max(lack * voxel_mm3, 0.0)), float(np.hypot(sd, 0.5 * least_mm3))

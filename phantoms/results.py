@@ -63,6 +63,7 @@ class QualityFlag(Flag):
     COLD_SPHERE = auto()  # the sphere holds no activity, as in editions of NEMA NU 2 before 2018: it has no recovery
     PLACE_ASSUMED = auto()  # which part of the phantom it is was taken from the usual order, not seen in the image
     OTHER_FRAME = auto()  # PET and CT name different frames of reference, so places in them do not compare
+    NO_POSITION = auto()  # the CT does not say how the phantom lay (0018,5100), so which way is up is not known
 
     def names(self) -> list[str]:
         """Return the flags' names in the order of their definition."""

@@ -70,6 +70,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "COLD_SPHERE": "the sphere holds no activity",
     "PLACE_ASSUMED": "named by the usual order round the faceplate",
     "OTHER_FRAME": "PET and CT name different frames of reference",
+    "NO_POSITION": "the CT does not say how the phantom lay",
     "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
 }
 METHOD_WORDS: Mapping[str, str] = {
@@ -104,9 +105,9 @@ _SPHERE_LABELS: Mapping[str, str] = {
     "relative_rc_max": "Relative recovery max",
     "relative_rc_peak": "Relative recovery peak",
     "fwhm_mm": "Blur (FWHM)",
-    "ct_min_hu": "Lowest value on the CT",
-    "ct_air_pct": "Air on the CT",
-    "ct_hu": "Fill on the CT",
+    "ct_min_hu": "lowest value on the CT",
+    "ct_air_pct": "air on the CT",
+    "ct_hu": "fill on the CT",
 }
 #: What stands beside every contrast recovery.
 NO_CRC_LIMITS = "Report only: no edition publishes limits yet"
@@ -161,6 +162,12 @@ _LABELS: Mapping[str, str] = {
     "ct_noise_hu": "Noise of the CT",
     "ct_offset_mm": "PET to CT, distance",
     **{f"ct_offset_{axis}_mm": f"PET to CT, {axis}" for axis in "xyz"},
+    **{f"ct_turn_{axis}_deg": f"PET to CT, turn about {axis}" for axis in "xyz"},
+    "ct_fill_air_ml": "Air above the water, CT",
+    "ct_fill_air_pct": "Air above the water, part of the body",
+    "ct_fill_height_mm": "Air above the water, greatest depth",
+    "ct_fill_tilt_deg": "Tilt of the water's surface",
+    "ct_bubble_ml": "Largest bubble in the water, CT",
     "lung_residual_max_pct": "Lung residual, largest slice",
     "localisation_residual_mm": "Misfit of the position found",
     "phantom_tilt_deg": "Tilt",
@@ -199,6 +206,7 @@ _UNITS: Mapping[str, _Unit] = {
     "Bq/mL": _Unit("kBq/mL", 1e-3, 2),
     "g/mL": _Unit("g/mL", 1.0, 2),
     "HU": _Unit("HU", 1.0, 0),
+    "mL": _Unit("mL", 1.0, 1),
 }
 _DECIMALS: Mapping[str, int] = {"activity_ratio": 2, "acr_activity_ratio": 2}
 _RAW_DECIMALS = 1
@@ -266,6 +274,7 @@ _SUBJECTS_BY_FAMILY: Mapping[str, str] = {
     "PHA-SUV": "SUV of the background",
     "PHA-HARMONISE": "Post-filter that mends it",
     "PHA-CT-BUBBLE": "Air in a sphere",
+    "PHA-CT-FILL": "Fill of the body",
     "PHA-CT-": "CT of the phantom",
     "PHA-": "Phantom",
 }
@@ -283,6 +292,8 @@ def label(name: str) -> str:
     if sphere is not None:
         what = sphere["what"].removesuffix("_axial")
         words = _SPHERE_LABELS.get(what, what.replace("_", " "))
+        if what.startswith("ct_"):
+            return f"{sphere['diameter']}{NARROW_SPACE}mm sphere: {words}"
         axial = ", axial plane" if sphere["what"].endswith("_axial") else ""
         return f"{words} {sphere['diameter']}{NARROW_SPACE}mm{axial}"
     filtered = _POST_FILTER.fullmatch(name)

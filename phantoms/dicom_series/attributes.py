@@ -82,6 +82,7 @@ ATTRIBUTES: dict[int, tuple[str, str]] = {
     0x00181160: ("FilterType", "SH"),
     0x00181210: ("ConvolutionKernel", "SH"),
     0x00181242: ("ActualFrameDuration", "IS"),
+    0x00185100: ("PatientPosition", "CS"),
     0x00189074: ("FrameAcquisitionDateTime", "DT"),
     0x00189118: ("CardiacSynchronizationSequence", "SQ"),
     0x00189151: ("FrameReferenceDateTime", "DT"),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: What one part of a CT may take in memory; of a longer part every second, third … slice is read.
 MAX_PART_BYTES = 256 * 1024**2
 _LEAST_SLICES = 5  # fewer are a scout or a key image
+#: Against gravity, by how somebody lies: what follows the first two letters. Source: DICOM PS3.3, C.7.3.1.1.2.
+_UP_LPS = {"S": (0.0, -1.0, 0.0), "P": (0.0, 1.0, 0.0), "DR": (1.0, 0.0, 0.0), "DL": (-1.0, 0.0, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class CtSeries:
     def file_digests(self) -> list[str]:
         """SHA-256 of every file, hexadecimal."""
         return [sha256_of(instance.source) for instance in self.instances]
+
+    @property
+    def up_lps(self) -> NDArray[np.float64] | None:
+        """Against gravity, shape (3,), as PatientPosition (0018,5100) has it; None where it does not say."""
+        up = _UP_LPS.get(text(self.instances[0].header.get("PatientPosition"))[2:])
+        return None if up is None else np.array(up)
 
     def load(self, near_lps_mm: NDArray[np.float64], reach_mm: float) -> PetVolume:
         """Read the slices within ``reach_mm`` of a place, in HU; never more than `MAX_PART_BYTES`.

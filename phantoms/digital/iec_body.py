@@ -26,15 +26,20 @@ BODY_LENGTH_MM = 190.0
 SPHERES_FROM_LID_MM = 68.0
 
 
-def blurred_body(sigma: float) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
-    """Return the cross-section of the IEC body convolved with a two-dimensional Gaussian, from a 0.5 mm table."""
+def blurred_body(
+    sigma: float, wall_mm: float = 0.0
+) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the cross-section of the IEC body convolved with a two-dimensional Gaussian, from a 0.5 mm table.
+
+    With ``wall_mm`` it is that of the body and so much of a wall about it.
+    """
     step = 0.5
-    reach = BODY_ARCH_RADIUS_MM + 10 + 6 * sigma
+    reach = BODY_ARCH_RADIUS_MM + 10 + wall_mm + 6 * sigma
     axis = np.arange(-reach, reach + step, step)
     u, v = axis[None, :], axis[:, None] - BODY_WAIST_Y_MM
     arch = np.hypot(u, v) - BODY_ARCH_RADIUS_MM
     corner = np.hypot(np.maximum(np.abs(u) - BODY_CORNER_X_MM, 0.0), v) - BODY_CORNER_RADIUS_MM
-    distance = np.where(v < 0, arch, corner)
+    distance = np.where(v < 0, arch, corner) - wall_mm
     table = ndimage.gaussian_filter(np.clip(0.5 - distance / step, 0.0, 1.0), sigma / step, truncate=6.0)
 
     def profile(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -102,7 +102,16 @@ def _with_ct(work: Work, series: Series, result: Any, deciding: Sequence[str], *
     try:
         volume = chosen.load(pose.center_lps_mm, phantom_ct.REACH_MM)
         middles = [center for center, _ in result.background_rois]
-        found = phantom_ct.measure(volume, pose.spheres, middles, pose.axis, is_in_frame=chosen.is_in_frame)
+        found = phantom_ct.measure(
+            volume,
+            pose.spheres,
+            middles,
+            pose.axis,
+            filled_mm=pose.filled_mm,
+            up=chosen.up_lps,
+            bands=phantom_ct.Bands.of(deciding),
+            is_in_frame=chosen.is_in_frame,
+        )
         work.ct = chosen
         if with_figures:
             from phantoms import figures

@@ -152,10 +152,10 @@ def _ct_blocks(
     """Return the spheres on the CT, where one was measured."""
     shown = editions_of(run, deciding)
     return [
-        figures_block(pictures, "ct_spheres"),
-        sphere_judged(run, "ct_min_hu", "Air: lowest value of each sphere on the CT, HU", shown),
+        figures_block(pictures, "ct_spheres", "ct_fill"),
+        sphere_judged(run, "ct_min_hu", "Air in the spheres: the lowest value of each on the CT, HU", shown),
         sphere_judged(run, "ct_hu", "Fill of each sphere on the CT, HU", shown),
-        sphere_plain(run, "Part of each sphere below −150 HU on the CT", ("ct_air_pct",), ("Air, %",)),
+        sphere_plain(run, "Part of each sphere that is air on the CT", ("ct_air_pct",), ("Air, %",)),
     ]
 
 

@@ -28,6 +28,7 @@ FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
         "coronal",
         "odd_sphere",
         "ct_spheres",
+        "ct_fill",
         "background_profile",
         "recovery_a50",
         "recovery_max",

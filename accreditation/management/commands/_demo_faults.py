@@ -272,6 +272,20 @@ FAULTS = (
         draw_ct=_ct(offset_mm=(4.8, -3.6, 0.0)),
     ),
     Fault(
+        name="ct-fill",
+        kind="nema_iq",
+        drawn="PET in order; on the CT the body is not full: a layer of air 12 mm deep lies above the water",
+        codes=("PHA-CT-FILL",),
+        expected=Outcome.WARN,
+        draw=_spheres(),
+        draw_ct=_ct(
+            air=digital_ct.Air(height_mm=12.0),
+            shape_zyx=(56, 200, 232),
+            spacing_zyx_mm=(4.0, 1.4, 1.4),
+            stack_mm=-27.0,
+        ),
+    ),
+    Fault(
         name="acr-reads-low",
         kind="acr",
         drawn="all reads 20 % low: calibration",
