@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phantoms import resolution
-from phantoms.metrics import isocontour
+from phantoms.metrics import isocontours
 from phantoms.spheres import FWHM_PER_SIGMA, SearchBox, blurred_sphere, sphere_model
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 COPIES = 100  # the spread of so many copies is known to 7 %
+SEED = 37  # the same image gives the same numbers
 MAX_CORRELATION_MM = 20.0
 HALF_BOX_MM = (25.0, 13.0, 13.0)  # z, y, x: the square inside a background region, through all planes
 
 _MIN_CORRELATION = 0.05
+_LEFT_OUT = 1e-4  # of the variance of drawn noise, along each axis
 _PEAK_PLACES = 100
 
 
@@ -78,14 +80,24 @@ class Noise:
         self, shape: tuple[int, ...], spacing_zyx_mm: Sequence[float], count: int, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Return ``[count, z, y, x]`` of noise with mean 0, SD 1 and this correlation."""
-        along_z, along_y, along_x = (
-            _root(self.correlation(_apart_mm(size, step_mm), axis)).astype(np.float32)
-            for axis, (size, step_mm) in enumerate(zip(shape, spacing_zyx_mm, strict=True))
-        )
-        noise = rng.standard_normal((count, *shape), dtype=np.float32)
-        noise = np.matmul(noise, along_x.T)
-        noise = np.matmul(along_y, noise)
-        return np.asarray(np.matmul(along_z, noise.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3))
+        along_z, along_y, along_x = (root.astype(np.float32) for root in self._roots(shape, spacing_zyx_mm))
+        drawn = along_z.shape[1], along_y.shape[1], along_x.shape[1]
+        noise = rng.standard_normal((count, *drawn), dtype=np.float32) @ along_x.T
+        noise = along_y @ noise
+        return np.asarray((along_z @ noise.reshape(count, drawn[0], -1)).reshape(count, *shape))
+
+    def covariance(self, weights: NDArray[np.float64], spacing_zyx_mm: Sequence[float]) -> NDArray[np.float64]:
+        """Return how sums over voxels vary together under noise of SD 1: ``[n, n]`` for ``weights[z, y, x, n]``."""
+        sums = weights
+        for root in self._roots(weights.shape[:3], spacing_zyx_mm):
+            sums = np.tensordot(sums, root, axes=(0, 0))
+        by_independent = sums.reshape(weights.shape[3], -1)
+        return np.asarray(by_independent @ by_independent.T)
+
+    def _roots(self, shape: Sequence[int], spacing_zyx_mm: Sequence[float]) -> list[NDArray[np.float64]]:
+        """Return for each axis the matrix that turns independent numbers into a row of this noise."""
+        steps = enumerate(zip(shape, spacing_zyx_mm, strict=True))
+        return [_root(self.correlation(_apart_mm(size, step_mm), axis)) for axis, (size, step_mm) in steps]
 
 
 def _apart_mm(size: int, step_mm: float) -> NDArray[np.float64]:
@@ -95,9 +107,13 @@ def _apart_mm(size: int, step_mm: float) -> NDArray[np.float64]:
 
 
 def _root(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a matrix that turns independent numbers into such correlated ones."""
+    """Return a matrix that turns independent numbers into such correlated ones, as few as hold all but 1e-4 of it.
+
+    Noise that is wider than a voxel has far fewer than one independent number a voxel.
+    """
     values, vectors = np.linalg.eigh(correlation)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+    left_out = np.cumsum(values) < _LEFT_OUT * values.sum()
+    return np.asarray(vectors[:, ~left_out] * np.sqrt(np.maximum(values[~left_out], 0.0)))
 
 
 def _length_mm(boxes: Sequence[NDArray[np.float64]], axis: int, step_mm: float) -> float:
@@ -112,6 +128,27 @@ def _length_mm(boxes: Sequence[NDArray[np.float64]], axis: int, step_mm: float) 
             break
         length, lag = length + 2.0 * ratio, lag + 1
     return length * step_mm
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where one sphere is read: hottest voxel and A50 in the box, the peak at its places (None: cut), NEMA's disc."""
+
+    box: SearchBox
+    places: PeakPlaces | None
+    disc: Roi
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The smallest part of the image that holds them all."""
+        parts = [self.box.slices, self.disc.slices, *([self.places.slices] if self.places is not None else [])]
+        along_axes = zip(*parts, strict=True)
+        return tuple(slice(min(cut.start for cut in cuts), max(cut.stop for cut in cuts)) for cuts in along_axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many voxels that part has along each axis."""
+        return tuple(cut.stop - cut.start for cut in self.slices)
 
 
 @dataclass(frozen=True)
@@ -145,33 +182,32 @@ class SphereNoise:
         """Return the noise's SD where the image reads ``model``: it grows with the root of the signal."""
         return self.noise.cov * np.sqrt(np.maximum(model, 0.0) * self.background)
 
-    def scatter(self, box: SearchBox, places: PeakPlaces | None, disc: Roi) -> SphereScatter:
-        """Read the sphere off many noisy copies."""
-        cuts = [box.slices, disc.slices, *([places.slices] if places is not None else [])]
-        low = [min(cut[axis].start for cut in cuts) for axis in range(3)]
-        high = [max(cut[axis].stop for cut in cuts) for axis in range(3)]
-        grid = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
+    def scatter(self, regions: Regions, copies: NDArray[np.float32]) -> SphereScatter:
+        """Read the sphere off many noisy copies, of noise ``copies[k, z, y, x]`` no smaller than the regions."""
+        box, places, disc = regions.box, regions.places, regions.disc
+        along_axes = (np.arange(cut.start, cut.stop) for cut in regions.slices)
+        grid = np.stack(np.meshgrid(*along_axes, indexing="ij"), axis=-1)
         lps_mm = self.volume.to_lps_mm(grid.astype(np.float64))
         distance_mm = np.linalg.norm(lps_mm - self.pose.spheres[self.diameter], axis=-1)
         profile = blurred_sphere(distance_mm, self.diameter / 2.0, self._sigma_mm)
         model = self.background + (self.fit.concentration - self.background) * profile
-        rng = np.random.default_rng(self.diameter)  # the same image gives the same numbers
-        copies = self.noise.copies(model.shape, self.volume.spacing_zyx_mm, COPIES, rng)
         sd = self._sd(model)
-        for copy in copies:  # one at a time: together they would be wider than the whole image
-            copy[...] = model + sd * copy
+        noisy = copies[(slice(None), *map(slice, model.shape))] * sd.astype(np.float32)
+        noisy += model.astype(np.float32)
 
-        def inside(cut: tuple[slice, ...]) -> tuple[slice, ...]:
-            return tuple(slice(one.start - start, one.stop - start) for one, start in zip(cut, low, strict=True))
+        def inside(cuts: tuple[slice, ...]) -> tuple[slice, ...]:
+            pairs = zip(cuts, regions.slices, strict=True)
+            return tuple(slice(cut.start - whole.start, cut.stop - whole.start) for cut, whole in pairs)
 
-        read = np.array([isocontour(copy[inside(box.slices)], box.inside, self.background) for copy in copies])
-        discs = np.einsum("kzyx,zyx->k", copies[(slice(None), *inside(disc.slices))], disc.weights)
+        hottest, a50 = isocontours(noisy[(slice(None), *inside(box.slices))], box.inside, self.background)
+        in_disc = (disc.weights * sd[inside(disc.slices)])[..., None]
+        disc_variance = float(self.noise.covariance(in_disc, self.volume.spacing_zyx_mm)[0, 0])
         covariance = self._fit_covariance()
         return SphereScatter(
-            a50=float(read[:, 1].std(ddof=1)),
-            max=float(read[:, 0].std(ddof=1)),
-            peak=None if places is None else self._peak_sd(copies[(slice(None), *inside(places.slices))], places),
-            disc_mean=float(discs.std(ddof=1)) / float(disc.weights.sum()),
+            a50=float(a50.std(ddof=1)),
+            max=float(hottest.std(ddof=1, dtype=np.float64)),
+            peak=None if places is None else self._peak_sd(noisy[(slice(None), *inside(places.slices))], places),
+            disc_mean=math.sqrt(disc_variance) / float(disc.weights.sum()),
             fwhm_mm=FWHM_PER_SIGMA * math.sqrt(covariance[3, 3]),
             center_mm=np.sqrt(np.diag(covariance)[:3]),
         )
@@ -179,13 +215,12 @@ class SphereNoise:
     def _peak_sd(self, copies: NDArray[np.float32], places: PeakPlaces) -> float:
         """Return the SD of the highest ball mean, over at most a hundred places spread through the sphere."""
         at = places.at[:: math.ceil(len(places.at) / _PEAK_PLACES)]
-        half, kernel = places.kernels.half, places.kernels.central.astype(np.float32)
-        size = tuple(2 * half + 1)
-        means = [
-            np.einsum("kzyx,zyx->k", copies[(slice(None), *map(slice, start, start + size))], kernel)
-            for start in at - half
-        ]
-        return float(np.max(means, axis=0).std(ddof=1))
+        half, kernel = places.kernels.half, places.kernels.central
+        weights = np.zeros((len(at), *copies.shape[1:]), np.float32)
+        for ball, start in zip(weights, at - half, strict=True):
+            ball[tuple(map(slice, start, start + 2 * half + 1))] = kernel
+        means = copies.reshape(len(copies), -1) @ weights.reshape(len(at), -1).T
+        return float(means.max(axis=1).std(ddof=1, dtype=np.float64))
 
     def _fit_covariance(self) -> NDArray[np.float64]:
         """Return the covariance of the fit's centre, sigma, background and filling under correlated noise.
@@ -210,7 +245,7 @@ class SphereNoise:
             amplitude=self.fit.concentration - self.fit.background,
             background=self.fit.background,
         )
-        counted = (np.linalg.norm(lps_mm - center, axis=1) <= reach_mm) & resolution.is_clear_of_insert(
+        counted = (np.square(lps_mm - center).sum(axis=1) <= reach_mm**2) & resolution.is_clear_of_insert(
             lps_mm, self.pose
         )
         is_free = self.diameter >= resolution.SMALLEST_FREE_MM
@@ -219,12 +254,9 @@ class SphereNoise:
             columns.append(model.profile)
         jacobian = np.stack(columns, axis=1) * counted[:, None]
         weighted = (jacobian * self._sd(model.values)[:, None]).reshape(*grid.shape[:3], -1)
-        for axis, step_mm in enumerate(self.volume.spacing_zyx_mm):
-            correlation = self.noise.correlation(_apart_mm(weighted.shape[axis], step_mm), axis)
-            weighted = np.moveaxis(np.tensordot(correlation, weighted, axes=(1, axis)), 0, axis)
-        smeared = weighted.reshape(len(lps_mm), -1) * self._sd(model.values)[:, None]
+        scattered = self.noise.covariance(weighted, self.volume.spacing_zyx_mm)
         inverse = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
-        return np.asarray(inverse @ (jacobian.T @ smeared) @ inverse)
+        return np.asarray(inverse @ scattered @ inverse)
 
 
 def regions_share(noise: Noise, area_mm2: float, planes: int, plane_step_mm: float, count: int) -> float:
@@ -259,7 +291,8 @@ def profile_sds(noise: Noise, profile: NDArray[np.float64], step_mm: float) -> t
     correlation = noise.correlation(_apart_mm(n, step_mm), 0)
     unbiased = 1.0 - float(correlation.mean())  # the mean of correlated slices follows them
     sd = float(profile.std()) / math.sqrt(max(unbiased, 1.0 / n))
-    drawn = np.random.default_rng(n).standard_normal((1000, n)) @ _root(correlation).T
+    root = _root(correlation)
+    drawn = np.random.default_rng(n).standard_normal((1000, root.shape[1])) @ root.T
     return sd * math.sqrt(float(correlation.mean())), sd * float(drawn.max(axis=1).std())
 
 

@@ -32,7 +32,7 @@ from phantoms.nema_iq.background import measure_background
 from phantoms.nema_iq.lung import LUNG_EXCLUSION_MM, measure_lung
 from phantoms.nema_iq.post_filter import biases_pct_of, editions_for, filter_curves
 from phantoms.nema_iq.reported import list_findings, list_measurements
-from phantoms.nema_iq.sphere import SphereResult, measure_sphere
+from phantoms.nema_iq.sphere import SphereResult, measure_sphere, regions_of
 from phantoms.nema_iq.truth import true_values
 from phantoms.nema_iq.uncertainty import recovery_parts, scatter_of, standard_deviations, step_along_mm
 from phantoms.results import Finding, Measurement, QualityFlag
@@ -191,21 +191,22 @@ def measure_numbers(
     axial = measure_background(volume, pose, layout, None) if is_steep else None
     fits = resolution.fit_spheres(volume, pose)
     kernels = peak_kernels(volume)
+    regions = {diameter: regions_of(volume, pose, diameter, kernels) for diameter in DIAMETERS_MM}
     truth = true_values(sheet, reference_time, volume.unit)
     spheres = tuple(
-        measure_sphere(volume, pose, diameter, background, axial, truth, kernels, fits[diameter].fwhm_mm)
-        for diameter in DIAMETERS_MM
+        measure_sphere(volume, pose, diameter, background, axial, truth, where, fits[diameter].fwhm_mm)
+        for diameter, where in regions.items()
     )
     lung = measure_lung(volume, pose, background.mean, LUNG_EXCLUSION_MM[edition])
     fwhm_mm = resolution.common_fwhm_mm(fits)
     filling = resolution.common_filling({d: fit for d, fit in fits.items() if d not in pose.cold_spheres})
     noise = sphere_noise.Noise.of(volume, layout.centers_lps_mm, background.mean, background.cov_pct / 100.0)
-    scatter = {d: scatter_of(volume, pose, d, noise, fits[d], background.mean, kernels) for d in DIAMETERS_MM}
+    scatter = scatter_of(volume, pose, noise, fits, background.mean, regions)
     parts = dict(recovery_parts(scatter, spheres, background, truth))
     sds = {name: one.total for name, one in parts.items()}
     sds |= dict(standard_deviations(noise, scatter, spheres, background, lung, truth, step_along_mm(volume, pose)))
     editions = editions_for(sheet)
-    curves = filter_curves(volume, pose, background, spheres, truth, editions)
+    curves = filter_curves(volume, regions, background, spheres, truth, editions)
     biases_pct = biases_pct_of(truth, filling, background.mean)
     advised = (
         harmonise.advise(curves, one, biases_pct=biases_pct, sds=parts) for one in editions if curves is not None

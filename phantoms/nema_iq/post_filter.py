@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phantoms import harmonise, standards
-from phantoms.metrics import PeakPlaces, peak_kernels
 from phantoms.results import QualityFlag
-from phantoms.spheres import DIAMETERS_MM, search_box
 
 if TYPE_CHECKING:
-    from phantoms.localise import NemaPose
+    from collections.abc import Mapping
+
     from phantoms.nema_iq.background import Background
     from phantoms.nema_iq.sphere import SphereResult
     from phantoms.nema_iq.truth import Truth
     from phantoms.sheet import Sheet
+    from phantoms.sphere_noise import Regions
     from phantoms.volume import PetVolume
 
 
@@ -26,7 +26,7 @@ def editions_for(sheet: Sheet | None) -> tuple[standards.Standard, ...]:
 
 def filter_curves(
     volume: PetVolume,
-    pose: NemaPose,
+    regions: Mapping[int, Regions],
     background: Background,
     spheres: tuple[SphereResult, ...],
     truth: Truth,
@@ -39,18 +39,14 @@ def filter_curves(
     asked = [one for one in editions if (kinds := harmonise.kinds_limited(one)) and kinds <= known]
     if not asked or not all(sphere.is_whole and not sphere.is_cold for sphere in spheres):
         return None
-    peaks: dict[int, PeakPlaces] = {}
-    if harmonise.limits_peak(asked):
-        kernels = peak_kernels(volume)
-        found = {d: PeakPlaces.within(volume, pose.spheres[d], d / 2.0, kernels) for d in DIAMETERS_MM}
-        peaks = {d: places for d, places in found.items() if places is not None}
+    limited = regions.items() if harmonise.limits_peak(asked) else ()
     return harmonise.filter_curves(
         volume,
-        {diameter: search_box(volume, pose.spheres, diameter) for diameter in DIAMETERS_MM},
+        {diameter: one.box for diameter, one in regions.items()},
         background.regions,
         true_sphere=sphere_bqml,
         ratio=truth.ratio,
-        peaks=peaks,
+        peaks={diameter: one.places for diameter, one in limited if one.places is not None},
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from phantoms import findings, rois
 from phantoms.metrics import PeakKernels, PeakPlaces, isocontour
+from phantoms.sphere_noise import Regions
 from phantoms.spheres import search_box
 
 if TYPE_CHECKING:
@@ -57,10 +58,15 @@ class SphereResult:
     crc_peak: float | None = None
 
 
-def nema_disc(volume: PetVolume, pose: NemaPose, diameter: int) -> rois.Roi:
-    """Return NEMA's disc of one sphere."""
+def regions_of(volume: PetVolume, pose: NemaPose, diameter: int, kernels: PeakKernels) -> Regions:
+    """Return where one sphere is read; ``kernels`` are the 1 mL sphere on this grid."""
+    center, radius_mm = pose.spheres[diameter], diameter / 2.0
     normal = pose.axis if pose.tilt_deg > findings.STEEP_TILT_DEG else None
-    return rois.circle(volume, pose.spheres[diameter], diameter / 2.0, normal)
+    return Regions(
+        search_box(volume, pose.spheres, diameter),
+        PeakPlaces.within(volume, center, radius_mm, kernels),
+        rois.circle(volume, center, radius_mm, normal),
+    )
 
 
 def measure_sphere(
@@ -70,7 +76,7 @@ def measure_sphere(
     background: Background,
     axial: Background | None,
     truth: Truth,
-    kernels: PeakKernels,
+    regions: Regions,
     fwhm_mm: float | None,
 ) -> SphereResult:
     """Measure one sphere.
@@ -85,15 +91,14 @@ def measure_sphere(
     background, axial : Background
         On the phantom's own planes; on slices of the image, or None where these are the same.
     truth : Truth
-    kernels : PeakKernels
-        The 1 mL sphere on this grid.
+    regions : Regions
+        Where it is read.
     fwhm_mm : float or None
         The blur at this sphere, which is passed on.
     """
     center = pose.spheres[diameter]
-    box = search_box(volume, pose.spheres, diameter)
+    box, places = regions.box, regions.places
     contrast = truth.ratio - 1.0 if truth.ratio is not None and truth.ratio > 1.0 else None
-    normal = pose.axis if pose.tilt_deg > findings.STEEP_TILT_DEG else None
     is_cold = diameter in pose.cold_spheres
 
     def q_pct(disc_mean: float | None, around: Background) -> float | None:
@@ -102,9 +107,11 @@ def measure_sphere(
         height = disc_mean / around.of_size(diameter) - 1.0
         return -100.0 * height if is_cold or contrast is None else 100.0 * height / contrast
 
-    disc_mean = _disc_mean(volume, center, diameter, normal)
+    disc_mean = _mean(volume, regions.disc)
     q = q_pct(disc_mean, background)
-    q_axial = q_pct(_disc_mean(volume, center, diameter, None), axial) if axial is not None else None
+    q_axial = None
+    if axial is not None:
+        q_axial = q_pct(_mean(volume, rois.circle(volume, center, diameter / 2.0)), axial)
     by_discs = SphereResult(
         diameter_mm=diameter,
         center_lps_mm=center,
@@ -125,7 +132,6 @@ def measure_sphere(
     if is_cold:
         return by_discs
     hottest, a50 = isocontour(volume.image[box.slices], box.inside, background.mean)
-    places = PeakPlaces.within(volume, center, diameter / 2.0, kernels)
     peak = None if places is None else places.highest(volume.image[places.slices].astype(np.float64))
     sphere = truth.sphere_bqml if truth.has_concentrations else None
 
@@ -149,9 +155,6 @@ def measure_sphere(
     )
 
 
-def _disc_mean(
-    volume: PetVolume, center: NDArray[np.float64], diameter: int, normal: NDArray[np.float64] | None
-) -> float | None:
-    """Return the mean of NEMA's disc on one sphere; None where the image cuts it."""
-    disc = rois.circle(volume, center, diameter / 2.0, normal)
+def _mean(volume: PetVolume, disc: rois.Roi) -> float | None:
+    """Return the mean of a disc; None where the image cuts it."""
     return disc.mean(volume.image) if disc.is_complete else None

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from phantoms import background_rois, resolution, sphere_noise
-from phantoms.metrics import PeakKernels, PeakPlaces
 from phantoms.nema_iq.background import PLANE_OFFSETS_MM, Background
-from phantoms.nema_iq.sphere import nema_disc
-from phantoms.spheres import search_box
 
 if TYPE_CHECKING:
     from phantoms.localise import NemaPose
@@ -25,20 +22,26 @@ if TYPE_CHECKING:
 def scatter_of(
     volume: PetVolume,
     pose: NemaPose,
-    diameter: int,
     noise: sphere_noise.Noise,
-    fit: resolution.SphereFit,
+    fits: Mapping[int, resolution.SphereFit],
     background: float,
-    kernels: PeakKernels,
-) -> sphere_noise.SphereScatter | None:
-    """Return how the readings of one sphere scatter; None where no blurred sphere fits it or the image cuts it."""
-    box = search_box(volume, pose.spheres, diameter)
-    disc = nema_disc(volume, pose, diameter)
-    is_filled = fit.concentration > background or diameter in pose.cold_spheres
-    if fit.fwhm_mm is None or not box.is_whole or not disc.is_complete or not is_filled:
-        return None
-    sphere = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, background)
-    return sphere.scatter(box, PeakPlaces.within(volume, pose.spheres[diameter], diameter / 2.0, kernels), disc)
+    regions: Mapping[int, sphere_noise.Regions],
+) -> dict[int, sphere_noise.SphereScatter | None]:
+    """Return how the readings of each sphere scatter; None where no blurred sphere fits it or the image cuts it.
+
+    All spheres are read off the same noise: it is drawn once, as wide as the largest needs it.
+    """
+    shape = tuple(max(sizes) for sizes in zip(*(one.shape for one in regions.values()), strict=True))
+    rng = np.random.default_rng(sphere_noise.SEED)
+    copies = noise.copies(shape, volume.spacing_zyx_mm, sphere_noise.COPIES, rng)
+    found: dict[int, sphere_noise.SphereScatter | None] = {}
+    for diameter, where in regions.items():
+        fit = fits[diameter]
+        is_filled = fit.concentration > background or diameter in pose.cold_spheres
+        is_read = fit.fwhm_mm is not None and is_filled and where.box.is_whole and where.disc.is_complete
+        sphere = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, background)
+        found[diameter] = sphere.scatter(where, copies) if is_read else None
+    return found
 
 
 def recovery_parts(

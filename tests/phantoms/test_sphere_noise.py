@@ -96,7 +96,9 @@ def test_scatter_when_a_sphere_is_drawn_many_times_then_its_readings_scatter_as_
     assert places is not None
     fit = SphereFit(fwhm_mm, 10.0, 1.0, 0.0)
     noise = sphere_noise.Noise(0.1, (sigma,) * 3)
-    stated = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, 1.0).scatter(box, places, disc)
+    regions = sphere_noise.Regions(box, places, disc)
+    drawn = noise.copies(regions.shape, (spacing,) * 3, sphere_noise.COPIES, np.random.default_rng(1))
+    stated = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, 1.0).scatter(regions, drawn)
     # The same by other means: white noise through the field's own filter, everything measured on the whole image.
     rng = np.random.default_rng(5)
     read = []
