@@ -32,6 +32,7 @@ _VISIBLE_RANGE = (0.3, 3.0)
 _MIN_VISIBLE = 4
 _MAX_FWHM_MM = 15.0
 _MAX_REFITS = 4
+_MAX_MOVE_MM = 4.0  # as far as the coarse search may err; from farther the fit sees other voxels, and is made again
 _MAX_ODD = 2
 _NO_RING = "nothing in the image looks like six hot spheres on a ring"
 
@@ -133,24 +134,31 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
     fine = sphere_ring.without_hot_ends(fine, body)
     seen: list[tuple[float, Place]] = []
     for guess in sphere_ring.guesses(body, count=_NEMA_GUESSES):
-        fit = _fit(fine, guess)
-        doubt = _NO_RING if fit is None else _doubt(fit)
-        if fit is not None and doubt is None:
-            return _pose(fine, body, fit)
-        ring = guess if fit is None else fit.ring
+        found = _fit(fine, guess)
+        doubt = _NO_RING if found is None else _doubt(*found)
+        if found is not None and doubt is None:
+            return _pose(fine, body, *found)
+        ring = guess if found is None else found[0].ring
         circles = zip(ring.places_lps_mm, sphere_ring.RADII_MM.tolist(), strict=True)
         place = Place(ring.center_lps_mm, ring.frame[:, 2], tuple(circles), doubt or "")
-        seen.append((0.0 if fit is None else fit.explained, place))
+        seen.append((0.0 if found is None else found[0].explained, place))
     places = tuple(place for _, place in sorted(seen, key=lambda one: -one[0]))
     outline = PetVolume(body.mask.astype(np.float32), body.image.affine_lps_mm, "1")
     raise _not_found(places[0].why_not if places else _NO_RING, Sight(outline, places))
 
 
-def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | None:
-    """Fit from the guess, and again while the order, the odd spheres or a far move ask for it."""
+def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> tuple[sphere_ring.RingFit, sphere_ring.FreeFit] | None:
+    """Fit the ring from the guess, then let the spheres leave it; None where one of both finds nothing."""
     noise = sphere_ring.background_noise(volume, guess)
-    if noise is None:
+    fit = None if noise is None else _settled(volume, guess, noise)
+    if noise is None or fit is None:
         return None
+    free = sphere_ring.free_spheres(volume, fit, noise=noise)
+    return None if free is None else (fit, free)
+
+
+def _settled(volume: PetVolume, guess: sphere_ring.Ring, noise: float) -> sphere_ring.RingFit | None:
+    """Fit from the guess, and again while the order, the odd spheres or a far move ask for it."""
     start, without = guess, frozenset[int]()
     for _ in range(_MAX_REFITS):
         fit = sphere_ring.fit_ring(volume, start, noise=noise, without=without)
@@ -158,7 +166,7 @@ def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | No
             return None
         moved_mm = float(np.linalg.norm(fit.ring.center_lps_mm - start.center_lps_mm))
         is_settled = fit.is_in_order and fit.order.odd == without
-        if is_settled and moved_mm < sphere_ring.FINE_VOXEL_MM:
+        if is_settled and moved_mm < _MAX_MOVE_MM:
             return fit
         # With three or more odd ones the order itself is in doubt: all six have their say again.
         start = fit.ring.reordered(fit.order.start, fit.order.way, has_cold=fit.order.has_cold)
@@ -166,10 +174,10 @@ def _fit(volume: PetVolume, guess: sphere_ring.Ring) -> sphere_ring.RingFit | No
     return fit
 
 
-def _doubt(fit: sphere_ring.RingFit) -> str | None:
+def _doubt(fit: sphere_ring.RingFit, free: sphere_ring.FreeFit) -> str | None:
     """Return why this fit is not taken for the phantom, in words; None where it is."""
     ring = fit.ring
-    height = fit.amplitudes / ring.heights
+    height = free.amplitudes / ring.heights
     visible = int(np.sum((height > _VISIBLE_RANGE[0]) & (height < _VISIBLE_RANGE[1])))
     fwhm_mm = ring.sigma_mm * FWHM_PER_SIGMA
     if ring.background <= 0 or ring.amplitude < _MIN_CONTRAST * ring.background:
@@ -182,20 +190,20 @@ def _doubt(fit: sphere_ring.RingFit) -> str | None:
         return f"{visible} of six spheres are seen on the ring"
     if abs(ring.radius_mm - sphere_ring.RING_RADIUS_MM) >= _MAX_RADIUS_ERROR_MM:
         return f"the ring's radius is {ring.radius_mm:.0f} mm, 57 is expected"
-    if fit.residual_mm > _MAX_RESIDUAL_MM:
-        return f"the spheres lie {fit.residual_mm:.0f} mm off their ring"
+    if free.residual_mm > _MAX_RESIDUAL_MM:
+        return f"the spheres lie {free.residual_mm:.0f} mm off their ring"
     if not fit.is_in_order or fit.order.probability < _MIN_ORDER_CONFIDENCE:
         return "which sphere is which is not sure"
     return None
 
 
-def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit) -> NemaPose:
+def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit, free: sphere_ring.FreeFit) -> NemaPose:
     ring = fit.ring
     filled_mm, is_cut = sphere_ring.filled_extent(body.image, ring)
     lung = sphere_ring.cold_insert(volume, ring, filled_mm)
     axis = ring.frame[:, 2]
     return NemaPose(
-        spheres=dict(zip(DIAMETERS_MM, fit.centers_lps_mm, strict=True)),
+        spheres=dict(zip(DIAMETERS_MM, free.centers_lps_mm, strict=True)),
         axis=axis,
         center_lps_mm=ring.center_lps_mm,
         frame=ring.frame,
@@ -208,7 +216,7 @@ def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit) -
         fwhm_mm=ring.sigma_mm * FWHM_PER_SIGMA,
         background=float(ring.background),
         contrast=float(1.0 + ring.amplitude / ring.background),
-        residual_mm=fit.residual_mm,
+        residual_mm=free.residual_mm,
         order_confidence=fit.order.probability,
         cold_spheres=tuple(d for d, cold in zip(DIAMETERS_MM, is_cold(has_cold=ring.has_cold), strict=True) if cold),
         odd_spheres=tuple(DIAMETERS_MM[j] for j in sorted(fit.order.odd)),

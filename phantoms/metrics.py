@@ -135,8 +135,10 @@ def _contour_means(
 ) -> NDArray[np.float64]:
     """Return, for each of ``copies[k, z, y, x]``, the mean of the voxels at or above a threshold that hang together.
 
-    They hang together over faces, edges or corners with the voxel ``at[k, (z, y, x)]``.
+    They hang together over faces, edges or corners with the voxel ``at[k, (z, y, x)]``, which always belongs to them:
+    where nothing reaches the background it is all there is.
     """
+    thresholds = np.minimum(thresholds, copies[(np.arange(len(at)), *at.T)])
     reached = np.argwhere(copies.max(axis=0) >= thresholds.min())
     low, high = reached.min(axis=0), reached.max(axis=0) + 1
     cut = copies[(slice(None), *map(slice, low, high))].astype(np.float32, copy=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA, blurred_sphere, region_within
+from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA, blurred_sphere, is_clear_of_line, region_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,10 +93,9 @@ def likeliest(
     middle = places_lps_mm.mean(axis=0)
     for i, place in enumerate(places_lps_mm):
         region = region_within(volume, place, float(edges[-1]) - 1e-6)
-        sideways = np.cross(region.lps_mm - middle, axis)
-        clear = np.einsum("ni,ni->n", sideways, sideways) > clear_of_axis_mm**2
-        distance = np.linalg.norm(region.lps_mm[clear] - place, axis=1)
-        ring = np.digitize(distance, edges) - 1
+        clear = is_clear_of_line(region.lps_mm, middle, axis, clear_of_axis_mm)
+        offset = region.lps_mm[clear] - place
+        ring = (np.sqrt(np.einsum("ni,ni->n", offset, offset)) / edges[1]).astype(int)
         counts[i] = np.bincount(ring, minlength=len(edges) - 1)
         total = np.bincount(ring, weights=region.values[clear], minlength=len(edges) - 1)
         profiles[i] = total / np.maximum(counts[i], 1)
@@ -116,20 +115,19 @@ def likeliest(
     share = min(1.0, step_mm / spread_mm)
     variance = noise**2 * np.maximum(blob_voxels / np.maximum(counts, 1e-9), 1.0)
 
-    best = []
-    for start, way, has_cold in ORDERS:
-        cold = is_cold(has_cold=has_cold)
-        at = [(start + way * j) % 6 for j in range(6)]
-        misfits = _misfits(heights[at], counts[at], shapes, variance[at], share, cold, background)
-        by_blur = np.minimum(misfits, _LOUDEST).sum(axis=1)
-        nearest = int(np.argmin(by_blur))
-        best.append((float(by_blur[nearest]), misfits[nearest]))
-    totals = np.array([total for total, _ in best])
+    at = np.array([[(start + way * j) % 6 for j in range(6)] for start, way, has_cold in ORDERS if not has_cold])
+    filled = (is_cold(has_cold=False), is_cold(has_cold=True))  # as the orders come
+    misfits = np.concatenate(
+        [_misfits(heights[at], counts[at], shapes, variance[at], share, cold, background) for cold in filled]
+    )
+    by_blur = np.minimum(misfits, _LOUDEST).sum(axis=2)
+    totals = by_blur.min(axis=1)
     if not np.isfinite(totals).any():
         return _NO_ORDER
     likelihood = np.exp(-0.5 * (totals - totals.min()))
     winner = int(np.argmin(totals))
-    odd = frozenset(int(j) for j in np.flatnonzero(best[winner][1] >= _LOUDEST))
+    own_misfit = misfits[winner, int(np.argmin(by_blur[winner]))]
+    odd = frozenset(int(j) for j in np.flatnonzero(own_misfit >= _LOUDEST))
     start, way, has_cold = ORDERS[winner]
     return Order(start, way, has_cold, float(likelihood[winner] / likelihood.sum()), odd)
 
@@ -143,25 +141,25 @@ def _misfits(
     cold: NDArray[np.bool_],
     background: float,
 ) -> NDArray[np.float64]:
-    """Return each sphere's misfit by blur, ``[blur, size]``, under the common height that most hot ones ask for.
+    """Return each sphere's misfit ``[order, blur, size]``, under the common height that most hot ones ask for.
 
-    ``shapes`` is ``[blur, size, r]``, the others ``[size, r]``. A cold sphere lacks the whole background.
+    ``shapes`` is ``[blur, size, r]``, the others ``[order, size, r]``. A cold sphere lacks the whole background.
     """
-    power = np.sum(counts * shapes**2, axis=2)
-    asked = np.sum(counts * heights * shapes, axis=2) / np.maximum(power, 1e-12)
-    common = _weighted_medians(asked[:, ~cold], np.sqrt(power)[:, ~cold])[:, None]
+    power = np.einsum("osr,bsr->obs", counts, shapes**2)
+    asked = np.einsum("osr,bsr->obs", counts * heights, shapes) / np.maximum(power, 1e-12)
+    common = _weighted_medians(asked[..., ~cold], np.sqrt(power)[..., ~cold])[..., None]
     if cold.any() and background <= 0:
         return np.full(asked.shape, math.inf)
-    wanted = np.where(cold, -background, common)[:, :, None]
-    deviation2 = variance + (_MODEL_ERROR * wanted) ** 2
-    residual2 = np.where(counts > 0, (heights - wanted * shapes) ** 2, 0.0)
-    misfits = share * np.sum(residual2 / deviation2, axis=2)
+    wanted = np.where(cold, -background, common)[..., None]
+    deviation2 = variance[:, None] + (_MODEL_ERROR * wanted) ** 2
+    residual2 = np.where(counts[:, None] > 0, (heights[:, None] - wanted * shapes) ** 2, 0.0)
+    misfits = share * np.sum(residual2 / deviation2, axis=3)
     return np.where(common > 0, misfits, math.inf)
 
 
 def _weighted_medians(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weighted median of each row."""
-    rank = np.argsort(values, axis=1)
-    below = np.cumsum(np.take_along_axis(weights, rank, axis=1), axis=1)
-    middle = np.sum(below < below[:, -1:] / 2.0, axis=1, keepdims=True)
-    return np.take_along_axis(values, np.take_along_axis(rank, middle, axis=1), axis=1)[:, 0]
+    """Return the weighted medians along the last axis."""
+    rank = np.argsort(values, axis=-1)
+    below = np.cumsum(np.take_along_axis(weights, rank, axis=-1), axis=-1)
+    middle = np.sum(below < below[..., -1:] / 2.0, axis=-1, keepdims=True)
+    return np.take_along_axis(values, np.take_along_axis(rank, middle, axis=-1), axis=-1)[..., 0]

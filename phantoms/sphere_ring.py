@@ -22,6 +22,7 @@ from phantoms.spheres import (
     DIAMETERS_MM,
     Region,
     blurred_sphere,
+    is_clear_of_line,
     least_squares,
     region_within,
     sphere_model,
@@ -38,6 +39,7 @@ FINE_VOXEL_MM = 2.0  # smaller voxels are averaged to about this before the fit:
 
 _COARSE_VOXEL_MM = 4.0
 _SMOOTHING_MM = 5.0  # standard deviation of the coarse image's smoothing
+_TRUNCATE = 3.0  # standard deviations at which it ends
 _TYPICAL_SIGMA_MM = 3.0  # blur of a PET image, for the sizes expected in the coarse search
 _AXIS_REACH_MM = 30.0  # the ring's centre lies this near the line through the outline's centroids
 _MIN_SCORE = 8.0
@@ -46,6 +48,9 @@ _OUTSIDE = -5.0  # height that a place outside the body counts with
 _TYPICAL_CONTRAST = 4.0  # of hot spheres, where others are cold: 4:1 or 8:1
 _PHASE_STEPS = 12  # turns tried within 60 degrees
 _LEAST_PLACES = 6  # of background that tell its noise
+_FITTED_MM3 = (
+    27.0  # one voxel in about so much tells where the ring lies: in noise as broad as a blur its neighbours agree
+)
 _SKIN_MM = 9.0  # voxels up to here outside a sphere take part in its fit: about two blurs
 _LUNG_KEEPOUT_MM = 33.0  # voxels nearer to the axis see the cold insert (radius 25.5 mm and its blur)
 _BETWEEN_SPHERES_AND_WALL_MM = 85.0  # from the axis: the spheres reach 76, the body's flattest side lies at 112
@@ -126,38 +131,48 @@ class Ring:
 
 @dataclass(frozen=True)
 class RingFit:
-    """What the fine fit found.
+    """What the fit of a rigid ring found.
 
     Attributes
     ----------
     ring : Ring
         The rigid ring.
-    centers_lps_mm : ndarray, shape (6, 3)
-        Each sphere's own centre, the largest first.
-    amplitudes : ndarray, shape (6,)
-        Each sphere's own height above the background, with the common blur; below it where it is cold.
-    amplitude_sd : ndarray, shape (6,)
-        Its standard deviation from the image's noise.
+    without : frozenset of int
+        Spheres, counted from the largest (0), that had no say in where it lies.
     explained : float
         Share of the voxels' variance, beyond their noise, that six equal spheres explain; 1 is perfect.
-    residual_mm : float
-        Root mean square distance of the spheres from their places on the ring.
     order : Order
         The likeliest order of the places; ``start`` 0, ``way`` 1 and the ring's ``has_cold`` where it is this one.
     """
 
     ring: Ring
-    centers_lps_mm: NDArray[np.float64]
-    amplitudes: NDArray[np.float64]
-    amplitude_sd: NDArray[np.float64]
+    without: frozenset[int]
     explained: float
-    residual_mm: float
     order: sphere_order.Order
 
     @property
     def is_in_order(self) -> bool:
         """Whether no other order of the places is likelier than the one that was fitted."""
         return (self.order.start, self.order.way, self.order.has_cold) == (0, 1, self.ring.has_cold)
+
+
+@dataclass(frozen=True)
+class FreeFit:
+    """Where each sphere stands once it may leave the ring.
+
+    Attributes
+    ----------
+    centers_lps_mm : ndarray, shape (6, 3)
+        Each sphere's own centre, the largest first.
+    amplitudes : ndarray, shape (6,)
+        Each sphere's own height above the background, with the common blur; below it where it is cold.
+    residual_mm : float
+        Root mean square distance of the spheres, but those without a say, from their places on the ring.
+    """
+
+    centers_lps_mm: NDArray[np.float64]
+    amplitudes: NDArray[np.float64]
+    residual_mm: float
 
 
 def binned(volume: PetVolume, voxel_mm: float) -> PetVolume:
@@ -199,16 +214,18 @@ def along_patient_axes(volume: PetVolume) -> PetVolume:
 
 def find_body(volume: PetVolume) -> Body | None:
     """Find the largest body and the axis through the centroids of its slices; None where nothing stands out."""
-    coarse = _cut_hot_ends(binned(volume, _COARSE_VOXEL_MM))
+    coarse = binned(volume, _COARSE_VOXEL_MM)
     sigma = [_SMOOTHING_MM / step for step in coarse.spacing_zyx_mm]
-    smooth = ndimage.gaussian_filter(coarse.image, sigma, mode="nearest", truncate=3.0)
-    bright = _brightest(smooth)
-    if bright is None:
+    in_slices = ndimage.gaussian_filter(coarse.image, [0.0, *sigma[1:]], mode="nearest", truncate=_TRUNCATE)
+    # Hot ends are left out before smoothing along the axis, which would carry them into the body.
+    body = _cut_hot_ends(PetVolume(in_slices, coarse.affine_lps_mm, coarse.unit))
+    smooth = ndimage.gaussian_filter1d(body.image, sigma[0], axis=0, mode="nearest", truncate=_TRUNCATE)
+    threshold = _half_level(_thinned(smooth))
+    if threshold is None:
         return None
-    threshold, mask = bright
     # The cold insert and cold spheres lie inside the outline.
-    mask = _filled_by_slice(mask)
-    image = PetVolume(smooth, coarse.affine_lps_mm, coarse.unit)
+    mask = _filled_by_slice(_largest_part(smooth > threshold))
+    image = PetVolume(smooth, body.affine_lps_mm, body.unit)
     line = _centroid_line(image, mask)
     if line is None:
         return None
@@ -256,34 +273,42 @@ def without_hot_ends(volume: PetVolume, body: Body) -> PetVolume:
     return PetVolume(volume.image[low:high], affine, volume.unit)
 
 
-def _cut_hot_ends(coarse: PetVolume) -> PetVolume:
-    """Leave out end slices that outshine the body; before smoothing, which would carry them into it."""
-    sigma = [_SMOOTHING_MM / step for step in coarse.spacing_zyx_mm]
+def _cut_hot_ends(in_slices: PetVolume) -> PetVolume:
+    """Leave out end slices that outshine the body, of an image that is smooth within its slices."""
     for _ in range(2):  # one end, then the other
-        bright = _brightest(ndimage.gaussian_filter(coarse.image, [0.0, *sigma[1:]], mode="nearest", truncate=3.0))
-        rest = beside_an_end(bright[1], coarse.spacing_zyx_mm[0]) if bright is not None else None
+        image = _thinned(in_slices.image)
+        threshold = _half_level(image)
+        if threshold is None:
+            break
+        rest = beside_an_end(_largest_part(image > threshold), in_slices.spacing_zyx_mm[0])
         if rest is None:
             break
-        affine = coarse.affine_lps_mm.copy()
+        affine = in_slices.affine_lps_mm.copy()
         affine[:3, 3] += rest.start * affine[:3, 2]
-        coarse = PetVolume(coarse.image[rest], affine, coarse.unit)
-    return coarse
+        in_slices = PetVolume(in_slices.image[rest], affine, in_slices.unit)
+    return in_slices
 
 
-def _brightest(image: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]] | None:
-    """Return half the level of what is bright, and the largest body above it; None where nothing stands out."""
+def _thinned(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return every other row and column: of a smooth image they tell the same."""
+    return smooth[:, ::2, ::2]
+
+
+def _half_level(image: NDArray[np.float32]) -> float | None:
+    """Return half the level of what is bright; None where nothing stands out."""
     above = image[image > image.mean()]
     if not above.size or not np.isfinite(above).all():
         return None
     threshold = 0.5 * float(above.mean())
     for _ in range(4):  # half the median of what lies above half the median: settles in two or three rounds
         threshold = 0.5 * float(np.median(image[image > threshold]))
-    if threshold <= 0:
-        return None
-    labels, count = ndimage.label(image > threshold)
-    if count == 0:
-        return None
-    return threshold, np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])))
+    return threshold if threshold > 0 else None
+
+
+def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest part of a mask that hangs together over faces."""
+    labels, _ = ndimage.label(mask)
+    return np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])))
 
 
 def guesses(body: Body, *, count: int) -> Iterator[Ring]:
@@ -321,17 +346,19 @@ def guesses(body: Body, *, count: int) -> Iterator[Ring]:
     hot_seen, cold_seen = (one.ravel() for one in padded)
     stride = np.array([shape[1] * shape[2], shape[2], 1])
     best = np.full(len(flat), -np.inf, np.float32)
-    best_step, best_order = np.zeros(len(flat), int), np.zeros(len(flat), int)
-    for step in range(_PHASE_STEPS):
+    best_step = np.zeros(len(flat), int)
+
+    def scores_at(step: int, places: NDArray[np.intp]) -> NDArray[np.float32]:
         turn = (step / _PHASE_STEPS + np.arange(6)) * (math.pi / 3.0)
         offset = RING_RADIUS_MM * (np.outer(np.cos(turn), e1) + np.outer(np.sin(turn), e2))
         shift = np.rint(offset @ inverse.T).astype(int)[:, ::-1] @ stride
-        scores = hot @ np.stack([hot_seen[flat + jump] for jump in shift])
-        scores += cold @ np.stack([cold_seen[flat + jump] for jump in shift])
-        order = scores.argmax(axis=0)
-        score = np.take_along_axis(scores, order[None], axis=0)[0]
+        around = places + shift[:, None]
+        return np.asarray(hot @ hot_seen[around] + cold @ cold_seen[around])
+
+    for step in range(_PHASE_STEPS):
+        score = scores_at(step, flat).max(axis=0)
         better = score > best
-        best[better], best_step[better], best_order[better] = score[better], step, order[better]
+        best[better], best_step[better] = score[better], step
     for _ in range(count):
         at = int(np.argmax(best))
         if best[at] < _MIN_SCORE:
@@ -340,7 +367,7 @@ def guesses(body: Body, *, count: int) -> Iterator[Ring]:
         u1 = math.cos(turn0) * e1 + math.sin(turn0) * e2
         u2 = -math.sin(turn0) * e1 + math.cos(turn0) * e2
         ring = Ring(centers[at], np.column_stack([u1, u2, body.axis]), background=body.level)
-        start, way, has_cold = orders[best_order[at]]
+        start, way, has_cold = orders[int(scores_at(int(best_step[at]), flat[at : at + 1]).argmax())]
         yield ring.reordered(start, way, has_cold=has_cold)
         # The fit finds its way over a few millimetres; the next guess is another place.
         best[np.linalg.norm(centers - centers[at], axis=1) < 12.0] = -np.inf
@@ -364,15 +391,16 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset
     if all_regions is None:
         return None
     used = [j for j in range(6) if j not in without]
-    regions = [all_regions[j] for j in used]
+    voxel_mm3 = abs(float(np.linalg.det(volume.affine_lps_mm[:3, :3])))
+    every = max(1, round(_FITTED_MM3 / voxel_mm3))
+    regions = [Region(all_regions[j].lps_mm[::every], all_regions[j].values[::every]) for j in used]
     lps_mm = np.concatenate([region.lps_mm for region in regions])
     values = np.concatenate([region.values for region in regions])
     ends = np.cumsum([len(region.values) for region in regions])
     parts = [slice(stop - len(region.values), stop) for region, stop in zip(regions, ends, strict=True)]
     scale = max(guess.background, noise, 1e-30)
     # What is known beforehand weighs as much as the noise lets it: neighbouring voxels repeat each other.
-    voxel_mm3 = abs(float(np.linalg.det(volume.affine_lps_mm[:3, :3])))
-    blob_noise = noise * _blob(voxel_mm3, guess.sigma_mm)
+    blob_noise = noise * _blob(every * voxel_mm3, guess.sigma_mm)
     radius_weight, tilt_weight = blob_noise / _RING_RADIUS_SD_MM, blob_noise / _OUTLINE_AXIS_SD
     across = guess.frame[:, :2].T
     cold = sphere_order.is_cold(has_cold=guess.has_cold)
@@ -405,7 +433,7 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset
             )
             residual[part] = model.values - values[part]
             jacobian[part, :3] = model.by_center
-            jacobian[part, 3:6] = np.cross(ring.radius_mm * direction, model.by_center)
+            jacobian[part, 3:6] = model.by_center @ _cross_matrix(ring.radius_mm * direction).T
             jacobian[part, 6] = model.by_center @ direction
             jacobian[part, 7] = model.by_sigma
             if cold[j]:
@@ -430,14 +458,10 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset
     if ring.amplitude <= 0 or explained < _MIN_EXPLAINED:
         return None
     blob_voxels = _blob(voxel_mm3, ring.sigma_mm) ** 2
-    centers, amplitudes, deviations = _own_centers(all_regions, ring, noise * math.sqrt(blob_voxels))
     return RingFit(
         ring=ring,
-        centers_lps_mm=centers,
-        amplitudes=amplitudes,
-        amplitude_sd=deviations,
+        without=without,
         explained=explained,
-        residual_mm=float(np.sqrt(np.mean(np.sum((centers - ring.places_lps_mm)[used] ** 2, axis=1)))),
         order=sphere_order.likeliest(
             volume,
             ring.places_lps_mm,
@@ -552,15 +576,21 @@ def _blob(voxel_mm3: float, sigma_mm: float) -> float:
     return math.sqrt(max(1.0, (4.0 * math.pi * sigma_mm**2) ** 1.5 / voxel_mm3))
 
 
-def _own_centers(
-    regions: list[Region], ring: Ring, noise: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Let every sphere leave the ring as far as its voxels ask for it against the usual tolerance of a stem."""
-    centers, amplitudes, deviations = [], [], []
+def free_spheres(volume: PetVolume, fit: RingFit, *, noise: float) -> FreeFit | None:
+    """Let every sphere leave the ring as far as its voxels ask for it against the usual tolerance of a stem.
+
+    None where the image cuts a sphere; the parameters are those of `fit_ring`.
+    """
+    ring = fit.ring
+    regions = _ring_regions(volume, ring)
+    if regions is None:
+        return None
+    blob_noise = noise * _blob(abs(float(np.linalg.det(volume.affine_lps_mm[:3, :3]))), ring.sigma_mm)
+    centers, amplitudes = [], []
     for region, place, radius, height in zip(regions, ring.places_lps_mm, RADII_MM, ring.heights, strict=True):
         # Counting noise grows with the root of the signal.
         top = height * float(blurred_sphere(np.zeros(1), radius, ring.sigma_mm)[0])
-        own_noise = noise * math.sqrt(max(0.1, 1.0 + top / max(ring.background, 0.01 * ring.amplitude)))
+        own_noise = blob_noise * math.sqrt(max(0.1, 1.0 + top / max(ring.background, 0.01 * ring.amplitude)))
         weight = own_noise / _SPHERE_PLACE_SD_MM
 
         def residuals(
@@ -588,11 +618,12 @@ def _own_centers(
         start = np.array([0.0, 0.0, 0.0, height / ring.amplitude, ring.background / ring.amplitude])
         reach = np.array([8.0, 8.0, 8.0, 9.0, 9.0])
         tolerance = np.array([0.01, 0.01, 0.01, 0.005, 0.005])
-        fit = least_squares(residuals, start, low=start - reach, high=start + reach, tolerance=tolerance, max_steps=12)
-        centers.append(place + fit.parameters[:3])
-        amplitudes.append(fit.parameters[3] * ring.amplitude)
-        deviations.append(math.sqrt(max(fit.inverse_hessian[3, 3], 0.0)) * ring.amplitude * own_noise)
-    return np.array(centers), np.array(amplitudes), np.array(deviations)
+        own = least_squares(residuals, start, low=start - reach, high=start + reach, tolerance=tolerance, max_steps=12)
+        centers.append(place + own.parameters[:3])
+        amplitudes.append(own.parameters[3] * ring.amplitude)
+    used = [j for j in range(6) if j not in fit.without]
+    off_mm2 = np.sum((np.array(centers) - ring.places_lps_mm)[used] ** 2, axis=1)
+    return FreeFit(np.array(centers), np.array(amplitudes), math.sqrt(float(off_mm2.mean())))
 
 
 def _explained(sum_of_squares: float, values: NDArray[np.float64], noise: float) -> float:
@@ -610,8 +641,7 @@ def _ring_regions(volume: PetVolume, ring: Ring) -> list[Region] | None:
         region = region_within(volume, place, radius + _SKIN_MM)
         if len(region.values) < 0.6 * (4.0 / 3.0 * math.pi * (radius + _SKIN_MM) ** 3) / voxel_mm3:
             return None
-        sideways = np.cross(region.lps_mm - ring.center_lps_mm, ring.frame[:, 2])
-        clear = np.einsum("ni,ni->n", sideways, sideways) > _LUNG_KEEPOUT_MM**2
+        clear = is_clear_of_line(region.lps_mm, ring.center_lps_mm, ring.frame[:, 2], _LUNG_KEEPOUT_MM)
         regions.append(Region(region.lps_mm[clear], region.values[clear]))
     return regions
 
@@ -621,9 +651,14 @@ def _rotation(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     angle = float(np.linalg.norm(vector))
     if angle < 1e-12:
         return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    cross = _cross_matrix(vector / angle)
     return np.asarray(np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross))
+
+
+def _cross_matrix(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Matrix of the cross product with ``vector`` on its left."""
+    x, y, z = vector
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
 def _centroid_line(image: PetVolume, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -656,8 +691,9 @@ def _heights_in_noise(body: Body) -> NDArray[np.float32]:
     area = body.mask.sum(axis=(1, 2))
     for k in np.flatnonzero(area > 0.3 * np.median(area[area > 0])):
         inside = image[k][body.mask[k]]
-        middle = np.median(inside)
-        noise = max(1.4826 * float(np.median(np.abs(inside - middle))), 0.02 * body.level)
+        some = inside[::3]  # of a smooth image they tell the same
+        middle = np.median(some)
+        noise = max(1.4826 * float(np.median(np.abs(some - middle))), 0.02 * body.level)
         heights[k][body.mask[k]] = (inside - middle) / noise
     return heights
 

@@ -68,6 +68,14 @@ def region_within(volume: PetVolume, center_lps_mm: NDArray[np.float64], radius_
     return Region(offset[inside] + center_lps_mm, box[inside].astype(np.float64))
 
 
+def is_clear_of_line(
+    lps_mm: NDArray[np.float64], point_lps_mm: NDArray[np.float64], direction: NDArray[np.float64], clear_mm: float
+) -> NDArray[np.bool_]:
+    """Say which of the points ``lps_mm[n, 3]`` lie more than ``clear_mm`` from a line of unit ``direction``."""
+    offset = lps_mm - point_lps_mm
+    return np.asarray(np.einsum("ni,ni->n", offset, offset) - (offset @ direction) ** 2 > clear_mm**2)
+
+
 @dataclass(frozen=True)
 class SearchBox:
     """The part of the image that holds one sphere: ``image[slices]``, and which of its voxels may belong to it.

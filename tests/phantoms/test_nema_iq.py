@@ -17,7 +17,7 @@ from scipy.special import erf
 from phantoms import dicom_series, digital, standards
 from phantoms.diagnosis import diagnose
 from phantoms.errors import AnalysisRefused
-from phantoms.metrics import PEAK_RADIUS_MM, isocontour
+from phantoms.metrics import PEAK_RADIUS_MM, isocontour, isocontours
 from phantoms.nema_iq import NemaIqResult, measure
 from phantoms.results import Measurement, Outcome, Owner, QualityFlag, worst
 from phantoms.sheet import Sheet
@@ -138,6 +138,22 @@ def test_isocontour_in_noise_agrees_with_a_flood_fill(seed: int) -> None:
     noisy = (image + 0.35 * np.sqrt(image) * rng.normal(size=image.shape)).astype(np.float32)
     _, a50 = isocontour(noisy, inside, 1.0)
     assert a50 == pytest.approx(slow_a50(noisy, inside, 1.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.35, 1.0])
+def test_isocontours_when_many_copies_are_read_then_each_is_what_a_flood_fill_gives(noise: float) -> None:
+    """From copies that all hang on one core to copies with islands and without a core."""
+    rng = np.random.default_rng(8)
+    image, inside = point_sampled_sphere(13, 6.0, 3.0, off_mm=rng.uniform(-1.5, 1.5))
+    copies = (image + noise * np.sqrt(image) * rng.normal(size=(20, *image.shape))).astype(np.float32)
+    hottest, a50 = isocontours(copies, inside, 1.0)
+    assert hottest == pytest.approx(np.where(inside, copies, 0.0).max(axis=(1, 2, 3)))
+    assert a50 == pytest.approx([slow_a50(copy, inside, 1.0) for copy in copies], rel=1e-6)
+
+
+def test_isocontour_when_nothing_reaches_the_background_then_it_is_the_hottest_voxel() -> None:
+    image = np.array([[[0.1, 0.3, 0.2]]], np.float32)
+    assert isocontour(image, np.ones(image.shape, dtype=bool), 1.0) == (pytest.approx(0.3), pytest.approx(0.3))
 
 
 def test_isocontour_counts_what_hangs_together_over_a_corner_and_nothing_else() -> None:
