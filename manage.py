@@ -4,6 +4,7 @@
 import json
 import os
 import sys
+from importlib import import_module
 
 #: Commands on files alone: they load none of the pages, rows and jobs, which would take longer than the measurement.
 OFFLINE = {"analyse", "conform"}
@@ -11,13 +12,17 @@ OFFLINE = {"analyse", "conform"}
 
 def main() -> None:
     """Run a management command under the settings for it unless told otherwise."""
-    settings = "offline" if OFFLINE.intersection(sys.argv[1:2]) else "local"
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"corelab.settings.{settings}")
+    is_offline = bool(OFFLINE.intersection(sys.argv[1:2]))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"corelab.settings.{'offline' if is_offline else 'local'}")
     from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
 
     try:
-        execute_from_command_line(sys.argv)
+        if is_offline:
+            import_module(f"qc.management.commands.{sys.argv[1]}").Command().run_from_argv(sys.argv)
+        else:
+            from django.core.management import execute_from_command_line
+
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         refuse(str(error))
 

@@ -42,3 +42,17 @@ def pose(tilt_deg: float, along_the_axis: str, **evidence: object) -> Finding:
         source=LAB_RULE,
         evidence=evidence,
     )
+
+
+def no_ct() -> Finding:
+    """Say that no CT was sent; it decides nothing."""
+    return Finding(
+        id="PHA-CT-NONE",
+        outcome=Outcome.NOT_EVALUABLE,
+        severity="info",
+        message="No CT was sent with the phantom, so air in the spheres and the water were not looked at.",
+        expected="the CT of the same session",
+        next_step="Send the CT of the same session with the phantom next time.",
+        owner=Owner.NOBODY,
+        source="EARL 18F accreditation: PET and CT of the phantom",
+    )

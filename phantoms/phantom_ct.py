@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from phantoms import fill_line, findings, rois, sphere_walls, standards
 from phantoms.errors import AnalysisRefused
-from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
+from phantoms.results import Finding, Measurement, QualityFlag
 from phantoms.sphere_ring import along_patient_axes
 from phantoms.spheres import DIAMETERS_MM
 from phantoms.volume import PetVolume
@@ -194,20 +194,6 @@ def unread(refused: AnalysisRefused) -> CtResult:
         "Look at the spheres on the CT, and send its original slices with the PET of the same session.",
     )
     return CtResult((), (said,), None, {})
-
-
-def absent() -> Finding:
-    """Say that no CT was sent; it decides nothing."""
-    return Finding(
-        id="PHA-CT-NONE",
-        outcome=Outcome.NOT_EVALUABLE,
-        severity="info",
-        message="No CT was sent with the phantom, so air in the spheres and the water were not looked at.",
-        expected="the CT of the same session",
-        next_step="Send the CT of the same session with the phantom next time.",
-        owner=Owner.NOBODY,
-        source="EARL 18F accreditation: PET and CT of the phantom",
-    )
 
 
 def _fill_rows(fill: FillLine | None, *, is_looked_for: bool) -> Iterator[Measurement]:

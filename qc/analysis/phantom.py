@@ -89,15 +89,17 @@ def measure_phantom(
 
 def _with_ct(work: Work, series: Series, result: Any, deciding: Sequence[str], *, with_figures: bool) -> Any:
     """Return the result of a sphere phantom with what its CT says; a CT that cannot be used takes no number away."""
-    from phantoms import phantom_ct, standards
+    from phantoms import findings, standards
     from phantoms.dicom_series.ct import choose_ct
 
     assert work.scan is not None  # noqa: S101 (it was read before the series was chosen)
     chosen = choose_ct(work.scan, series)
     if chosen is None:
         is_asked = any("ct_water_hu" in standards.load(one).limits for one in deciding)
-        said = (phantom_ct.absent(),) if is_asked else ()
+        said = (findings.no_ct(),) if is_asked else ()
         return replace(result, findings=(*result.findings, *said))
+    from phantoms import phantom_ct
+
     pose = result.pose
     try:
         volume = chosen.load(pose.center_lps_mm, phantom_ct.REACH_MM)
