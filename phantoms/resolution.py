@@ -8,7 +8,7 @@ resolution where the sphere or the edge lies.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage, special
 
 from phantoms.cylinder_pose import slice_heights_mm
+from phantoms.profile_weights import ProfileWeights
 from phantoms.spheres import FWHM_PER_SIGMA, Fit, Region, least_squares, region_within, sphere_model
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ FILLING_FROM_MM = 22
 SKIN_MM = 9.0
 _LUNG_KEEPOUT_MM = 33.0
 _MIN_FWHM_MM, _MAX_FWHM_MM = 1.5, 20.0
+_WEIGHTED_STEPS = 12  # three or four are the rule
 
 EDGE_REACH_MM = 25.0  # the edge of the widest blur that is looked for ends within three of its sigmas
 _EDGE_BIN_MM = 0.25
@@ -52,20 +54,23 @@ class SphereFit:
         Fitted true concentration inside and around the sphere, in the image's unit.
     misfit : float
         Root mean square residual over the sphere's height above the background.
+    weights : ProfileWeights or None
+        What the voxels counted for; None where all counted alike.
     """
 
     fwhm_mm: float | None
     concentration: float
     background: float
     misfit: float
+    weights: ProfileWeights | None = None
 
 
-def fit_spheres(volume: PetVolume, pose: NemaPose) -> dict[int, SphereFit]:
+def fit_spheres(volume: PetVolume, pose: NemaPose, noise_sd_mm: float) -> dict[int, SphereFit]:
     """Fit the blur of every sphere of a NEMA image-quality phantom.
 
     Free are the width, the sphere's centre, its concentration and the background round it. Spheres under 17 mm get the
-    median concentration that the spheres of 22 mm and more have. The wall is taken as thin: a cold wall
-    of 1 mm at 10:1 makes the median width 0.1 mm too small, at 4:1 0.3 mm.
+    median concentration that the spheres of 22 mm and more have. The voxels count as `phantoms.profile_weights` has it;
+    where that leads to no width, all count alike.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ def fit_spheres(volume: PetVolume, pose: NemaPose) -> dict[int, SphereFit]:
         The image.
     pose : NemaPose
         Where the spheres lie.
+    noise_sd_mm : float
+        Standard deviation of the Gaussian that makes white noise as broad as the image's.
 
     Returns
     -------
@@ -93,7 +100,15 @@ def fit_spheres(volume: PetVolume, pose: NemaPose) -> dict[int, SphereFit]:
         fixed = filling if diameter < SMALLEST_FREE_MM else None
         region = _clear_of_insert(region_within(volume, center, diameter / 2.0 + SKIN_MM), pose)
         height = -1.0 if diameter in pose.cold_spheres else pose.contrast - 1.0
-        fits[diameter] = _fit(region, center, diameter / 2.0, pose, height, fixed)
+        weights = ProfileWeights.of(
+            radius_mm=diameter / 2.0,
+            reach_mm=diameter / 2.0 + SKIN_MM,
+            sigma_mm=pose.fwhm_mm / FWHM_PER_SIGMA,
+            contrast=height,
+            noise_sd_mm=noise_sd_mm,
+            is_free=fixed is None,
+        )
+        fits[diameter] = _fit(region, center, diameter / 2.0, pose, height, fixed, weights)
     return {diameter: fits[diameter] for diameter in pose.spheres}
 
 
@@ -120,6 +135,7 @@ def _fit(
     pose: NemaPose,
     height: float,
     filling: float | None,
+    weights: ProfileWeights,
 ) -> SphereFit:
     scale = pose.background
 
@@ -147,17 +163,54 @@ def _fit(
     low = np.array([-4.0, -4.0, -4.0, _MIN_FWHM_MM / FWHM_PER_SIGMA, -10.0, -10.0])[:count]
     high = np.array([4.0, 4.0, 4.0, _MAX_FWHM_MM / FWHM_PER_SIGMA, 100.0, 1000.0])[:count]
     tolerance = np.array([0.005, 0.005, 0.005, 0.002, 0.002, 0.005])[:count]
-    fit = least_squares(residuals, start, low=low, high=high, tolerance=tolerance)
+
+    def is_inside(p: NDArray[np.float64]) -> bool:
+        return bool(low[3] < p[3] < high[3]) and bool(np.all(np.abs(p[:3]) < 4.0))
+
+    counted = weights.at(np.linalg.norm(region.lps_mm - center, axis=1))
+    fit = _weighted_fit(residuals, start, counted, low=low, high=high, tolerance=tolerance)
+    is_weighted = fit.converged and is_inside(fit.parameters)
+    if not is_weighted:
+        fit = least_squares(residuals, start, low=low, high=high, tolerance=tolerance)
     p = fit.parameters
     background = float(p[4] * scale)
     concentration = background + float(p[5] * scale) if filling is None else filling
-    is_inside = bool(low[3] < p[3] < high[3]) and bool(np.all(np.abs(p[:3]) < 4.0))
     return SphereFit(
-        fwhm_mm=float(p[3]) * FWHM_PER_SIGMA if fit.converged and is_inside else None,
+        fwhm_mm=float(p[3]) * FWHM_PER_SIGMA if fit.converged and is_inside(p) else None,
         concentration=concentration,
         background=background,
         misfit=math.sqrt(fit.sum_of_squares / max(len(region.values), 1)) / max(abs(concentration - background), 1e-30),
+        weights=weights if is_weighted else None,
     )
+
+
+def _weighted_fit(
+    residuals: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    start: NDArray[np.float64],
+    counted: NDArray[np.float64],
+    *,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    tolerance: NDArray[np.float64],
+) -> Fit:
+    """Find where the residuals of a sphere, as they are counted, add to nothing.
+
+    The centre counts with equal weights, ``counted[n, equations]`` are what the voxels count for in the others. Both
+    stay as they are at the start, so a step solves A^T J step = -A^T r.
+    """
+    p, converged = np.clip(start, low, high), False
+    residual, jacobian = residuals(p)
+    equations = np.concatenate([jacobian[:, :3], counted], axis=1)
+    for _ in range(_WEIGHTED_STEPS):
+        step = np.linalg.lstsq(equations.T @ jacobian, -(equations.T @ residual), rcond=None)[0]
+        tried = np.clip(p + step, low, high)
+        moved, p = np.abs(tried - p), tried
+        residual, jacobian = residuals(p)
+        if np.all(moved <= tolerance):
+            converged = True
+            break
+    inverse_hessian = np.asarray(np.linalg.pinv(jacobian.T @ jacobian, hermitian=True))
+    return Fit(p, inverse_hessian, float(residual @ residual), converged)
 
 
 def _clear_of_insert(region: Region, pose: NemaPose) -> Region:

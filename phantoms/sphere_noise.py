@@ -72,6 +72,11 @@ class Noise:
         """Return the correlation of two voxels ``distance_mm`` apart along one axis."""
         return np.asarray(np.exp(-np.square(distance_mm) / (4.0 * self.sd_zyx_mm[axis] ** 2)))
 
+    @property
+    def sd_mm(self) -> float:
+        """The geometric mean of that Gaussian's standard deviations."""
+        return math.prod(self.sd_zyx_mm) ** (1.0 / 3.0)
+
     def squared_length_mm(self, axis: int) -> float:
         """Return the squared correlation summed over all distances along one axis."""
         return self.sd_zyx_mm[axis] * math.sqrt(2.0 * math.pi)
@@ -225,8 +230,8 @@ class SphereNoise:
     def _fit_covariance(self) -> NDArray[np.float64]:
         """Return the covariance of the fit's centre, sigma, background and filling under correlated noise.
 
-        Least squares of equal weights: (JᵀJ)⁻¹ JᵀΣJ (JᵀJ)⁻¹ with Σ = D R D, D the SD of each voxel and R the product of
-        the correlations along the axes.
+        With A what each voxel counts for: (AᵀJ)⁻¹ AᵀΣA (JᵀA)⁻¹ with Σ = D R D, D the SD of each voxel and R the product
+        of the correlations along the axes.
         """
         reach_mm = self.diameter / 2.0 + resolution.SKIN_MM
         middle = self.volume.to_index_zyx(self.pose.spheres[self.diameter])
@@ -245,18 +250,21 @@ class SphereNoise:
             amplitude=self.fit.concentration - self.fit.background,
             background=self.fit.background,
         )
-        counted = (np.square(lps_mm - center).sum(axis=1) <= reach_mm**2) & resolution.is_clear_of_insert(
-            lps_mm, self.pose
-        )
+        distance_mm = np.sqrt(np.square(lps_mm - center).sum(axis=1))
+        counted = (distance_mm <= reach_mm) & resolution.is_clear_of_insert(lps_mm, self.pose)
         is_free = self.diameter >= resolution.SMALLEST_FREE_MM
         columns = [*model.by_center.T, model.by_sigma, np.ones(len(lps_mm)) - (0.0 if is_free else 1.0) * model.profile]
         if is_free:
             columns.append(model.profile)
         jacobian = np.stack(columns, axis=1) * counted[:, None]
-        weighted = (jacobian * self._sd(model.values)[:, None]).reshape(*grid.shape[:3], -1)
+        equations = jacobian
+        if self.fit.weights is not None:
+            of_profile = self.fit.weights.at(distance_mm) * counted[:, None]
+            equations = np.concatenate([jacobian[:, :3], of_profile], axis=1)
+        weighted = (equations * self._sd(model.values)[:, None]).reshape(*grid.shape[:3], -1)
         scattered = self.noise.covariance(weighted, self.volume.spacing_zyx_mm)
-        inverse = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
-        return np.asarray(inverse @ scattered @ inverse)
+        inverse = np.linalg.pinv(equations.T @ jacobian)
+        return np.asarray(inverse @ scattered @ inverse.T)
 
 
 def regions_share(noise: Noise, area_mm2: float, planes: int, plane_step_mm: float, count: int) -> float:

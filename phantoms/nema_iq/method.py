@@ -189,7 +189,8 @@ def measure_numbers(
             next_step="Check that the whole phantom is in the field.",
         )
     axial = measure_background(volume, pose, layout, None) if is_steep else None
-    fits = resolution.fit_spheres(volume, pose)
+    noise = sphere_noise.Noise.of(volume, layout.centers_lps_mm, background.mean, background.cov_pct / 100.0)
+    fits = resolution.fit_spheres(volume, pose, noise.sd_mm)
     kernels = peak_kernels(volume)
     regions = {diameter: regions_of(volume, pose, diameter, kernels) for diameter in DIAMETERS_MM}
     truth = true_values(sheet, reference_time, volume.unit)
@@ -200,7 +201,6 @@ def measure_numbers(
     lung = measure_lung(volume, pose, background.mean, LUNG_EXCLUSION_MM[edition])
     fwhm_mm = resolution.common_fwhm_mm(fits)
     filling = resolution.common_filling({d: fit for d, fit in fits.items() if d not in pose.cold_spheres})
-    noise = sphere_noise.Noise.of(volume, layout.centers_lps_mm, background.mean, background.cov_pct / 100.0)
     scatter = scatter_of(volume, pose, noise, fits, background.mean, regions)
     parts = dict(recovery_parts(scatter, spheres, background, truth))
     sds = {name: one.total for name, one in parts.items()}
