@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, special
 
+from phantoms.findings import along_the_axis, signed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -302,5 +304,5 @@ def steps(
 
 
 def listed_steps(found: Sequence[Step]) -> str:
-    """Write the jumps as “+6.1 % at −12 mm”."""
-    return ", ".join(f"{one.pct:+.1f} % at {one.height_mm:+.0f} mm" for one in found)
+    """Write the jumps as “+6.1 % 12 mm from the middle towards the feet”."""
+    return ", ".join(f"{signed(one.pct, 1)} % {along_the_axis(one.height_mm)}" for one in found)

@@ -31,6 +31,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from phantoms.errors import AnalysisRefused
+from phantoms.findings import band, signed
 from phantoms.nuclides import NUCLIDES, nuclide_name
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
 from phantoms.standards import judge
@@ -347,8 +348,8 @@ def _finding(code: str, one: Measurement, message: str, next_step: str) -> Findi
         outcome=Outcome.FAIL,
         severity="query",
         message=message,
-        observed=f"{one.value:+.1f} {one.unit}",
-        expected=f"{one.limit_low:+g} to {one.limit_high:+g} {one.unit}",
+        observed=f"{signed(one.value or 0.0, 1)} {one.unit}",
+        expected=band(one.limit_low, one.limit_high, one.unit, is_signed=True),
         next_step=next_step,
         owner=Owner.SITE,
         source=one.source,

@@ -129,8 +129,8 @@ def _calibration(biases: _Biases, standard: Standard, *, is_failed: bool) -> Fin
         outcome=Outcome.FAIL if is_failed and margin < 0 else Outcome.WARN,
         severity="query",
         message=f"All spheres and the background read {abs(bias_pct):.0f} % {'high' if bias_pct > 0 else 'low'}.",
-        observed=f"spheres {spheres_pct:+.1f} %, background {background_pct:+.1f} %",
-        expected=f"{limit.low:+g} to {limit.high:+g} %",
+        observed=f"spheres {findings.signed(spheres_pct, 1)} %, background {findings.signed(background_pct, 1)} %",
+        expected=findings.band(limit.low, limit.high, "%", is_signed=True),
         next_step="Check the calibrator and scanner calibration, then repeat the cylinder. Do not change the filter.",
         owner=Owner.SITE,
         source=limit.source,
@@ -153,8 +153,9 @@ def _fill(biases: _Biases) -> Finding | None:
         severity="query",
         message=f"{what} {abs(off_pct):.0f} % {'high' if off_pct > 0 else 'low'} against the sheet, {rest} "
         f"{_off(biases.background_pct if is_stock else biases.spheres_pct)}: one fill is not what the sheet says.",
-        observed=f"spheres {biases.spheres_pct:+.1f} %, background {biases.background_pct:+.1f} %, "
-        f"apart {ratio_pct:+.1f} ± {biases.sd_pct:.1f} %",
+        observed=f"spheres {findings.signed(biases.spheres_pct, 1)} %, "
+        f"background {findings.signed(biases.background_pct, 1)} %, "
+        f"apart {findings.signed(ratio_pct, 1)} ± {biases.sd_pct:.1f} %",
         expected=f"the same factor within {_SAME_FACTOR_PCT:g} %",
         next_step=f"Check activity, times, residual and volume of the {which}; if they are right, weigh the {volume}, "
         "fill again and repeat the scan.",
@@ -225,8 +226,8 @@ def unevenness(columns: Columns | None) -> Iterator[Finding]:
             "PHA-SLOPE",
             f"The background {'rises' if slope > 0 else 'falls'} by {abs(slope):.1f} % per cm towards the head, so "
             "what a sphere reads depends on where it lies.",
-            f"{slope:+.2f} ± {sd:.2f} %/cm",
-            f"up to {_SLOPE_WARN_PCT_PER_CM:g} %/cm",
+            f"{findings.signed(slope, 2)} ± {sd:.2f} %/cm",
+            f"within {_SLOPE_WARN_PCT_PER_CM:g} %/cm with 95 % certainty",
             "Check the scanner's normalisation and that the phantom was mixed, then repeat it.",
             figure="background_profile",
             pct_per_cm=slope,
@@ -237,10 +238,9 @@ def unevenness(columns: Columns | None) -> Iterator[Finding]:
         yield findings.warning(
             "PHA-WEDGE",
             f"A sector of about {wedge.width_deg:.0f}° of the background reads {-wedge.pct:.1f} % lower than the rest; "
-            f"its middle lies {wedge.at_deg:.0f}° from the patient's left towards the back, as a failed detector block "
-            "leaves it.",
-            f"{wedge.pct:+.1f} ± {wedge.sd_pct:.1f} %",
-            f"no more than {MATTERS_PCT:g} %, beyond noise",
+            f"its middle lies {findings.direction(wedge.at_deg)}, as a failed detector block leaves it.",
+            f"{findings.signed(wedge.pct, 1)} ± {wedge.sd_pct:.1f} %",
+            f"under {MATTERS_PCT / 2:g} %, or within noise",
             "Look at the daily check of the detectors, have the block seen to, then repeat the phantom.",
             figure="central_slice",
             at_deg=wedge.at_deg,
@@ -267,7 +267,7 @@ def sphere_findings(pose: NemaPose, contents: Contents | None, columns: Columns 
     if odd.cause != "bubble" and wedge is not None and _lies_in(pose, odd.diameter_mm, wedge):
         return
     name = f"The {odd.diameter_mm} mm sphere"
-    observed = f"{-odd.loss_pct:+.1f} ± {odd.loss_sd_pct:.1f} %"
+    observed = f"{findings.signed(-odd.loss_pct, 1)} ± {odd.loss_sd_pct:.1f} %"
     expected = "as the other five spheres foretell, beyond noise"
     evidence = {
         "figure": "odd_sphere",

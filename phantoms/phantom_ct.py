@@ -285,7 +285,7 @@ def _findings(
         yield findings.warning(
             "PHA-CT-OFFSET",
             f"The spheres lie {length:.1f} mm apart on PET and CT, so the attenuation correction is displaced.",
-            f"x {x:+.1f}, y {y:+.1f}, z {z:+.1f} mm",
+            f"x {findings.signed(x, 1)}, y {findings.signed(y, 1)}, z {findings.signed(z, 1)} mm",
             f"up to {limit:g} mm",
             "Check that nothing moved between CT and PET, then the scanner's PET–CT alignment.",
             figure="ct_spheres",

@@ -53,7 +53,7 @@ def _calibration(off: Measurement, budget: Budget | None, outcome: Outcome) -> F
             "before anything is recalibrated."
         )
     low, high = off.limit_low, off.limit_high
-    band = "" if low is None or high is None else f"{low:g} to {high:g}" if is_suv else f"{low:+g} to {high:+g} %"
+    band = findings.band(low, high) if is_suv else findings.band(low, high, "%", is_signed=True)
     if outcome is Outcome.WARN:
         band = f"within {2 * (off.uncertainty or 0.0):.1f} %, two standard deviations of the fill"
     return Finding(
@@ -62,7 +62,7 @@ def _calibration(off: Measurement, budget: Budget | None, outcome: Outcome) -> F
         severity="query" if outcome is Outcome.FAIL else "info",  # within its limit the standard's word stands
         message=f"The cylinder reads {abs(off_pct):.0f} % {'high' if off_pct > 0 else 'low'}"
         + (", more than its fill explains." if outcome is Outcome.WARN else "."),
-        observed=f"SUV {value:.3f}" if is_suv else f"{value:+.1f} %",
+        observed=f"SUV {value:.3f}" if is_suv else f"{findings.signed(value, 1)} %",
         expected=band,
         next_step=step,
         owner=Owner.SITE,

@@ -74,8 +74,8 @@ def _shading(
         yield findings.warning(
             "PHA-SLOPE",
             f"The reading {'rises' if slope > 0 else 'falls'} by {abs(slope):.1f} % per cm towards the head.",
-            f"{slope:+.2f} ± {slope_sd:.2f} %/cm",
-            f"up to {SLOPE_WARN_PCT_PER_CM:g} %/cm",
+            f"{findings.signed(slope, 2)} ± {slope_sd:.2f} %/cm",
+            f"within {SLOPE_WARN_PCT_PER_CM:g} %/cm with 95 % certainty",
             "Check the scanner's normalisation and that the cylinder was mixed, then repeat it.",
             figure="slice_profile",
             pct_per_cm=slope,
@@ -87,8 +87,8 @@ def _shading(
         yield findings.warning(
             "PHA-CUPPING",
             f"The middle reads {abs(cupping):.1f} % {'higher' if cupping > 0 else 'lower'} than the edge.",
-            f"{cupping:+.1f} ± {cupping_sd:.1f} %",
-            f"within {CUPPING_WARN_PCT:g} %",
+            f"{findings.signed(cupping, 1)} ± {cupping_sd:.1f} %",
+            f"within {CUPPING_WARN_PCT:g} % with 95 % certainty",
             "Check scatter and attenuation correction, and that the CT shows the whole phantom.",
             figure="radial_profile",
             pct=cupping,
@@ -103,8 +103,7 @@ def _slice_off(region: Region, measured: dict[str, Measurement]) -> Iterator[Fin
         worst_mm = float(region.height_mm[np.nanargmax(np.where(region.used, np.abs(region.deviation), np.nan))])
         yield findings.warning(
             "PHA-SLICE",
-            f"The slice {abs(worst_mm):.0f} mm {'above' if worst_mm > 0 else 'below'} the middle is "
-            f"{deviation:.1f} % off the mean of all.",
+            f"The slice {findings.along_the_axis(worst_mm)} is {deviation:.1f} % off the mean of all.",
             f"{deviation:.1f} ± {deviation_sd:.1f} %",
             f"up to {SLICE_WARN_PCT:g} %",
             "Look at the slice profile for a saw-tooth at bed joins or one bad slice.",
@@ -128,13 +127,13 @@ def _artefacts(
     region: Region, noise: Noise, wedge: artefacts.Wedge | None, ring: artefacts.Ring | None
 ) -> Iterator[Finding]:
     """Name wedges, rings and steps at bed joins."""
-    expected = f"no more than {artefacts.MATTERS_PCT:g} %, beyond noise"
+    expected = f"under {artefacts.MATTERS_PCT / 2:g} %, or within noise"
     if wedge is not None:
         yield findings.warning(
             "PHA-WEDGE",
             f"A sector of about {wedge.width_deg:.0f}° reads {-wedge.pct:.1f} % lower than the rest; its middle lies "
-            f"{wedge.at_deg:.0f}° from the patient's left towards the back, as a failed detector block leaves it.",
-            f"{wedge.pct:+.1f} ± {wedge.sd_pct:.1f} %",
+            f"{findings.direction(wedge.at_deg)}, as a failed detector block leaves it.",
+            f"{findings.signed(wedge.pct, 1)} ± {wedge.sd_pct:.1f} %",
             expected,
             "Look at the daily check of the detectors, have the block seen to, then repeat the cylinder.",
             figure="uniformity_map",
@@ -148,7 +147,7 @@ def _artefacts(
             "PHA-RING",
             f"A ring {ring.radius_mm:.0f} mm round the scanner's axis, {ring.width_mm:.0f} mm wide, reads "
             f"{abs(ring.pct):.1f} % {'higher' if ring.pct > 0 else 'lower'} than what lies beside it.",
-            f"{ring.pct:+.1f} ± {ring.sd_pct:.1f} %",
+            f"{findings.signed(ring.pct, 1)} ± {ring.sd_pct:.1f} %",
             expected,
             "Make a new normalisation, then repeat the cylinder.",
             figure="uniformity_map",
@@ -164,8 +163,8 @@ def _artefacts(
         largest = max(joins, key=lambda step: abs(step.pct))
         yield findings.warning(
             "PHA-BED-JOIN",
-            f"The slice means jump like a saw-tooth, by {abs(largest.pct):.1f} % at {largest.height_mm:+.0f} mm from "
-            "the middle, as at the join of two beds.",
+            f"The slice means jump like a saw-tooth, by {abs(largest.pct):.1f} % "
+            f"{findings.along_the_axis(largest.height_mm)}, as at the join of two beds.",
             f"{artefacts.listed_steps(joins)} (± {largest.sd_pct:.1f} %)",
             expected,
             "Check normalisation and bed overlap, and that decay is corrected from bed to bed.",

@@ -24,9 +24,9 @@ from phantoms.figures.canvas import (
     new_figure,
     right_labels,
     short,
-    signed,
     written,
 )
+from phantoms.findings import signed
 from phantoms.results import Outcome
 
 if TYPE_CHECKING:

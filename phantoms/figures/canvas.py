@@ -178,12 +178,6 @@ def short(value: float) -> str:
     return f"{value:.3g}".replace("-", "−") if value < 1000 else f"{value:,.0f}".replace(",", "\u202f")
 
 
-def signed(value: float, decimals: int) -> str:
-    """Return a number with its sign in print; zero has none."""
-    text = f"{value:+.{decimals}f}".replace("-", "−")
-    return text if text.strip("+−0.") else text[1:]
-
-
 def written(figure: Figure, alt: str, caption: str) -> FigureSvg:
     """Write a figure as SVG that carries its words, has small pictures and no style."""
     buffer = io.StringIO()

@@ -32,10 +32,10 @@ from phantoms.figures.canvas import (
     new_axes,
     new_figure,
     right_labels,
-    signed,
     written,
 )
 from phantoms.figures.sections import Window, axial_plane, coronal_plane, draw_picture
+from phantoms.findings import signed
 from phantoms.results import Measurement, Outcome
 
 if TYPE_CHECKING:

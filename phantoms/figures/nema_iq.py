@@ -28,7 +28,6 @@ from phantoms.figures.canvas import (
     new_axes,
     new_figure,
     right_labels,
-    signed,
     standard_name,
     written,
 )
@@ -43,6 +42,7 @@ from phantoms.figures.sections import (
     draw_scale,
     sample_plane,
 )
+from phantoms.findings import signed
 from phantoms.results import Measurement, Outcome
 from phantoms.spheres import blurred_sphere
 

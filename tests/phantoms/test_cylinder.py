@@ -201,7 +201,7 @@ def test_slices_when_one_reads_low_then_it_is_the_largest_deviation_and_named():
     assert numbers(result)["cylinder_slice_deviation_max_pct"] == pytest.approx(11.7, abs=0.1)
     finding = by_id(result.findings)["PHA-SLICE"]
     assert finding.outcome is Outcome.WARN
-    assert "42 mm above the middle" in finding.message
+    assert "42 mm from the middle towards the head" in finding.message
 
 
 def test_measure_when_shifted_by_half_a_voxel_then_stays():
