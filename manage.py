@@ -6,6 +6,8 @@ import os
 import sys
 from importlib import import_module
 
+from corelab.threads import ONE_THREAD
+
 #: Commands on files alone: they load none of the pages, rows and jobs, which would take longer than the measurement.
 OFFLINE = {"analyse", "conform"}
 
@@ -18,6 +20,7 @@ def main() -> None:
 
     try:
         if is_offline:
+            os.environ.update(ONE_THREAD)
             import_module(f"qc.management.commands.{sys.argv[1]}").Command().run_from_argv(sys.argv)
         else:
             from django.core.management import execute_from_command_line

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 from bench.rows import MODES, Row
+from corelab.threads import ONE_THREAD
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = ("reading", "measuring", "lists", "trial_report", "phantoms.speed", "phantoms.accuracy", "stack")
 #: What a section must not take from the person who calls: a bench never touches a database that is in use.
 OURS_ALONE = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CORELAB_VAR_DIR", "CORELAB_NAME"}
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def run_section(name: str, mode: str, folder: Path) -> list[Row]:

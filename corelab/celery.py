@@ -7,10 +7,11 @@ from celery import Celery
 from celery.signals import worker_init
 from kombu import Exchange, Queue
 
+from corelab.threads import ONE_THREAD
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "corelab.settings.local")
-#: One number a process: children with two BLAS threads each would fight over two cores, and what is forked beside a
-#: running thread may wait for its locks for ever. It must be said before the first module that imports numpy.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Children with two threads each would fight over two cores, and what is forked beside a running thread may wait for its
+# locks for ever.
 os.environ.update(ONE_THREAD)
 #: `corelab.jobs` says what belongs on which.
 QUEUES = ("short", "intake", "analysis", "reports")

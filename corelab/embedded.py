@@ -33,9 +33,10 @@ from django.core.management import call_command
 from django.db import connections
 from django.urls import reverse
 
-from corelab.celery import ONE_THREAD, app
+from corelab.celery import app
 from corelab.errors import Misconfigured
 from corelab.lifeline import die_with
+from corelab.threads import ONE_THREAD
 
 #: Each worker with its processes and the queues that it takes from: the second has only what never takes long.
 WORKERS = {"worker": (2, ("intake", "analysis", "reports")), "short-worker": (1, ("short",))}

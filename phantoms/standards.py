@@ -27,6 +27,9 @@ STANDARD_KEYS = frozenset({"id", "title", "edition", "effective_from", "effectiv
 GROUP_KEYS = frozenset({"what", "unit", "provenance", "source", "decides", "reason", "near", "needs_whole", "limits"})
 LIMIT_KEYS = frozenset({"low", "high", "warn"})
 
+#: As safe as the other and ten times faster, where PyYAML was built with libyaml.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class StandardFileError(Exception):
     """A standard's file is absent or says something that cannot be judged by."""
@@ -121,7 +124,7 @@ def load(standard_id: str) -> Standard:
         msg = f"no standard {standard_id!r}; there are {', '.join(available())}"
         raise StandardFileError(msg)
     path = FOLDER / f"{standard_id}.yaml"
-    return parse(path.stem, yaml.safe_load(path.read_text(encoding="utf-8")))
+    return parse(path.stem, yaml.load(path.read_text(encoding="utf-8"), _LOADER))  # noqa: S506 (it is safe)
 
 
 def parse(standard_id: str, content: Mapping[str, Any]) -> Standard:
