@@ -122,32 +122,46 @@ def _section(
     """
     every = [max(1, round(_PIXEL_MM / step)) for step in volume.spacing_zyx_mm]
     index = [np.arange(0, size, step) for size, step in zip(volume.image.shape, every, strict=True)]
-    total, number = np.zeros((2, len(index[1]), len(index[2])))
-    # Slice by slice: the places of all voxels at once would take ten times the image.
+    total, number = np.zeros((2, len(index[1]) * len(index[2])))
+    # From slice to slice all places move alike; slice by slice, as those of all at once would take ten times the image.
+    middle = volume.image.shape[0] // 2
+    here = np.stack(np.meshgrid([middle], *index[1:], indexing="ij"), axis=-1).reshape(-1, 3)
+    in_middle = np.ascontiguousarray(((volume.to_lps_mm(here.astype(float)) - pose.center_lps_mm) @ pose.frame).T)
+    step = volume.affine_lps_mm[:3, 2] @ pose.frame
+    inside_mm = layout.inside_mm(in_middle[:2].T)
+    balls = [
+        ((place - pose.center_lps_mm) @ pose.frame, diameter / 2.0 + END_MM) for diameter, place in pose.spheres.items()
+    ]
+    drift = profile.slope_pct_per_cm / 1000.0
     for z in index[0]:
-        here = np.stack(np.meshgrid([z], *index[1:], indexing="ij"), axis=-1)[0]
-        lps_mm = volume.to_lps_mm(here.astype(np.float64))
-        u, v, height = np.moveaxis((lps_mm - pose.center_lps_mm) @ pose.frame, -1, 0)
+        # A place that moves in the plane comes no nearer to the outline than by its way.
+        moved = (z - middle) * step
+        near = np.flatnonzero(inside_mm + math.hypot(moved[0], moved[1]) > END_MM)
+        u, v, height = in_middle[:, near] + moved[:, None]
         is_clear = (height >= pose.filled_mm[0] + END_MM) & (height <= pose.filled_mm[1] - END_MM)
         if not is_clear.any():
             continue
-        is_clear &= (np.hypot(u, v) > _INSERT_RADIUS_MM + END_MM) & (layout.inside_mm(np.stack([u, v], -1)) > END_MM)
-        for diameter, place in pose.spheres.items():
-            is_clear &= np.linalg.norm(lps_mm - place, axis=-1) > diameter / 2.0 + END_MM
-        drift = 1.0 + profile.slope_pct_per_cm / 1000.0 * (height - float(profile.height_mm.mean()))
-        values = np.where(is_clear, volume.image[z][np.ix_(*index[1:])] / drift, 0.0)
-        mean = values.sum() / max(is_clear.sum(), 1)
+        is_clear &= u**2 + v**2 > (_INSERT_RADIUS_MM + END_MM) ** 2
+        is_clear &= layout.inside_mm(np.stack([u, v], -1)) > END_MM
+        lowest, highest = height.min(), height.max()
+        for place, reach_mm in balls:
+            if lowest - reach_mm < place[2] < highest + reach_mm:
+                is_clear &= (u - place[0]) ** 2 + (v - place[1]) ** 2 + (height - place[2]) ** 2 > reach_mm**2
+        seen, height = near[is_clear], height[is_clear]
+        values = volume.image[z][np.ix_(*index[1:])].ravel()[seen]
+        values = values / (1.0 + drift * (height - float(profile.height_mm.mean())))
+        mean = values.sum() / max(len(seen), 1)
         if mean > 0:
-            total += values / mean
-        number += is_clear
+            total[seen] += values / mean
+        number[seen] += 1.0
     if not number.any():
         return None
     rows, across = volume.image.shape[1:]
     _, y_mm, x_mm = volume.spacing_zyx_mm
     by_z, by_y, by_x = (by_lag[::step] for by_lag, step in zip(noise.correlation, every, strict=True))
     return Section(
-        total=total,
-        number=number,
+        total=total.reshape(len(index[1]), -1),
+        number=number.reshape(len(index[1]), -1),
         x_mm=(index[2] - (across - 1) / 2.0) * x_mm,
         y_mm=(index[1] - (rows - 1) / 2.0) * y_mm,
         mean=1.0,
