@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import linalg, special
 
 from phantoms.background_columns import correlated_voxels
+from phantoms.blurred_cap import BlurredCaps
 from phantoms.spheres import DIAMETERS_MM, least_squares, sphere_model
 
 if TYPE_CHECKING:
@@ -32,12 +32,18 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 #: How often one of the six spheres of a faultless phantom may be called odd.
-FALSE_NAMES = 0.003
+FALSE_NAMES = 0.005
 #: The smallest loss that matters, per cent of the filling (the lab's rule, no confirmed source); half of it is named.
 MATTERS_PCT = 10.0
 #: A bubble and a misfill are told apart where the likelier one leads by this many standard deviations.
 APART_SD = 2.0
 
+# Up to this size a sphere's voxels count by the noise's covariance, in a whole box: its corners see neither insert nor
+# neighbour. Larger spheres show a fault of the size that matters without, and only the ball about them is free.
+_WHITENED_TO_MM = 17
+# The share of the noise taken as not correlated in those weights: of its finest parts an image tells little, and were
+# they believed, an error of a hundredth in them would outweigh all else.
+_UNCORRELATED = 0.1
 _STEM_MM = 0.7  # how far a sphere may stand off the ring
 _SKIN_MM = 9.0
 _LUNG_KEEPOUT_MM = 33.0
@@ -46,14 +52,14 @@ _MODEL_PCT = 0.5  # what the model is off by where there is no noise
 # The wall is taken as thin. A cold one of 1 mm displaces background; a quarter of that, as a share of the sphere's hot
 # contents, is what the fits do not take up in a wider or narrower blur (seen at 4:1 and 10:1).
 _WALL_MM, _WALL_LEFT = 1.0, 0.25
-_CAP_NODES = 48
-_RING_NODES, _RING_WEIGHTS = np.polynomial.legendre.leggauss(32)
 _SHARES = np.array([0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.75])
 _UPWARDS = {"anterior": -1.0, "posterior": 1.0}  # along +y of the patient; most phantoms lie as a supine patient does
-_TRIED_SHARES = (0.1, 0.3)
+_CAPS = tuple((side, share) for side in _UPWARDS for share in (0.1, 0.3))
 # An even loss and each cap, in each sphere.
-_LOOKS = len(DIAMETERS_MM) * (1 + len(_UPWARDS) * len(_TRIED_SHARES))
+_LOOKS = len(DIAMETERS_MM) * (1 + len(_CAPS))
 _ONE_SIDED_95 = 1.645
+# Columns of what is fitted to a patch: three of shift, background, filling, blur, a cap of each kind, the residual.
+_FILLING, _BLUR, _FIRST_CAP = 4, 5, 6
 _Z = float(-special.ndtri(-math.expm1(math.log1p(-FALSE_NAMES) / _LOOKS)))
 
 
@@ -136,11 +142,11 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
         if fit is None:
             return None
         fits.append(fit)
-    odd: list[tuple[float, OddSphere]] = []
+    odd: list[tuple[float, _SphereFit, _Loss, _Common]] = []
     off, sd, limit = {}, {}, {}
     for fit in fits:
         common = _Common.of([one for one in fits if one is not fit])
-        caps = [_cap_trial(fit, noise, common, side, share) for side in _UPWARDS for share in _TRIED_SHARES]
+        caps = [_cap_trial(fit, common, k) for k in range(len(_CAPS))]
         likeliest = max(caps, key=lambda one: one.pct / one.sd_pct)
         # What a cap explains is no doubt about the model: only the rest of the scatter is.
         excess = min(1.0, *(one.excess for one in caps))
@@ -152,8 +158,11 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
         loss = max((even, likeliest), key=lambda one: one.pct / one.sd_pct)
         limit[fit.diameter] = _limit_pct(min(one.sd_pct for one in (even, *caps)))
         if loss.pct > _threshold_pct(loss.sd_pct):
-            odd.append((loss.pct / loss.sd_pct, _explain(fit, noise, loss, common)))
-    return Contents(off, sd, limit, max(odd, key=lambda one: one[0])[1] if odd else None)
+            odd.append((loss.pct / loss.sd_pct, fit, loss, common))
+    if not odd:
+        return Contents(off, sd, limit, None)
+    _, fit, loss, common = max(odd, key=lambda one: one[0])
+    return Contents(off, sd, limit, _explain(fit, loss, common))
 
 
 def _threshold_pct(sd_pct: float) -> float:
@@ -200,27 +209,54 @@ class _Patch:
         grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
         lps_mm = volume.to_lps_mm(grid.astype(np.float64))
         sideways = np.cross(lps_mm - pose.center_lps_mm, pose.axis)
-        inside = np.linalg.norm(lps_mm - place, axis=-1) <= reach_mm
-        inside &= np.linalg.norm(sideways, axis=-1) > _LUNG_KEEPOUT_MM
+        inside = np.linalg.norm(sideways, axis=-1) > _LUNG_KEEPOUT_MM
+        if 2.0 * radius_mm > _WHITENED_TO_MM:
+            inside &= np.linalg.norm(lps_mm - place, axis=-1) <= reach_mm
         box = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
         return cls(place, inside, (lps_mm - place)[inside], box[inside].astype(np.float64))
 
-    def covariance(
-        self, weights: NDArray[np.float64], voxel_sd: NDArray[np.float64], noise: Noise
-    ) -> NDArray[np.float64]:
-        """Return the covariance of ``weights @ values``, shape (k, k), from the noise's SD and correlation."""
-        shape = (len(weights), *self.inside.shape)
-        filled = np.zeros(shape)
-        filled[:, self.inside] = weights * voxel_sd
-        for axis, by_lag in enumerate(noise.correlation, start=1):
-            root = _root(by_lag, shape[axis])
-            filled = np.moveaxis(np.tensordot(root, filled, axes=(0, axis)), 0, axis)
-        flat = filled.reshape(len(weights), -1)
-        return np.asarray(flat @ flat.T)
+
+@dataclass(frozen=True)
+class _Waves:
+    """The noise of a box of voxels in parts that vary each for itself, and what each part counts with.
+
+    Attributes
+    ----------
+    vectors_zyx : tuple of ndarray
+        Along each axis the eigenvectors of the noise's correlation, in columns.
+    power, weight : ndarray, shape (parts,)
+        Variance of each part over a voxel's, and its weight in sums of squares.
+    together : float
+        How many times too much such sums are taken to say: 1 where the weights are those of the noise.
+    """
+
+    vectors_zyx: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+    power: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    together: float
+
+    @classmethod
+    def of(cls, noise: Noise, shape_zyx: tuple[int, ...], *, is_whitened: bool) -> _Waves:
+        (z, at_z), (y, at_y), (x, at_x) = (
+            _eigen(by_lag, size) for by_lag, size in zip(noise.correlation, shape_zyx, strict=True)
+        )
+        power = (z[:, None, None] * y[:, None] * x).ravel()
+        if not is_whitened:
+            return cls((at_z, at_y, at_x), power, np.ones(power.shape), math.prod(correlated_voxels(noise)))
+        weight = 1.0 / ((1.0 - _UNCORRELATED) * power + _UNCORRELATED)
+        return cls((at_z, at_y, at_x), power, weight, 1.0)
+
+    def seen(self, columns: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return columns of voxels ``[k, n]`` as these parts, shape (k, parts)."""
+        boxes = np.zeros((len(columns), *inside.shape))
+        boxes[:, inside] = columns
+        z, y, x = self.vectors_zyx
+        boxes = np.matmul(y.T, boxes @ x)
+        return np.asarray((z.T @ boxes.reshape(len(columns), len(z), -1)).reshape(len(columns), -1))
 
 
-def _root(by_lag: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Return a matrix R whose R Rᵀ is the correlation of a row of voxels, shape (size, size).
+def _eigen(by_lag: NDArray[np.float64], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return eigenvalues and eigenvectors of the correlation of a row of voxels, shapes (size,) and (size, size).
 
     A correlation that is read off an image and ends at a lag is no possible one: it would give some contrasts a
     variance under nothing. The nearest that is possible keeps the parts of it that are not negative.
@@ -228,28 +264,43 @@ def _root(by_lag: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     lags = np.zeros(size)
     lags[: len(by_lag)] = by_lag[:size]
     values, vectors = np.linalg.eigh(linalg.toeplitz(lags))
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+    return np.maximum(values, 0.0), vectors
 
 
 @dataclass(frozen=True)
 class _SphereFit:
     """One sphere with the common blur: its filling, how that hangs on the blur, and the blur that it asks for itself.
 
-    ``variance`` is the covariance of filling and own blur, shape (2, 2); ``voxel_sd`` is each voxel's noise, raised by
-    the root of ``excess`` where the voxels scatter so much more about the fit.
+    Attributes
+    ----------
+    filling, background, own_sigma_mm, by_sigma : float
+        Concentrations in the image's unit; ``by_sigma`` is how much more filling the same voxels need where the blur
+        is assumed wider by one millimetre.
+    variance : ndarray, shape (2, 2)
+        Covariance of filling and own blur.
+    voxel_sd : ndarray, shape (n,)
+        Each voxel's noise, raised by the root of ``excess`` where the voxels scatter so much more about the fit.
+    point : ndarray, shape (5,)
+        Where the products are taken: shift, and background and filling over ``scale``.
+    information, spread : ndarray, shape (columns, columns)
+        Weighted products of what is fitted, and the covariance that the noise gives them with the residual.
     """
 
     diameter: int
     patch: _Patch
+    waves: _Waves
     filling: float
     background: float
-    shift_mm: NDArray[np.float64]
     sigma_mm: float
     own_sigma_mm: float
     by_sigma: float
     variance: NDArray[np.float64]
     voxel_sd: NDArray[np.float64]
     excess: float
+    scale: float
+    point: NDArray[np.float64]
+    information: NDArray[np.float64]
+    spread: NDArray[np.float64]
 
 
 def _fit(patch: _Patch, diameter: int, pose: NemaPose, noise: Noise, sigma_mm: float) -> _SphereFit | None:
@@ -274,26 +325,50 @@ def _fit(patch: _Patch, diameter: int, pose: NemaPose, noise: Noise, sigma_mm: f
     residual = patch.values - values
     # Counts scatter with the root of the signal; where the voxels scatter more about the fit, that is believed.
     voxel_sd = max(math.sqrt(noise.variance), 1e-4) * scale * np.sqrt(np.maximum(values / scale, 0.1))
-    excess = max(float(np.mean((residual / voxel_sd) ** 2)), 1.0)
-    voxel_sd *= math.sqrt(excess)
-    held = np.vstack([jacobian, hold * np.eye(3, 6)])
-    narrow = np.linalg.pinv(np.delete(held, 5, axis=1))[:, : len(residual)]
-    free = np.linalg.pinv(held)[:, : len(residual)]
-    weights = np.stack([scale * narrow[4], free[5]])
+    caps = BlurredCaps(radius_mm, sigma_mm, radius_mm + _SKIN_MM)
+    columns = np.stack(
+        [
+            *jacobian.T,
+            *(-scale * caps.image(patch.offset_mm, share, _UPWARDS[side]) for side, share in _CAPS),
+            residual,
+        ]
+    )
+    waves = _Waves.of(noise, patch.inside.shape, is_whitened=diameter <= _WHITENED_TO_MM)
+    seen = waves.seen(columns / voxel_sd, patch.inside)
+    weighted = seen * waves.weight
+    information, spread = weighted @ seen.T, (weighted * waves.power) @ weighted.T
+    by_chance = float(waves.weight @ waves.power) * float(patch.inside.mean())
+    excess = max(float(information[-1, -1]) / by_chance, 1.0)
+    information, spread = information / excess, spread / excess
+    stem = np.array([*_stem(waves), 0.0, 0.0, 0.0])
+    held = information[:_FIRST_CAP, :_FIRST_CAP] + np.diag(stem)
+    free, narrow = np.linalg.inv(held), np.zeros(held.shape)
+    narrow[:_BLUR, :_BLUR] = np.linalg.inv(held[:_BLUR, :_BLUR])
+    told = np.stack([scale * narrow[_FILLING], free[_BLUR]])
+    filling, blur = told @ (information[:_FIRST_CAP, -1] - stem * [*p[:3], 0.0, 0.0, 0.0])
+    noisy = spread[:_FIRST_CAP, :_FIRST_CAP] + np.diag(stem * waves.together)
     return _SphereFit(
         diameter=diameter,
         patch=patch,
-        filling=float(scale * p[4]),
+        waves=waves,
+        filling=float(scale * p[4] + filling),
         background=float(scale * p[3]),
-        shift_mm=p[:3],
         sigma_mm=sigma_mm,
-        own_sigma_mm=sigma_mm + float(free[5] @ residual),
-        # Assumed wider by one, the same voxels need so much more filling.
-        by_sigma=-float(scale * narrow[4] @ jacobian[:, 5]),
-        variance=patch.covariance(weights, voxel_sd, noise),
-        voxel_sd=voxel_sd,
+        own_sigma_mm=float(sigma_mm + blur),
+        by_sigma=-float(told[0] @ information[:_FIRST_CAP, _BLUR]),
+        variance=told @ noisy @ told.T,
+        voxel_sd=voxel_sd * math.sqrt(excess),
         excess=excess,
+        scale=scale,
+        point=p,
+        information=information,
+        spread=spread,
     )
+
+
+def _stem(waves: _Waves) -> NDArray[np.float64]:
+    """Return what ties a centre to the ring: a stem's tolerance, shape (3,), in sums of squares of these weights."""
+    return np.full(3, waves.together / _STEM_MM**2)
 
 
 def _hold(noise: Noise, sd: float) -> float:
@@ -366,51 +441,42 @@ class _Loss:
     excess: float
 
 
-def _cap_trial(fit: _SphereFit, noise: Noise, common: _Common, side: str, share: float) -> _Loss:
-    """Fit the depth of a cap of one size beside shift, background and filling, the filling held by the siblings."""
-    p = np.array([*fit.shift_mm, 1.0, fit.filling / fit.background])
-    values, jacobian = _model(fit.patch, p, fit.diameter / 2.0, fit.sigma_mm, fit.background)
-    cap = _Cap(fit.diameter / 2.0, fit.sigma_mm, _UPWARDS[side]).image(fit.patch.offset_mm, share)
+def _cap_trial(fit: _SphereFit, common: _Common, which: int) -> _Loss:
+    """Fit the depth of one cap beside shift, background and filling, the filling held by the siblings."""
+    scale, together = fit.scale, fit.waves.together
     foretold, foretold_sd = common.foretell(fit)
-    unit = float(np.mean(fit.voxel_sd)) * math.sqrt(math.prod(correlated_voxels(noise)))
     foretold_sd = math.hypot(foretold_sd, _model_sd(fit) * foretold)
-    design = np.column_stack([jacobian[:, :5], -foretold * cap])
-    hold = np.zeros((4, 6))
-    hold[:3, :3] = np.eye(3) / _STEM_MM
-    hold[3, 4] = fit.background / foretold_sd
-    wanted = np.concatenate(
-        [
-            fit.patch.values - values,
-            -unit * hold[:3] @ [*p[:3], 0, 0, 0],
-            [unit * (foretold - fit.filling) / foretold_sd],
-        ]
-    )
-    inverse = np.linalg.pinv(np.vstack([design, unit * hold]))
-    found = inverse @ wanted
-    count = len(fit.patch.values)
-    remaining = fit.patch.values - values - design @ found
-    before = float(np.sum((fit.patch.values - values) ** 2 / fit.voxel_sd**2))
-    excess = min(float(np.sum(remaining**2 / fit.voxel_sd**2)) / max(before, 1e-30), 1.0)
+    columns = [*range(_BLUR), _FIRST_CAP + which]
+    information, right = fit.information[np.ix_(columns, columns)], fit.information[columns, -1]
+    held = np.array([*_stem(fit.waves), 0.0, together * (scale / foretold_sd) ** 2, 0.0])
+    off = np.array([*-fit.point[:3], 0.0, foretold / scale - fit.point[4], 0.0])
+    inverse = np.linalg.inv(information + np.diag(held))
+    found = inverse @ (right + held * off)
+    before = float(fit.information[-1, -1])
+    remaining = before - 2.0 * float(found @ right) + float(found @ information @ found)
+    excess = min(remaining / max(before, 1e-30), 1.0)
     # A fit that left no more than noise to begin with keeps its noise.
     excess = max(excess, 1.0 / fit.excess)
-    variance = excess * fit.patch.covariance(inverse[5:, :count], fit.voxel_sd, noise)[0, 0]
-    variance += float(np.sum((inverse[5, count:] * unit) ** 2))
-    return _Loss(100.0 * share * float(found[5]), 100.0 * share * math.sqrt(common.scatter * variance), excess)
+    depth = inverse[-1]
+    variance = excess * float(depth @ fit.spread[np.ix_(columns, columns)] @ depth)
+    variance += float(depth**2 @ held) * together
+    loss_pct = 100.0 * _CAPS[which][1] * scale / foretold
+    return _Loss(loss_pct * float(found[-1]), loss_pct * math.sqrt(common.scatter * variance), excess)
 
 
 # --- bubble or misfill ----------------------------------------------------------------------------
 
 
-def _explain(fit: _SphereFit, noise: Noise, loss: _Loss, common: _Common) -> OddSphere:
+def _explain(fit: _SphereFit, loss: _Loss, common: _Common) -> OddSphere:
     """Fit an even loss and a cold cap to the voxels of an odd sphere, and say which of them is likelier."""
     filling, sigma_mm = common.filling, common.sigma_mm
-    even = _best_even(fit, noise, sigma_mm)
-    caps = {side: _best_cap(fit, noise, filling, sigma_mm, sign) for side, sign in _UPWARDS.items()}
+    even = _best_even(fit, sigma_mm)
+    caps = {side: _best_cap(fit, filling, sigma_mm, sign) for side, sign in _UPWARDS.items()}
     side = min(caps, key=lambda one: caps[one].cost)
     cap = caps[side]
     # The difference of two sums of squares is linear in the noise, with the difference of the models as weights.
-    apart = (even.values - cap.values)[None]
-    sd = 2.0 * math.sqrt(max(float(fit.patch.covariance(apart, fit.voxel_sd, noise)[0, 0]), 1e-30))
+    apart = even.seen - cap.seen
+    sd = 2.0 * math.sqrt(max(float(apart**2 @ (fit.waves.weight * fit.waves.power)), 1e-30))
     apart_sd = (even.cost - cap.cost) / sd
     cause: Literal["bubble", "misfill", "either"] = "either"
     if abs(apart_sd) >= APART_SD:
@@ -432,101 +498,59 @@ def _explain(fit: _SphereFit, noise: Noise, loss: _Loss, common: _Common) -> Odd
 
 @dataclass(frozen=True)
 class _Trial:
-    """One model of an odd sphere at its best: its image, the sum of squares, and the share that a cap takes up."""
+    """One model of an odd sphere at its best: the parts it leaves, their sum of squares, and the share of its cap."""
 
-    values: NDArray[np.float64]
+    seen: NDArray[np.float64]
     cost: float
     share: float
 
 
-def _best_even(fit: _SphereFit, noise: Noise, sigma_mm: float) -> _Trial:
+def _best_even(fit: _SphereFit, sigma_mm: float) -> _Trial:
     """Fit shift, background and filling."""
-    return _settle(fit, noise, sigma_mm, None, np.array([*fit.shift_mm, fit.background, fit.filling]), 0.0)
+    return _settle(fit, sigma_mm, None, np.array([*fit.point[:3], fit.background, fit.filling]), 0.0, 0.0)
 
 
-def _best_cap(fit: _SphereFit, noise: Noise, filling: float, sigma_mm: float, sign: float) -> _Trial:
+def _best_cap(fit: _SphereFit, filling: float, sigma_mm: float, sign: float) -> _Trial:
     """Fit shift and background beside a cap of every size, the filling being the siblings'; then between the sizes."""
-    cap = _Cap(fit.diameter / 2.0, sigma_mm, sign)
+    radius_mm = fit.diameter / 2.0
+    caps = BlurredCaps(radius_mm, sigma_mm, radius_mm + _SKIN_MM)
     start = np.array([0.0, 0.0, 0.0, fit.background, filling])
-    trials = [_settle(fit, noise, sigma_mm, cap, start, share) for share in _SHARES]
+    trials = [_settle(fit, sigma_mm, caps, start, share, sign) for share in _SHARES]
     best = int(np.argmin([one.cost for one in trials]))
     if 0 < best < len(_SHARES) - 1:
         at, cost = _SHARES[best - 1 : best + 2], np.array([one.cost for one in trials[best - 1 : best + 2]])
         bend, tilt, _ = np.polyfit(at - at[1], cost, 2)
         if bend > 0:
             share = float(np.clip(at[1] - tilt / (2.0 * bend), at[0], at[2]))
-            trials.append(_settle(fit, noise, sigma_mm, cap, start, share))
+            trials.append(_settle(fit, sigma_mm, caps, start, share, sign))
     return min(trials, key=lambda one: one.cost)
 
 
 def _settle(
-    fit: _SphereFit, noise: Noise, sigma_mm: float, cap: _Cap | None, start: NDArray[np.float64], share: float
+    fit: _SphereFit, sigma_mm: float, caps: BlurredCaps | None, start: NDArray[np.float64], share: float, sign: float
 ) -> _Trial:
     """Take two steps of least squares; the filling is free only where there is no cap."""
     scale = max(abs(fit.background), 1e-30)
-    count = 5 if cap is None else 4
-    hold = _hold(noise, float(np.mean(fit.voxel_sd)))
+    count = 5 if caps is None else 4
     p = np.array([*start[:3], start[3] / scale, start[4] / scale])
+    weight = np.sqrt(fit.waves.weight)
 
-    def image(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def left(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         values, jacobian = _model(fit.patch, p, fit.diameter / 2.0, sigma_mm, scale)
-        if cap is not None:
-            values = values - scale * p[4] * cap.image(fit.patch.offset_mm - p[:3], share)
-        return values, jacobian
+        if caps is not None:
+            values = values - scale * p[4] * caps.image(fit.patch.offset_mm - p[:3], share, sign)
+        columns = np.vstack([fit.patch.values - values, jacobian.T[:count]])
+        seen = fit.waves.seen(columns / fit.voxel_sd, fit.patch.inside) * weight
+        return seen[0], seen[1:]
 
+    stem = _stem(fit.waves)
     for _ in range(2):
-        values, jacobian = image(p)
-        held = np.vstack([jacobian[:, :count], hold * np.eye(3, count)])
-        wanted = np.concatenate([fit.patch.values - values, -hold * p[:3]])
-        step = np.linalg.lstsq(held, wanted, rcond=None)[0]
+        residual, jacobian = left(p)
+        information = jacobian @ jacobian.T
+        information[range(3), range(3)] += stem
+        right = jacobian @ residual
+        right[:3] -= stem * p[:3]
+        step = np.linalg.solve(information, right)
         p[:count] += np.concatenate([np.clip(step[:3], -2.0, 2.0), step[3:]])
-    values, _ = image(p)
-    cost = float(np.sum((fit.patch.values - values) ** 2) + np.sum((hold * p[:3]) ** 2))
-    return _Trial(values, cost, share)
-
-
-def _disc_heights_mm(radius_mm: float) -> NDArray[np.float64]:
-    """Return how high over a ball's centre its discs lie, from the top down."""
-    return np.asarray(radius_mm - (np.arange(_CAP_NODES) + 0.5) * (2.0 * radius_mm / _CAP_NODES), dtype=np.float64)
-
-
-@lru_cache(maxsize=12)  # both sides and every size of cap of one sphere have the same discs
-def _blurred_discs(radius_mm: float, sigma_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return distances from the axis, and there the profile ``[disc, distance]`` of each disc blurred in its plane."""
-    disc_mm = np.sqrt(np.maximum(radius_mm**2 - _disc_heights_mm(radius_mm) ** 2, 0.0))
-    distance_mm = np.arange(0.0, 2.0 * radius_mm + 2.0 * _SKIN_MM, sigma_mm / 4.0)
-    ring = disc_mm[:, None, None] * (_RING_NODES + 1.0) / 2.0
-    r = distance_mm[None, :, None]
-    density = ring / sigma_mm**2 * np.exp(-((ring - r) ** 2) / (2.0 * sigma_mm**2))
-    rings = (density * special.i0e(ring * r / sigma_mm**2)) @ _RING_WEIGHTS
-    return distance_mm, np.asarray(rings * disc_mm[:, None] / 2.0, dtype=np.float64)
-
-
-class _Cap:
-    """The blurred image of a ball's cap: discs stacked along y, each blurred in its plane, then along y."""
-
-    def __init__(self, radius_mm: float, sigma_mm: float, sign: float) -> None:
-        self.sigma_mm, self.sign = sigma_mm, sign
-        self.step_mm = 2.0 * radius_mm / _CAP_NODES
-        self.height_mm = _disc_heights_mm(radius_mm)
-        disc_mm = np.sqrt(np.maximum(radius_mm**2 - self.height_mm**2, 0.0))
-        self.share = np.cumsum(disc_mm**2) / np.sum(disc_mm**2)
-        self.distance_mm, self.disc = _blurred_discs(radius_mm, sigma_mm)
-
-    def image(self, offset_mm: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-        """Return the cap of that share of the volume at millimetres from the ball's centre, shape (n,)."""
-        before = np.concatenate([[0.0], self.share[:-1]])
-        whole = np.clip((share - before) / (self.share - before), 0.0, 1.0)
-        aside = np.hypot(offset_mm[:, 0], offset_mm[:, 2])
-        up = self.sign * offset_mm[:, 1]
-        layers = np.flatnonzero(whole > 0)  # from the top down without a gap, so neighbours share an edge
-        edges = self.height_mm[0] + self.step_mm * (0.5 - np.arange(len(layers) + 1))
-        below = special.erf((up[:, None] - edges) / (math.sqrt(2.0) * self.sigma_mm))
-        along = np.diff(below, axis=1)
-        # Linear between the distances of the discs' profiles.
-        disc = np.ascontiguousarray(self.disc[layers].T * (whole[layers] / 2.0))
-        place = aside / self.distance_mm[1]
-        at = np.minimum(place.astype(np.intp), len(disc) - 2)
-        beyond = np.minimum(place - at, 1.0)
-        inner, outer = (np.einsum("nl,nl->n", along, disc[k]) for k in (at, at + 1))
-        return np.asarray(inner * (1.0 - beyond) + outer * beyond)
+    residual, _ = left(p)
+    return _Trial(residual, float(residual @ residual + stem @ p[:3] ** 2), share)
