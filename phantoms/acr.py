@@ -1,4 +1,4 @@
-"""ACR PET phantom, ``acr@1``: SUV of background and hot cylinders in slices of 1 cm, and pictures for the eye.
+"""ACR PET phantom, ``acr@2``: SUV of background and hot cylinders in slices of 1 cm, and pictures for the eye.
 
 Steps: find the phantom and its faceplate (`phantoms.acr_pose`); reformat to slices of 1 cm square to the phantom's own
 axis, one of them in the middle of the cylinders (`phantoms.reformat`); in that slice the maximum of each hot and the
@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms import findings, rois
+from phantoms import acr_noise, findings, rois, sphere_noise
 from phantoms.acr_pose import COLD_DIAMETER_MM, COLD_ORDER, HOT_DIAMETERS_MM, AcrPose, find_acr
-from phantoms.cylinder_pose import slice_heights_mm
+from phantoms.cylinder_pose import cylindrical, slice_heights_mm
 from phantoms.errors import AnalysisRefused
 from phantoms.reformat import ThickSlices, thick_slices
+from phantoms.resolution import EDGE_REACH_MM, EdgeFit, fit_edge
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
 from phantoms.sphere_ring import along_patient_axes
 from phantoms.standards import judge
@@ -133,7 +134,7 @@ def measure(
         *_uniformity(stack),
         *_concentrations(stack, volume.unit, expected, expected_flags, budget),
         _activity_ratio(sheet, reference_time),
-        Measurement(name="acr_diameter_mm", value=2 * pose.body.radius_mm, unit="mm", flags=stack.cut),
+        _diameter(stack),
         Measurement(name="acr_tilt_deg", value=pose.body.tilt_deg, unit="deg"),
         Measurement(name="acr_ring_residual_mm", value=pose.residual_mm, unit="mm"),
     )
@@ -264,25 +265,75 @@ class _Stack:
         """The flag of all that hangs on where the wall lies."""
         return QualityFlag.OUTSIDE_IMAGE if self.pose.body.is_cut_across else QualityFlag.NONE
 
-    def inside(self, center_lps_mm: NDArray[np.float64], diameter_mm: float) -> NDArray[np.float64] | None:
-        """Return the faceplate slice's pixels whose centres lie in a cylinder; None where the image cuts it."""
-        u, v = self.slices.to_section_mm(center_lps_mm)
-        # A cylinder narrower than a pixel still holds the pixel that its axis lies in.
-        radius = max(diameter_mm / 2, math.sqrt(self.slices.pixel_mm2 / 2) + 1e-6)
-        values = self.slices.image[self.faceplate][self.slices.distance_mm(u, v) <= radius]
-        return None if np.isnan(values).any() else values
-
     def hottest(self, diameter_mm: int) -> float | None:
         """Return the maximum of a hot cylinder."""
-        place = self.pose.hot.get(diameter_mm)
-        values = None if place is None else self.inside(place, diameter_mm)
-        return None if values is None else float(values.max())
+        disc = self.discs.get(f"{diameter_mm}")
+        return None if disc is None else float(self.slices.image[self.faceplate][disc.inside].max())
 
     def coldest(self, name: str) -> float | None:
         """Return the minimum of a cold cylinder."""
-        place = self.pose.cold.get(name)
-        values = None if place is None else self.inside(place, COLD_DIAMETER_MM)
-        return None if values is None else float(values.min())
+        disc = self.discs.get(name)
+        return None if disc is None else float(self.slices.image[self.faceplate][disc.inside].min())
+
+    @cached_property
+    def discs(self) -> dict[str, acr_noise.Disc]:
+        """The faceplate's cylinders that the image does not cut, by diameter or by what is cold in them."""
+        places = {f"{diameter}": (place, float(diameter)) for diameter, place in self.pose.hot.items()}
+        places |= {name: (place, float(COLD_DIAMETER_MM)) for name, place in self.pose.cold.items()}
+        found = {}
+        for name, (place, diameter_mm) in places.items():
+            u, v = self.slices.to_section_mm(place)
+            # A cylinder narrower than a pixel still holds the pixel that its axis lies in.
+            radius = max(diameter_mm / 2, math.sqrt(self.slices.pixel_mm2 / 2) + 1e-6)
+            inside = self.slices.distance_mm(u, v) <= radius
+            if not np.isnan(self.slices.image[self.faceplate][inside]).any():
+                found[name] = acr_noise.Disc(u, v, diameter_mm, radius, inside)
+        return found
+
+    @property
+    def disc(self) -> NDArray[np.bool_]:
+        """The pixels of a thick slice within the large region."""
+        return self.slices.distance_mm() <= self.radius_mm
+
+    @cached_property
+    def slice_noise(self) -> sphere_noise.Noise | None:
+        """The noise of the thick slices; None where the section is too thin to tell, or has none."""
+        if self._noise is None or self._noise.variance <= 0:
+            return None
+        return acr_noise.slice_noise(self.slices, self.is_uniform, self.disc, self._noise)
+
+    @cached_property
+    def extremes_sd(self) -> dict[str, float]:
+        """What noise makes of the extreme of each cylinder, in the image's unit; without those that cannot be told."""
+        if self.slice_noise is None:
+            return {}
+        image = self.slices.image[self.faceplate]
+        return acr_noise.extremes_sd(self.slice_noise, self.slices, image, self.background, self.discs)
+
+    def uniform_scatter(self) -> acr_noise.UniformScatter | None:
+        """Return how the extremes of the uniform section and its noise scatter."""
+        if self.slice_noise is None:
+            return None
+        return acr_noise.uniform_scatter(
+            self.slice_noise,
+            self.slices,
+            self.is_uniform,
+            self.disc,
+            lambda image: _tiles(replace(self.slices, image=image), self.radius_mm),
+        )
+
+    def edge(self) -> EdgeFit | None:
+        """Fit the wall of the uniform section; None where it is too thin."""
+        pose = self.pose
+        used = self._uniform_voxels(pose.body.radius_mm + EDGE_REACH_MM)
+        if self._noise is None or used.size < 3:
+            return None
+        count = self.volume.image.shape[0]
+        is_used, mean = np.zeros(count, dtype=np.bool_), np.full(count, np.nan)
+        is_used[used] = True
+        squared = cylindrical(self.volume, pose.body.center_lps_mm, pose.axis)[1][used] < self.radius_mm**2
+        mean[used] = np.where(squared, self.volume.image[used], 0.0).sum(axis=(1, 2)) / squared.sum(axis=(1, 2))
+        return fit_edge(self.volume, pose.body, is_used, mean, self._noise.correlation)
 
     def background_sd(self) -> float | None:
         """Return what noise makes of the background's mean; None where the section is too thin to tell."""
@@ -292,11 +343,6 @@ class _Stack:
         section_mm2 = math.pi * self.radius_mm**2
         return math.sqrt(noise.variance * math.prod(noise.length_mm) / (section_mm2 * depth_mm))
 
-    def slice_mean_sd(self) -> float | None:
-        """Return what noise makes of one slice's mean."""
-        whole = self.background_sd()
-        return None if whole is None else whole * math.sqrt(float(self.is_uniform.sum()))
-
     def relative_sd_pct(self, budget: Budget | None) -> float | None:
         """Return the SD of the background over what was filled: the fill's budget and the image's noise."""
         noise_sd = self.background_sd()
@@ -304,14 +350,20 @@ class _Stack:
             return None
         return math.hypot(budget.total_pct, 100 * noise_sd / self.background)
 
+    def _uniform_voxels(self, radius_mm: float) -> NDArray[np.intp]:
+        """Return the original slices that lie in the uniform section as far out as a radius."""
+        pose = self.pose
+        low, high = pose.uniform_mm
+        heights = slice_heights_mm(self.volume, pose.body.center_lps_mm, pose.axis)
+        rim_mm = radius_mm * math.tan(math.radians(pose.body.tilt_deg))
+        return np.flatnonzero((heights > low + rim_mm) & (heights < high - rim_mm))
+
     @cached_property
     def _noise(self) -> VoxelNoise | None:
         """The noise of the original voxels in the largest box inside the uniform section."""
         pose, volume = self.pose, self.volume
         low, high = pose.uniform_mm
-        heights = slice_heights_mm(volume, pose.body.center_lps_mm, pose.axis)
-        rim_mm = self.radius_mm * math.tan(math.radians(pose.body.tilt_deg))
-        used = np.flatnonzero((heights > low + rim_mm) & (heights < high - rim_mm))
+        used = self._uniform_voxels(self.radius_mm)
         if used.size < 3:
             return None
         middle = volume.to_index_zyx(pose.body.center_lps_mm + (low + high) / 2 * pose.axis)
@@ -335,8 +387,8 @@ def _tiles(slices: ThickSlices, radius_mm: float) -> NDArray[np.float64]:
     ]
     # A pixel outside the image makes its tiles NaN, and they alone: 0 · NaN is NaN too.
     image = np.nan_to_num(slices.image)
-    means = np.einsum("tv,svu,wu->stw", shares[0], image, shares[1])
-    missing = np.einsum("tv,svu,wu->stw", shares[0], np.isnan(slices.image).astype(np.float64), shares[1])
+    means = shares[0] @ image @ shares[1].T
+    missing = shares[0] @ np.isnan(slices.image).astype(np.float64) @ shares[1].T
     return np.where(missing > 1e-9, np.nan, means)[:, inside]
 
 
@@ -346,6 +398,7 @@ def _suv(stack: _Stack, factor: float | None, budget: Budget | None) -> Iterator
     mean = None if factor is None else stack.background * factor
     # Dose and weight carry the same errors whoever writes them down, so the fill's budget stands for both.
     relative_pct = stack.relative_sd_pct(budget)
+    suv = _ToSuv(factor, None if budget is None else budget.total_pct, no_suv)
     yield Measurement(
         name="acr_background_suv_mean",
         value=mean,
@@ -353,52 +406,81 @@ def _suv(stack: _Stack, factor: float | None, budget: Budget | None) -> Iterator
         uncertainty=None if mean is None or relative_pct is None else mean * relative_pct / 100,
         flags=stack.cut | no_suv,
     )
-    # The extreme of a few noisy pixels has no SD that they could tell.
     for diameter in HOT_DIAMETERS_MM:
         value = stack.hottest(diameter)
-        yield _extreme(f"acr_cylinder_{diameter}mm_suv_max", value, factor, no_suv)
+        yield _extreme(f"acr_cylinder_{diameter}mm_suv_max", value, stack.extremes_sd.get(f"{diameter}"), suv)
     for name in COLD_ORDER:
-        yield _extreme(f"acr_{name}_suv_min", stack.coldest(name), factor, no_suv | QualityFlag.PLACE_ASSUMED)
+        cold = replace(suv, flags=no_suv | QualityFlag.PLACE_ASSUMED)
+        yield _extreme(f"acr_{name}_suv_min", stack.coldest(name), stack.extremes_sd.get(name), cold)
 
 
-def _extreme(name: str, value: float | None, factor: float | None, flags: QualityFlag) -> Measurement:
-    if value is None:
-        flags |= QualityFlag.NOT_LOCALISED
-    suv = None if value is None or factor is None else value * factor
-    return Measurement(name=name, value=suv, unit="g/mL", flags=flags)
+@dataclass(frozen=True)
+class _ToSuv:
+    """What turns the image's unit into SUV, by how much per cent the fill lets it be off, and what it carries."""
+
+    factor: float | None
+    fill_pct: float | None
+    flags: QualityFlag
+
+
+def _extreme(name: str, value: float | None, counting: float | None, suv: _ToSuv) -> Measurement:
+    flags = suv.flags | (QualityFlag.NOT_LOCALISED if value is None else QualityFlag.NONE)
+    if value is None or suv.factor is None:
+        return Measurement(name=name, value=None, unit="g/mL", flags=flags)
+    sd = None
+    if counting is not None and suv.fill_pct is not None:
+        sd = suv.factor * math.hypot(counting, value * suv.fill_pct / 100)
+    return Measurement(name=name, value=value * suv.factor, unit="g/mL", uncertainty=sd, flags=flags)
 
 
 def _ratios(stack: _Stack) -> Iterator[Measurement]:
-    """Yield maxima over that of the 25 mm cylinder: no SUV is needed for them."""
-    largest = stack.hottest(25)
+    """Yield maxima over that of the 25 mm cylinder: no SUV is needed for them, and no fill moves them."""
+    largest, largest_sd = stack.hottest(25), stack.extremes_sd.get("25")
     for diameter in HOT_DIAMETERS_MM[1:]:
-        value = stack.hottest(diameter)
-        is_known = value is not None and largest is not None
-        yield Measurement(
-            name=f"acr_ratio_{diameter}_25",
-            value=value / largest if value is not None and largest is not None else None,
-            unit="1",
-            flags=QualityFlag.NONE if is_known else QualityFlag.NOT_LOCALISED,
-        )
+        name, value = f"acr_ratio_{diameter}_25", stack.hottest(diameter)
+        value_sd = stack.extremes_sd.get(f"{diameter}")
+        if value is None or largest is None:
+            yield Measurement(name=name, value=None, unit="1", flags=QualityFlag.NOT_LOCALISED)
+            continue
+        sd = None
+        if value_sd is not None and largest_sd is not None:
+            sd = value / largest * math.hypot(value_sd / value, largest_sd / largest)
+        yield Measurement(name=name, value=value / largest, unit="1", uncertainty=sd)
 
 
 def _uniformity(stack: _Stack) -> Iterator[Measurement]:
     used = stack.is_uniform
     deviation = np.abs(stack.slice_mean[used] / stack.background - 1)
-    slice_sd = stack.slice_mean_sd()
-    disc = stack.slices.distance_mm() <= stack.radius_mm
-    values = stack.slices.image[used][:, disc]
+    values = stack.slices.image[used][:, stack.disc]
+    scatter = stack.uniform_scatter()
     rows = (
         (
             "acr_slice_deviation_max_pct",
             100 * float(deviation.max()),
-            None if slice_sd is None else 100 * slice_sd / stack.background,
+            None if scatter is None else scatter.slice_deviation_max_pct,
         ),
-        ("acr_nu_pct", float(stack.slice_nu_pct[used].max()), None),
-        ("acr_cov_pct", 100 * float(values.std(axis=1, ddof=1).mean()) / stack.background, None),
+        ("acr_nu_pct", float(stack.slice_nu_pct[used].max()), None if scatter is None else scatter.nu_pct),
+        (
+            "acr_cov_pct",
+            100 * float(values.std(axis=1, ddof=1).mean()) / stack.background,
+            None if scatter is None else scatter.cov_pct,
+        ),
     )
     for name, value, uncertainty in rows:
         yield Measurement(name=name, value=value, unit="%", uncertainty=uncertainty, flags=stack.cut)
+
+
+def _diameter(stack: _Stack) -> Measurement:
+    """Give the inner diameter where the wall's blurred edge has it; where that does not fit, the outline's."""
+    edge = stack.edge()
+    is_fitted = edge is not None and edge.fwhm_mm is not None
+    return Measurement(
+        name="acr_diameter_mm",
+        value=2 * (edge.radius_mm if edge is not None and is_fitted else stack.pose.body.radius_mm),
+        unit="mm",
+        uncertainty=2 * edge.radius_sd_mm if edge is not None and is_fitted else None,
+        flags=stack.cut,
+    )
 
 
 def _concentrations(

@@ -38,7 +38,7 @@ _CORE = 0.85  # of the radius: what lies nearer to the wall is not looked at
 _HOT_LEVEL = 1.5  # times the background: above noise, below the middle of the 25 mm cylinder at 2.5 : 1
 _MIN_HOT_MM2 = 100.0
 _LENGTHS_MM = (24.0, 60.0)  # of the cylinders, made 38 mm long
-_PLANE_MM = 20.0  # the middle of their length, in which the section is looked at
+PLANE_MM = 20.0  # the middle of their length, in which the section is looked at
 _SMOOTHING_MM = 2.5
 _PEAK_APART_MM = 7.0
 _PEAK_LEVEL = 0.2
@@ -144,7 +144,7 @@ def find_acr(volume: PetVolume) -> AcrPose:
     sign = 1.0 if low + high >= 0 else -1.0
     middle = (low + high) / 2
     section = thick_slices(
-        fine, body.center_lps_mm, body.axis, [middle], thickness_mm=_PLANE_MM, reach_mm=body.radius_mm
+        fine, body.center_lps_mm, body.axis, [middle], thickness_mm=PLANE_MM, reach_mm=body.radius_mm
     )
     level = float(np.nanmedian(section.image[0][section.distance_mm() < _CORE * body.radius_mm]))
     hot, cold, residual_mm = _cylinders(section, level, body.radius_mm)

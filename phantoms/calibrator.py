@@ -1,4 +1,4 @@
-"""Radionuclide calibrator, ``calibrator@1``: accuracy, constancy and linearity from readings, and its clock.
+"""Radionuclide calibrator, ``calibrator@2``: accuracy, constancy and linearity from readings, and its clock.
 
 Steps: read the readings (`read`, format below); what a long-lived reference source should read, decayed from its
 certificate or from the calibrator's own baseline; readings over that, less 1; a short-lived source read down through
@@ -30,6 +30,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy import special
+
 from phantoms.errors import AnalysisRefused
 from phantoms.findings import band, signed
 from phantoms.nuclides import NUCLIDES, nuclide_name
@@ -37,6 +40,8 @@ from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
 from phantoms.standards import judge
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from phantoms.standards import Standard
 
 STANDARD = "radionuclide_calibrator"
@@ -61,6 +66,9 @@ MIN_LINEARITY_RANGE = 10.0
 MAX_HALF_LIVES = 12.0
 _NUMBERS = (1e-6, 1e7)
 _MAX_CLOCK_OFFSET_S = 1e9
+#: Two clocks, each read to the second: rectangular, so 1/√12 s each.
+_CLOCKS_SD_S = math.sqrt(2 / 12)
+_DRAWS = 1000  # the spread of so many is known to 2 %
 _OPTIONAL = {"calibrator_linearity_max_pct": "linearity", "calibrator_clock_offset_s": "the clock"}
 
 
@@ -121,6 +129,12 @@ def measure(data: object) -> CalibratorResult:
     deviation is the certificate's together with the scatter of the mean. Constancy: the reading farthest from what is
     expected. Linearity: with the half-life given, the one activity that fits all readings in the mean of logarithms;
     the reading farthest from it.
+
+    The uncertainty of a farthest reading is that of the largest of as many as were taken, from their own scatter: about
+    their mean, and for linearity about the line over activity that a dead time leaves. Few readings know their scatter
+    badly: it is widened as Student's law says, so that one standard deviation still holds 68 %. Constancy has beside it
+    the certificate's uncertainty or, where it is held against the baseline, the scatter of that one reading. The clocks
+    are read to the second.
     """
     written = _table(data, "The readings")
     source = _table(written.get("source"), "The source")
@@ -144,10 +158,14 @@ def measure(data: object) -> CalibratorResult:
     linearity = _linearity(written["linearity"]) if "linearity" in written else ()
     measurements = [
         _accuracy(by_certificate, source_sd_pct, "uncertainty_pct" in source),
-        _farthest("calibrator_constancy_max_pct", constancy),
+        _farthest(
+            "calibrator_constancy_max_pct",
+            constancy,
+            _constancy_sd(constancy, None if baseline is not None else source.get("uncertainty_pct")),
+        ),
     ]
     if "linearity" in written:
-        measurements.append(_farthest("calibrator_linearity_max_pct", linearity))
+        measurements.append(_farthest("calibrator_linearity_max_pct", linearity, _linearity_sd(linearity)))
     if written.get("clock_offset_s") is not None:
         measurements.append(_clock(written["clock_offset_s"]))
     return CalibratorResult(
@@ -282,11 +300,53 @@ def _accuracy(readings: Sequence[Reading], source_sd_pct: float, is_stated: bool
     return Measurement(name="calibrator_accuracy_pct", value=mean, unit="%", uncertainty=sd)
 
 
-def _farthest(name: str, readings: Sequence[Reading]) -> Measurement:
+def _farthest(name: str, readings: Sequence[Reading], sd: float | None) -> Measurement:
     """Return the deviation that is farthest from 0, with its sign."""
     if not readings:
         return Measurement(name=name, value=None, unit="%", flags=QualityFlag.TOO_FEW_READINGS)
-    return Measurement(name=name, value=max((one.deviation_pct for one in readings), key=abs), unit="%")
+    farthest = max((one.deviation_pct for one in readings), key=abs)
+    return Measurement(name=name, value=farthest, unit="%", uncertainty=sd)
+
+
+def _constancy_sd(readings: Sequence[Reading], certificate_sd_pct: float | None) -> float | None:
+    """Return the SD of the farthest of readings that scatter about their mean.
+
+    ``certificate_sd_pct`` is that of what they are held against; None where it is one reading of the calibrator's own.
+    A single reading shows no scatter: then only a certificate tells anything.
+    """
+    deviations = np.array([one.deviation_pct for one in readings])
+    count, mean = len(deviations), float(deviations.mean())
+    if count < 2:
+        return None if certificate_sd_pct is None else certificate_sd_pct * (1 + mean / 100)
+    scatter = float(deviations.std(ddof=1)) * _student(count - 1)
+    reference = scatter if certificate_sd_pct is None else certificate_sd_pct * (1 + mean / 100)
+    return math.hypot(_farthest_sd(np.full(count, mean), scatter), reference) or None
+
+
+def _linearity_sd(readings: Sequence[Reading]) -> float | None:
+    """Return the SD of the farthest of readings that scatter about a line over their activity."""
+    if len(readings) < MIN_LINEARITY_READINGS:
+        return None
+    deviations = np.array([one.deviation_pct for one in readings])
+    activity = np.array([one.expected_mbq for one in readings])
+    along = activity - activity.mean()
+    line = deviations.mean() + along * float(along @ deviations) / float(along @ along)
+    degrees = len(deviations) - 2
+    scatter = math.sqrt(float(np.square(deviations - line).sum()) / degrees) * _student(degrees)
+    return _farthest_sd(line, scatter, is_about_their_mean=True) or None
+
+
+def _farthest_sd(middle_pct: NDArray[np.float64], scatter_pct: float, *, is_about_their_mean: bool = False) -> float:
+    """Return the SD of the largest of numbers that scatter about ``middle_pct``, their sign left out."""
+    drawn = np.random.default_rng(len(middle_pct)).standard_normal((_DRAWS, len(middle_pct)))
+    if is_about_their_mean:
+        drawn -= drawn.mean(axis=1, keepdims=True)
+    return float(np.abs(middle_pct + scatter_pct * drawn).max(axis=1).std())
+
+
+def _student(degrees: int) -> float:
+    """Return how much wider an SD known from so few is to be taken, to hold what one of a Gaussian does."""
+    return float(special.stdtrit(degrees, special.ndtr(1.0)))
 
 
 def _clock(offset_s: object) -> Measurement:
@@ -297,7 +357,7 @@ def _clock(offset_s: object) -> Measurement:
             "The clock offset is not a number of seconds.",
             next_step="Enter the seconds, or leave it out.",
         )
-    return Measurement(name="calibrator_clock_offset_s", value=float(offset_s), unit="s")  # type: ignore[arg-type]
+    return Measurement(name="calibrator_clock_offset_s", value=float(offset_s), unit="s", uncertainty=_CLOCKS_SD_S)  # type: ignore[arg-type]
 
 
 def _linearity(written: object) -> tuple[Reading, ...]:

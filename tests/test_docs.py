@@ -566,7 +566,7 @@ def _numbers() -> Iterator[tuple[str, str]]:
     part = "Finding the ACR phantom"
     yield part, f"hotter than {acr_pose._HOT_LEVEL:g} times the rest"
     yield part, "{:g} to {:g} mm long".format(*acr_pose._LENGTHS_MM)
-    yield part, f"the middle {acr_pose._PLANE_MM:g} mm"
+    yield part, f"the middle {acr_pose.PLANE_MM:g} mm"
     yield part, f"{acr_pose._PEAK_NOISE:g} robust SD"
     yield part, f"circle of {acr_pose._REACH_MM:g} mm"
     for diameter, (low, high) in acr_pose._AMOUNT_RANGE.items():

@@ -153,6 +153,59 @@ def test_readings_when_drawn_at_random_then_the_stated_uncertainty_covers_the_tr
     assert abs(covered - 273) <= 4 * 9.3
 
 
+def covered(rows: list[tuple[float, float]]) -> float:
+    """Return the share of (size, standard deviation) whose mean size lies within one standard deviation."""
+    middle = sum(size for size, _ in rows) / len(rows)
+    return sum(abs(size - middle) <= sd for size, sd in rows) / len(rows)
+
+
+@pytest.mark.parametrize("moved_pct", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("count", [3, 8])
+def test_constancy_when_readings_scatter_then_its_uncertainty_holds_the_mean_farthest(moved_pct, count):
+    """Held against a baseline that is known: the truth of a farthest reading is the mean of its size.
+
+    It is skewed where readings lie about 0, so not 68 % of 600 but 60 to 80 %.
+    """
+    dice, rows = random.Random(11), []
+    for _ in range(600):
+        off = [moved_pct + dice.gauss(0, 0.6) for _ in range(count)]
+        data = readings_of(*off)
+        data["source"]["uncertainty_pct"] = 0.0
+        one = judged(data)["calibrator_constancy_max_pct"]
+        rows.append((abs(one.value), one.uncertainty))
+    assert 0.60 <= covered(rows) <= 0.80
+
+
+def test_constancy_when_the_certificate_is_uncertain_then_that_is_in_it_but_not_beside_a_baseline():
+    by_certificate = judged(readings_of(2.0, 2.0, 2.0))["calibrator_constancy_max_pct"]
+    assert by_certificate.uncertainty == pytest.approx(1.5 * 1.02)
+    baseline = {"at": CERTIFIED.isoformat(), "activity_mbq": 9.2}
+    own = judged(readings_of(1.9, 2.0, 2.1, baseline=baseline))["calibrator_constancy_max_pct"]
+    # The baseline's own scatter is 0.1 %, wider by Student's 1.32 for two degrees; the largest of three adds to it.
+    assert 0.132 < own.uncertainty < math.sqrt(2) * 0.132
+
+
+def test_constancy_when_there_is_one_reading_beside_a_baseline_then_nothing_tells_its_scatter():
+    baseline = {"at": CERTIFIED.isoformat(), "activity_mbq": 9.2}
+    one = judged(readings_of(2.0, baseline=baseline))["calibrator_constancy_max_pct"]
+    assert "UNCERTAINTY_NOT_STATED" in one.as_json()["flags"]
+
+
+@pytest.mark.parametrize("dead_time", [0.0, 2e-5])
+def test_linearity_when_readings_scatter_then_its_uncertainty_holds_the_mean_farthest(dead_time):
+    dice, rows = random.Random(5), []
+    for _ in range(600):
+        data = readings_of(0.0, linearity=falling(lambda mbq: (1 - dead_time * mbq) * (1 + dice.gauss(0, 0.004))))
+        one = judged(data)["calibrator_linearity_max_pct"]
+        rows.append((abs(one.value), one.uncertainty))
+    assert 0.60 <= covered(rows) <= 0.76
+
+
+def test_clock_when_both_are_read_to_the_second_then_its_uncertainty_is_that_of_two_roundings():
+    one = judged(readings_of(0.0, clock_offset_s=20))["calibrator_clock_offset_s"]
+    assert one.uncertainty == pytest.approx(math.sqrt(2 / 12))
+
+
 def _with(path: tuple, value: object) -> dict:
     data = readings_of(0.0, linearity=falling())
     data["linearity"] = copy.deepcopy(data["linearity"])
