@@ -126,28 +126,25 @@ def explain(fills: Sequence[Fill], evidence: Evidence) -> tuple[Slip, ...]:
     -----
     A slip explains where the mended sheet has nothing impossible left (`_impossible`), agrees with the images within
     two standard deviations, and has nothing unusual (`_unusual`) that the sheet did not have before. A slip of draw
-    and residual together stands for the same slip of the draw alone where both explain: one clock and one calibrator
-    were read for both, and the residual is too small to tell. Where one leaves nothing unusual, those that do are left
-    out.
+    and residual together stands for the same slip of the draw alone where both explain alike: one clock and one
+    calibrator were read for both, and the residual is too small to tell. Where the draw alone leaves less unusual, as
+    the time between the two may, it is named. Where one leaves nothing unusual, those that do are left out.
     """
     whole = tuple(fill for fill in fills if not fill.missing)
     impossible, unusual = _all_wrong(whole, evidence, DOUBT_SD)
     is_ratio_off = "ratio" in unusual
     if not impossible and not is_ratio_off:
         return ()
-    found: list[tuple[set[str], str, list[tuple[Fill, Fill]]]] = []
-    taken: set[tuple[str, ...]] = set()
+    found: dict[tuple[str, ...], tuple[set[str], str, list[tuple[Fill, Fill]]]] = {}
     for group, reason, key, changed in _candidates(whole):
-        if key in taken:
-            continue
         mended = tuple(changed.get(fill.what, fill) for fill in whole)
         still_impossible, then_unusual = _all_wrong(mended, evidence, AGREE_SD)
         if still_impossible or not then_unusual <= unusual or (not impossible and "ratio" in then_unusual):
             continue
-        taken.add(key)
-        found.append((then_unusual, reason, [(fill, changed[fill.what]) for fill in group]))
-    is_all_mended = any(not left for left, _, _ in found)
-    best = [(reason, pairs) for left, reason, pairs in found if not (is_all_mended and left)]
+        if key not in found or then_unusual < found[key][0]:
+            found[key] = then_unusual, reason, [(fill, changed[fill.what]) for fill in group]
+    is_all_mended = any(not left for left, _, _ in found.values())
+    best = [(reason, pairs) for left, reason, pairs in found.values() if not (is_all_mended and left)]
     return tuple(_slip(number, reason, pairs, evidence) for number, (reason, pairs) in enumerate(best))
 
 

@@ -88,6 +88,7 @@ PLANTED = [
     ("winter time on the calibrator", TRUE, shifted(TRUE, -1), SCAN, False),
     ("summer time too early", TRUE, shifted(TRUE, 1), SCAN, False),
     ("summer time, drawn after the scan", TRUE, shifted(TRUE, 1), SCAN - timedelta(minutes=30), True),
+    ("summer time in the draw alone", TRUE, shifted(TRUE, -1, "assayed_at"), SCAN, False),
     ("the day before", TRUE, shifted(TRUE, -24), SCAN, True),
     ("the day after", TRUE, shifted(TRUE, 24), SCAN, True),
     ("morning for afternoon", AFTERNOON, shifted(AFTERNOON, -12), SCAN + timedelta(hours=5), True),
