@@ -297,33 +297,51 @@ def _residual(fill: Fill, clock: DecayClock) -> list[Finding]:
 
 def _residual_before_draw(fill: Fill, clock: DecayClock, drawn: datetime, left: datetime) -> Finding:
     name = NAMES[fill.what]
-    proposals = []
-    for moment, reason in _times_after(drawn, left):
-        effect_pct = _change_pct(fill, replace(fill, residual_at=moment), clock)
-        proposals.append(_proposal(fill, "residual_at", moment.isoformat(), reason, effect_pct))
+    mended = [(replace(fill, residual_at=moment), reason) for moment, reason in _times_after(drawn, left)]
     if drawn - left <= RESIDUAL_WITHIN:
-        effect_pct = _change_pct(fill, replace(fill, assayed_at=left, residual_at=drawn), clock)
-        reason = "the two times are exchanged"
-        proposals.append(_proposal(fill, "assayed_at", left.isoformat(), reason, effect_pct))
-        proposals.append(_proposal(fill, "residual_at", drawn.isoformat(), reason, effect_pct))
-    step = "Enter the time at which the residual was measured."
-    if proposals:
-        effect_pct, reason = proposals[0]["effect_pct"], proposals[0]["reason"]
-        to = datetime.fromisoformat(proposals[0]["to"])
-        step = f"Use {to:%H:%M}, or keep {left:%H:%M} and say why."
-        if effect_pct is not None:
-            moved = f"{abs(effect_pct):.1f} % {'lower' if effect_pct < 0 else 'higher'}"
-            step = f"With {to:%H:%M} the {name} at scan time is {moved} ({reason}). {step}"
+        mended.append((replace(fill, assayed_at=left, residual_at=drawn), "the two times are exchanged"))
+    if (fill.residual_mbq or 0.0) > (fill.activity_mbq or 0.0):  # no other time mends more left than drawn
+        lines = replace(fill, activity_mbq=fill.residual_mbq, residual_mbq=fill.activity_mbq)
+        mended = [(replace(lines, assayed_at=left, residual_at=drawn), "draw and residual are exchanged")]
+    proposals, words = [], []
+    for one, reason in mended:
+        effect_pct = _change_pct(fill, one, clock)
+        for field in ("activity_mbq", "assayed_at", "residual_mbq", "residual_at"):
+            if (to := getattr(one, field)) != getattr(fill, field):
+                value = to.isoformat() if isinstance(to, datetime) else to
+                proposals.append(_proposal(fill, field, value, reason, effect_pct))
+        moved = "" if effect_pct is None else f"{abs(effect_pct):.1f} % {'lower' if effect_pct < 0 else 'higher'}"
+        if one.activity_mbq != fill.activity_mbq:
+            words.append(
+                f"With {one.activity_mbq:g} MBq drawn at {_short(left, drawn)} and {one.residual_mbq:g} MBq left at "
+                f"{_short(drawn, left)} the sheet holds together ({reason})."
+            )
+        elif moved and one.assayed_at != fill.assayed_at:
+            words.append(f"With the two times exchanged the {name} at scan time is {moved}.")
+        elif moved:
+            words.append(f"With {_short(one.residual_at, left)} the {name} at scan time is {moved} ({reason}).")
+    was = _short(left, drawn)
+    if not mended:
+        words.append("Enter the time at which the residual was measured.")
+    elif mended[0][0].assayed_at == fill.assayed_at:
+        words.append(f"Use {_short(mended[0][0].residual_at, left)}, or keep {was} and say why.")
+    else:
+        words.append(f"Exchange them, or keep {was} and say why.")
     return finding(
         "SHEET-RESIDUAL-TIME",
         Outcome.WARN,
         "query",
-        f"Check the residual time of the {name}. {left:%H:%M} is before the syringe was drawn at {drawn:%H:%M}.",
-        step,
+        f"Check the residual time of the {name}. {was} is before the syringe was drawn at {_short(drawn, left)}.",
+        " ".join(words),
         observed=left.isoformat(),
         expected=f"{drawn.isoformat()} or later",
         proposals=proposals,
     )
+
+
+def _short(moment: datetime | None, beside: datetime) -> str:
+    """Return a clock time, with its day where that of what it stands beside is another."""
+    return "" if moment is None else f"{moment:{'%H:%M' if moment.date() == beside.date() else '%d %b %H:%M'}}"
 
 
 def _times_after(drawn: datetime, left: datetime) -> list[tuple[datetime, str]]:
@@ -449,7 +467,7 @@ def _change_pct(fill: Fill, other: Fill, clock: DecayClock) -> float | None:
     """Return how far the concentration moves when ``other`` is written instead; any moment gives the same."""
     at = clock.on_scanner(fill.moments[0])
     before, after = clock.concentration_bqml(fill, at), clock.concentration_bqml(other, at)
-    return 100 * (after / before - 1) if before and after is not None else None
+    return 100 * (after / before - 1) if before and before > 0 and after is not None else None
 
 
 def _words(moment: datetime | None) -> str:

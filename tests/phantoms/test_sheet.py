@@ -267,6 +267,33 @@ def test_check_when_the_two_times_are_exchanged_then_proposes_both():
     proposals = by_id(sheet.check())["SHEET-RESIDUAL-TIME"].evidence["proposals"]
     exchanged = {proposal["field"]: proposal["to"] for proposal in proposals if "exchanged" in proposal["reason"]}
     assert exchanged == {"assayed_at": "2026-03-02T09:10:00", "residual_at": "2026-03-02T09:14:00"}
+    # Nothing tells an hour from an exchange here, so the words name both.
+    step = by_id(sheet.check())["SHEET-RESIDUAL-TIME"].next_step
+    assert "With 10:10" in step
+    assert "With the two times exchanged" in step
+
+
+def test_check_when_draw_and_residual_are_exchanged_then_proposes_that_alone():
+    # 80 MBq at 09:10 and 1 MBq at 09:14, each written on the other's line.
+    wrong = {"activity_mbq": 1.0, "assayed_at": "2026-03-02T09:14:00"}
+    wrong |= {"residual_mbq": 80.0, "residual_at": "2026-03-02T09:10:00"}
+    finding = by_id(Sheet.parse(sheet_with(**wrong)).check())["SHEET-RESIDUAL-TIME"]
+    assert {one["field"]: one["to"] for one in finding.evidence["proposals"]} == {
+        "activity_mbq": 80.0,
+        "assayed_at": "2026-03-02T09:10:00",
+        "residual_mbq": 1.0,
+        "residual_at": "2026-03-02T09:14:00",
+    }
+    assert {one["reason"] for one in finding.evidence["proposals"]} == {"draw and residual are exchanged"}
+    assert "80 MBq" in finding.next_step
+    assert "higher" not in finding.next_step  # there was no activity left to compare with
+
+
+def test_check_when_the_residual_is_of_another_day_then_the_words_say_which():
+    sheet = Sheet.parse(sheet_with(assayed_at="2026-03-02T09:10:00", residual_at="2026-03-01T09:15:00"))
+    finding = by_id(sheet.check())["SHEET-RESIDUAL-TIME"]
+    assert "01 Mar 09:15 is before the syringe was drawn at 02 Mar 09:10" in finding.message
+    assert "Use 02 Mar 09:15, or keep 01 Mar 09:15" in finding.next_step
 
 
 @pytest.mark.parametrize(("residual", "severity"), [(4.0, None), (12.0, "info"), (20.0, "query"), (90.0, "exclude")])
