@@ -87,6 +87,7 @@ ATTRIBUTES: dict[int, tuple[str, str]] = {
     0x00189118: ("CardiacSynchronizationSequence", "SQ"),
     0x00189151: ("FrameReferenceDateTime", "DT"),
     0x00189220: ("FrameAcquisitionDuration", "FD"),
+    0x00189329: ("CTImageFrameTypeSequence", "SQ"),
     0x00189701: ("DecayCorrectionDateTime", "DT"),
     0x00189736: ("PETFrameCorrectionFactorsSequence", "SQ"),
     0x00189751: ("PETFrameTypeSequence", "SQ"),

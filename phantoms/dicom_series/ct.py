@@ -41,7 +41,7 @@ class CtSeries:
     @property
     def file_digests(self) -> list[str]:
         """SHA-256 of every file, hexadecimal."""
-        return [sha256_of(instance.source) for instance in self.instances]
+        return [sha256_of(source) for source in {id(one.source): one.source for one in self.instances}.values()]
 
     @property
     def up_lps(self) -> NDArray[np.float64] | None:
@@ -76,12 +76,18 @@ class CtSeries:
 
 
 def choose_ct(scan: Scan, series: Series) -> CtSeries | None:
-    """Return the CT of a PET series: of its frame of reference before others, then the one with the most slices."""
+    """Return the CT of a PET series: of its frame of reference before others, then the one with the most slices.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``SERIES-ENHANCED`` where the only CT is a multi-frame object that does not describe each of its frames.
+    """
     by_series: dict[str, list[Instance]] = {}
     for other in scan.others:
-        one = other.ct_slice
-        if one is not None and "LOCALIZER" not in one.facts.image_type:
-            by_series.setdefault(one.facts.series_instance_uid, []).append(one)
+        for one in other.ct_slices:
+            if "LOCALIZER" not in one.facts.image_type:
+                by_series.setdefault(one.facts.series_instance_uid, []).append(one)
     frame = text(series.instances[0].header.get("FrameOfReferenceUID"))
     found = []
     for uid, instances in by_series.items():
@@ -90,15 +96,18 @@ def choose_ct(scan: Scan, series: Series) -> CtSeries | None:
         if len(own) >= _LEAST_SLICES:
             found.append(CtSeries(uid, tuple(own), bool(frame) and named == {frame}))
     found.sort(key=lambda one: (not one.is_in_frame, -len(one.instances), one.series_instance_uid))
+    refused = [other.ct_refused for other in scan.others if other.ct_refused is not None]
+    if refused and not found:
+        raise refused[0]
     return found[0] if found else None
 
 
 def _without_copies(instances: Sequence[Instance]) -> list[Instance]:
     """Leave out a file that is another one again; two contents of one identity stay, and are refused when read."""
-    kept: dict[str, Instance] = {}
+    kept: dict[tuple[str, int], Instance] = {}
     others = []
     for one in instances:
-        first = kept.setdefault(one.facts.sop_instance_uid, one)
+        first = kept.setdefault((one.facts.sop_instance_uid, one.frame), one)
         if first is not one and sha256_of(first.source) != sha256_of(one.source):
             others.append(one)
     return [*kept.values(), *others]

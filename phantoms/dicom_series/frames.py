@@ -1,7 +1,7 @@
-"""Multi-frame PET: what the functional groups say of each frame, under the keywords that a single slice has.
+"""Multi-frame PET and CT: what the functional groups say of each frame, under the keywords that a single slice has.
 
-Enhanced PET and Legacy Converted Enhanced PET are read. Sources: DICOM PS3.3, C.7.6.16 (functional groups), C.8.22
-(Enhanced PET); C.8.22.4 counts the activity in MBq, where a single slice has Bq.
+Enhanced and Legacy Converted Enhanced objects of both are read. Sources: DICOM PS3.3, C.7.6.16 (functional groups),
+C.8.15 (Enhanced CT), C.8.22 (Enhanced PET); C.8.22.4 counts the activity in MBq, where a single slice has Bq.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from phantoms.errors import AnalysisRefused
 ENHANCED_PET = "1.2.840.10008.5.1.4.1.1.130"
 LEGACY_CONVERTED_PET = "1.2.840.10008.5.1.4.1.1.128.1"
 MULTI_FRAME = frozenset({ENHANCED_PET, LEGACY_CONVERTED_PET})
+#: Enhanced CT, and Legacy Converted Enhanced CT.
+MULTI_FRAME_CT = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 
 #: What all frames share, and what each has of its own.
 GROUPS = _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
@@ -24,6 +26,7 @@ _MACROS = (
     "UnassignedSharedConvertedAttributesSequence",
     "UnassignedPerFrameConvertedAttributesSequence",
     "PETFrameTypeSequence",
+    "CTImageFrameTypeSequence",
     "PETFrameCorrectionFactorsSequence",
     "CardiacSynchronizationSequence",
     "FrameContentSequence",
@@ -76,12 +79,13 @@ def frame_values(values: Mapping[str, Any], sop_class_uid: str) -> Iterator[Mapp
     described: tuple[Mapping[str, Any], ...] = values.get(_PER_FRAME) or ()
     declared = integer(values.get("NumberOfFrames")) or 1
     if len(described) != declared:
+        what = "CT" if sop_class_uid in MULTI_FRAME_CT else "PET"
         raise AnalysisRefused(
             "SERIES-ENHANCED",
-            f"A multi-frame PET object that declares {declared} frames and describes {len(described)} "
+            f"A multi-frame {what} object that declares {declared} frames and describes {len(described)} "
             "(0028,0008) (5200,9230).",
             "(5200,9230)",
-            "Export the series as single-frame PET images.",
+            f"Export the series as single-frame {what} images.",
         )
     common = {keyword: value for keyword, value in values.items() if keyword not in GROUPS}
     # Some writers leave a slope at the top that is not that of any frame.

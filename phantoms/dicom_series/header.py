@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from phantoms.dicom_series.attributes import IDENTIFYING, IDENTITY
 from phantoms.dicom_series.elements import Elements, Field, HeaderReader
-from phantoms.dicom_series.frames import GROUPS, MULTI_FRAME, frame_values
+from phantoms.dicom_series.frames import GROUPS, MULTI_FRAME, MULTI_FRAME_CT, frame_values
 from phantoms.dicom_series.values import integer, number, numbers, text, texts
 from phantoms.errors import AnalysisRefused
 from phantoms.sources import Source
@@ -281,7 +281,18 @@ def _unpacked_bytes(member: BinaryIO) -> int:
 def instances_of(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int) -> list[Instance]:
     """Return the PET slices of a header with these facts, or raise AnalysisRefused with why it has none."""
     _check_kind(facts)
-    if facts.sop_class_uid not in MULTI_FRAME:
+    return slices_of(read, facts, source, file_bytes)
+
+
+def slices_of(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int) -> list[Instance]:
+    """Return the slices of an image, one or one a frame, whatever its modality.
+
+    Raises
+    ------
+    AnalysisRefused
+        ``SERIES-ENHANCED`` where it has several frames and does not describe each.
+    """
+    if facts.sop_class_uid not in MULTI_FRAME | MULTI_FRAME_CT:
         return [slice_of(read, facts, source, file_bytes)]
     frames = (read._replace(values=values, kind=None) for values in frame_values(read.values, facts.sop_class_uid))
     return [slice_of(frame, facts_of(frame), source, file_bytes, k) for k, frame in enumerate(frames)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phantoms.dicom_series.codestreams import RLE, read_codestream
-from phantoms.dicom_series.frames import MULTI_FRAME
+from phantoms.dicom_series.frames import MULTI_FRAME, MULTI_FRAME_CT
 from phantoms.dicom_series.header import Instance
 from phantoms.errors import AnalysisRefused
 
@@ -53,7 +53,7 @@ def check_pixels(instances: Sequence[Instance]) -> None:
         )
     for instance in instances:
         is_one_number = instance.samples == 1 and instance.bits_allocated in {8, 16, 32}
-        is_several = instance.frames != 1 and instance.facts.sop_class_uid not in MULTI_FRAME
+        is_several = instance.frames != 1 and instance.facts.sop_class_uid not in MULTI_FRAME | MULTI_FRAME_CT
         if not is_one_number or is_several:
             raise AnalysisRefused(
                 "SERIES-PIXELS",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from phantoms.dicom_series.elements import Elements, HeaderReader
+from phantoms.dicom_series.frames import MULTI_FRAME_CT
 from phantoms.dicom_series.header import (
     CT_IMAGE,
     Instance,
@@ -20,7 +21,7 @@ from phantoms.dicom_series.header import (
     header_of,
     instances_of,
     read_elements,
-    slice_of,
+    slices_of,
 )
 from phantoms.dicom_series.pixels import check_pixels, read_planes
 from phantoms.dicom_series.stack import affine_lps_mm, stack_order
@@ -190,12 +191,14 @@ class Series:
 class Other:
     """What the header of a DICOM object says that is no PET image, such as a slice of the CT.
 
-    ``ct_slice`` is where the pixels of such a slice lie, for `phantoms.dicom_series.ct`; None for all else.
+    ``ct_slices`` is where the pixels of such slices lie, for `phantoms.dicom_series.ct`: one, or one a frame; none for
+    all else, and where ``ct_refused`` says why they cannot be told apart.
     """
 
     facts: InstanceFacts
     header: Mapping[str, Any] = field(repr=False)
-    ct_slice: Instance | None = None
+    ct_slices: tuple[Instance, ...] = ()
+    ct_refused: AnalysisRefused | None = None
 
 
 @dataclass(frozen=True)
@@ -248,10 +251,13 @@ def read_scan(sources: Iterable[Source | Path]) -> Scan:
 
 
 def _other(read: Elements, facts: InstanceFacts, source: Source, file_bytes: int) -> Other:
-    if facts.sop_class_uid != CT_IMAGE:
+    if facts.sop_class_uid != CT_IMAGE and facts.sop_class_uid not in MULTI_FRAME_CT:
         return Other(facts, header_of(read))
-    ct_slice = slice_of(read, facts, source, file_bytes)
-    return Other(facts, ct_slice.header, ct_slice)
+    try:
+        slices = slices_of(read, facts, source, file_bytes)
+    except AnalysisRefused as refused:
+        return Other(facts, header_of(read), ct_refused=refused)
+    return Other(facts, slices[0].header, tuple(slices))
 
 
 def choose(scan: Scan, series_uid: str | None = None) -> Series:

@@ -93,15 +93,15 @@ def _with_ct(work: Work, series: Series, result: Any, deciding: Sequence[str], *
     from phantoms.dicom_series.ct import choose_ct
 
     assert work.scan is not None  # noqa: S101 (it was read before the series was chosen)
-    chosen = choose_ct(work.scan, series)
-    if chosen is None:
-        is_asked = any("ct_water_hu" in standards.load(one).limits for one in deciding)
-        said = (findings.no_ct(),) if is_asked else ()
-        return replace(result, findings=(*result.findings, *said))
-    from phantoms import phantom_ct
-
     pose = result.pose
     try:
+        chosen = choose_ct(work.scan, series)
+        if chosen is None:
+            is_asked = any("ct_water_hu" in standards.load(one).limits for one in deciding)
+            said = (findings.no_ct(),) if is_asked else ()
+            return replace(result, findings=(*result.findings, *said))
+        from phantoms import phantom_ct
+
         volume = chosen.load(pose.center_lps_mm, phantom_ct.REACH_MM)
         middles = [center for center, _ in result.background_rois]
         found = phantom_ct.measure(
@@ -120,6 +120,8 @@ def _with_ct(work: Work, series: Series, result: Any, deciding: Sequence[str], *
 
             work.figures = figures.phantom_ct_figures(volume, found, pose.spheres, pose.axis)
     except AnalysisRefused as refused:
+        from phantoms import phantom_ct
+
         found = phantom_ct.unread(refused)
     measurements = (*result.measurements, *found.measurements)
     return replace(result, measurements=measurements, findings=(*result.findings, *found.findings))

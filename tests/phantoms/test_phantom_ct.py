@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from scipy.spatial.transform import Rotation
 
 from phantoms import digital, digital_ct, figures, fill_line, localise, nema_iq, phantom_ct, sphere_walls
@@ -474,3 +477,72 @@ def test_ct_when_it_is_a_scout_then_it_is_none(pet: tuple[digital.DigitalScan, P
     digital_ct.write_ct(volume, tmp_path, seed=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     scan = read_scan([*list_files(pet[1]), *list_files(tmp_path)])
     assert choose_ct(scan, choose(scan)) is None
+
+
+# --- in one file of many frames ------------------------------------------------------------------
+
+
+def write_enhanced(volume: PetVolume, path: Path, described: int | None = None) -> None:
+    """Write the CT as one Enhanced CT object, in 12 bits as scanners do."""
+    one = digital_ct.write_ct(PetVolume(volume.image[:1], volume.affine_lps_mm, "HU"), path.with_suffix(".one"), seed=1)
+    dataset = dcmread(one[0])
+    one[0].unlink()
+    lps, (dz, dy, dx) = volume.affine_lps_mm, volume.spacing_zyx_mm
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "PixelSpacing", "ImagePositionPatient"):
+        delattr(dataset, keyword)
+    shared = Dataset()
+    shared.PixelMeasuresSequence = items(PixelSpacing=[dy, dx], SliceThickness=dz)
+    shared.PlaneOrientationSequence = items(ImageOrientationPatient=list(dataset.ImageOrientationPatient))
+    shared.PixelValueTransformationSequence = items(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")
+    shared.CTImageFrameTypeSequence = items(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])
+    del dataset.ImageOrientationPatient
+    frames = []
+    for k in range(len(volume.image) if described is None else described):
+        frame = Dataset()
+        frame.PlanePositionSequence = items(ImagePositionPatient=[*np.round(lps[:3, 3] + k * lps[:3, 2], 6)])
+        frames.append(frame)
+    dataset.NumberOfFrames = len(volume.image)
+    dataset.PixelRepresentation = 0
+    dataset.SharedFunctionalGroupsSequence = Sequence([shared])
+    dataset.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    dataset.PixelData = np.rint(np.clip(volume.image + 1024, 0, 4095)).astype("<u2").tobytes()
+    dataset.save_as(path)
+
+
+def items(**values: Any) -> Sequence:
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return Sequence([dataset])
+
+
+def test_ct_when_it_is_one_file_of_many_frames_then_it_is_read_as_its_slices_are(
+    pet: tuple[digital.DigitalScan, Path], tmp_path: Path
+) -> None:
+    volume = digital_ct.nema_iq_ct(pet[0].truth["spheres"], **COARSE)
+    write_enhanced(volume, tmp_path / "enhanced.dcm")
+    scan = read_scan([*list_files(pet[1]), *list_files(tmp_path)])
+    chosen = choose_ct(scan, choose(scan))
+    assert chosen is not None
+    assert chosen.is_in_frame
+    assert len(chosen.file_digests) == 1
+    assert chosen.up_lps == pytest.approx((0, -1, 0))
+    loaded = chosen.load(np.mean(list(pet[0].truth["spheres"].values()), axis=0), 500.0)
+    # Whole HU, from −1024 to 3071.
+    assert np.array_equal(loaded.image, np.clip(volume.image, -1024, 3071))
+    assert loaded.affine_lps_mm == pytest.approx(volume.affine_lps_mm, abs=1e-5)
+
+
+@pytest.mark.usefixtures("pet_measured_once")
+def test_phantom_when_its_multi_frame_ct_does_not_describe_its_frames_then_it_is_said_and_not_that_none_came(
+    pet: tuple[digital.DigitalScan, Path], without: dict[str, Any], tmp_path: Path
+) -> None:
+    volume = digital_ct.nema_iq_ct(pet[0].truth["spheres"], **COARSE)
+    write_enhanced(volume, tmp_path / "enhanced.dcm", described=3)
+    files = [*list_files(pet[1]), *list_files(tmp_path)]
+    result = analyse_files(files, Request(method="nema_iq", sheet=pet[0].sheet)).json
+    assert set(found_of(result)) == {"PHA-CT-UNREAD"}
+    (said,) = (one for one in result["findings"] if one["id"] == "PHA-CT-UNREAD")
+    assert "multi-frame CT object that declares 22 frames and describes 3" in said["message"]
+    assert plain(result) == plain(without)
