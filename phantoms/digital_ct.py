@@ -1,8 +1,8 @@
 """A digital CT of the digital NEMA phantom, with known air, water and offset; no measurement uses it.
 
 Every structure is blurred as in `phantoms.digital`, read at the middles of the pixels and averaged over the thickness
-of the slice; noise is white. The body lies on a bed of foam, upright in the image: no tilt. Its wall is 3 mm of
-plastic, its ends lie where the PET's do.
+of the slice; noise is white unless asked. The body lies on a bed of foam, upright in the image: no tilt. Its wall is
+3 mm of plastic, its ends lie where the PET's do.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def nema_iq_ct(
     air: Air = Air(),
     wall_mm: float = 1.0,
     noise_hu: float = 15.0,
+    noise_fwhm_mm: float = 0.0,
     fwhm_mm: float = 1.6,
     spacing_zyx_mm: tuple[float, float, float] = (3.0, 1.4, 1.4),
     shape_zyx: tuple[int, int, int] = (34, 200, 232),
@@ -97,6 +98,8 @@ def nema_iq_ct(
         Air that lies in the background.
     wall_mm, noise_hu, fwhm_mm : float
         Wall of the spheres, SD of a voxel, resolution.
+    noise_fwhm_mm : float
+        How broad the noise is within a slice; 0 where it is white.
     stack_mm : float
         How far the middle of the stack lies above the spheres' plane.
     """
@@ -144,7 +147,13 @@ def nema_iq_ct(
             if bubble_pct and diameter in bubble_pct:
                 cap = blurred.blurred_cap(radius, bubble_pct[diameter] / 100, sigma)
                 image[box] += (AIR_HU - fill) * cap(near_x, near_y, near_z) / count
-    image += noise_hu * np.random.default_rng(seed).standard_normal(image.shape)
+    noise = np.random.default_rng(seed).standard_normal(image.shape)
+    if noise_fwhm_mm:
+        # White noise over a Gaussian of sigma is as broad as one of twice its square, which is what is asked for.
+        broad = noise_fwhm_mm * blurred.SIGMA_PER_FWHM / np.sqrt(2)
+        noise = ndimage.gaussian_filter(noise, [0.0, broad / spacing_zyx_mm[1], broad / spacing_zyx_mm[2]], mode="wrap")
+        noise /= noise.std()
+    image += noise_hu * noise
     return PetVolume(np.rint(image).astype(np.float32), affine, "HU")
 
 

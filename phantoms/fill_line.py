@@ -36,9 +36,13 @@ _WALL_MM = 4.0  # no wall of a body is thicker
 _PLASTIC_HU = 50.0  # water lies below it, the wall above
 _WALL_LACK_MM, _WALL_LACK_SD_MM = -0.36, 0.15  # 3 mm of plastic of 120 HU, where no column without air shows it
 _LEAST_COLUMNS = 40
+_HELD_SD = 0.012  # of what the body holds: a wall of 3 mm that a soft kernel hides counts in part as water
+_EDGE_SD = 0.05  # of a pixel, of where a column crosses from air to wall
 _THIN_MM = 0.4  # a thinner layer is no layer
 _RESOLVED_MM = 3.0  # a layer whose two faces are seen apart
 _INSERT_MM = 32.0  # from the ring's middle: the insert with its wall
+_SLICES_AVERAGED = 5
+_WATER_SD_HU = 0.5  # how well the water's number is known about a bubble
 _WATER_HU = 60.0  # half way from water to the wall: what is nearer to water is water
 
 
@@ -344,9 +348,15 @@ def _layer(
     count = max(int(wide.sum()), int(20.0 / across) * len(areas))
     sd_ml = float(np.sqrt(count * columns.noise_mm**2 + (count * columns.wall_sd_mm) ** 2) * column_ml)
     total = Estimate(value=air_ml + added_ml, sd=float(np.hypot(sd_ml, added_sd_ml)))
-    share = 100.0 / (held_ml + air_ml)
-    air_pct = Estimate(value=air_ml * share, sd=sd_ml * share)
-    thick_sd = float(np.hypot(columns.noise_mm / np.sqrt(np.prod(window)), columns.wall_sd_mm))
+    # Per cent of the whole length too; where the layer is thicker at one end, that end's place matters.
+    section_mm2 = 1000.0 * (held_ml + air_ml) / covered_mm
+    share = 100.0 / (section_mm2 * (covered_mm + missing_mm) / 1000.0)
+    uneven = np.array([areas[:3].mean(), areas[-3:].mean()]) - areas.mean()
+    uneven_ml = _END_SD_MM * float(np.hypot(*uneven)) / 1000.0 if body.is_whole else 0.0
+    air_sd_ml = float(np.linalg.norm([sd_ml, uneven_ml, _HELD_SD * air_ml]))
+    air_pct = Estimate(value=total.value * share, sd=air_sd_ml * share)
+    edge_sd = _EDGE_SD * body.steps_mm[2]
+    thick_sd = float(np.hypot(columns.noise_mm / np.sqrt(np.prod(window)), np.hypot(columns.wall_sd_mm, edge_sd)))
     if not is_layer.any():
         return FillLine(
             air_ml=total,
@@ -393,17 +403,38 @@ def _plane(
         residual = height - design @ found
         spread = 1.4826 * float(np.median(np.abs(residual[kept]))) + 1e-3
         kept = np.abs(residual) < 4 * spread
-    # Smoothed over three columns and slices, nine of them move together.
-    scatter = 9.0 * residual[kept].var() * np.linalg.inv(design[kept].T @ design[kept])
+    scatter = _scatter(design[kept], residual[kept], rows[kept], cols[kept])
     normal = upwards - found[1] * along - found[2] * across
     normal /= np.linalg.norm(normal)
     cosine = float(np.clip(normal @ (up / np.linalg.norm(up)), -1.0, 1.0))
     slope = float(np.hypot(found[1], found[2]))
     way = np.array([0.0, found[1], found[2]]) / slope if slope > 0 else np.array([0.0, 0.0, 1.0])
-    tilt = Estimate(value=float(np.degrees(np.arccos(cosine))), sd=float(np.degrees(np.sqrt(way @ scatter @ way))))
+    # Crossings read between two pixels are off by a part of a pixel that returns with each: over a rise of several
+    # pixels it averages out, over less than one it is a slope of its own.
+    across_mm = float(np.ptp(cols)) * body.steps_mm[1]
+    rise = max(slope * across_mm / body.steps_mm[2], 1.0)
+    edge = _EDGE_SD * body.steps_mm[2] / across_mm / rise**2
+    sd_deg = float(np.degrees(np.hypot(np.sqrt(way @ scatter @ way), edge)))
+    tilt = Estimate(value=float(np.degrees(np.arccos(cosine))), sd=sd_deg)
     under = body.lps_mm(np.array([float(thickest[0]), float(thickest[1]) + columns.left, 0.0]))
     on_plane = middle + upwards * found[0]
     return tilt, normal, under + upwards * ((on_plane - under) @ normal) / float(upwards @ normal)
+
+
+def _scatter(
+    design: NDArray[np.float64], residual: NDArray[np.float64], rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the covariance of a fit whose errors repeat along slices and along columns: crossings between pixels do.
+
+    Source: A. C. Cameron, J. B. Gelbach, D. L. Miller, J Bus Econ Stat 2011;29:238, the two one-way parts added.
+    """
+    inverse = np.linalg.inv(design.T @ design)
+    parts = np.zeros_like(inverse)
+    for group in (rows, cols):
+        sums = np.zeros((int(group.max()) + 1, design.shape[1]))
+        np.add.at(sums, group, design * residual[:, None])
+        parts += sums.T @ sums
+    return np.asarray(inverse @ parts @ inverse)
 
 
 def _bubbles(
@@ -413,10 +444,13 @@ def _bubbles(
     along, across, upwards = body.steps_mm
     voxel_ml = along * across * upwards / 1000.0
     smooth = ndimage.uniform_filter(body.image, (1, 3, 3), mode="nearest")
-    is_water = np.abs(smooth - water_hu) < _WATER_HU
+    # The body goes on along z: averaged that way its wall stays as thin as it is.
+    along_z = ndimage.uniform_filter1d(body.image, _SLICES_AVERAGED, axis=0, mode="nearest")
+    is_water = np.abs(along_z - water_hu) < _WATER_HU
     in_plane = np.zeros((3, 3, 3), bool)
     in_plane[1, :, 1] = in_plane[1, 1, :] = True
-    parts, _ = ndimage.label(is_water, in_plane)
+    # Between air and wall the image passes the water's number, in a line that would close a layer in like a bubble.
+    parts, _ = ndimage.label(ndimage.binary_opening(is_water, in_plane), in_plane)
     # The water of a slice is its largest part.
     water = np.zeros_like(is_water)
     for k in range(len(parts)):
@@ -441,7 +475,9 @@ def _bubbles(
         volume_ml = float(lack.sum()) * voxel_ml
         if volume_ml > largest:
             largest, where = volume_ml, place
-            sd = noise_hu / 1000.0 * float(np.sqrt(lack.size)) * voxel_ml
+            # Voxels that share their noise, taken as four that move together, and the water's own number.
+            shared = 2.0 * noise_hu * float(np.sqrt(lack.size))
+            sd = float(np.hypot(shared, _WATER_SD_HU * lack.size)) / (water_hu - AIR_HU) * voxel_ml
     unseen_ml = 2.0 * voxel_ml
     return Estimate(value=largest, sd=max(sd, unseen_ml / 4)), where, held_ml
 

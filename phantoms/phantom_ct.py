@@ -38,6 +38,7 @@ _LEAST_REGIONS = 3
 _REGION_RADIUS_MM = 12.0
 _SMOOTH_RADIUS_MM = 1.5  # the lowest value is a mean over so much of a slice, so that noise is not air
 _BLUR_MM = 3.0  # air blurs over no more
+_LEAST_FLUID = 30  # voxels
 _SHELL_SD_MM = 0.1  # how well the wall over a bubble is known, as a thickness of air
 
 
@@ -161,7 +162,7 @@ def measure(
         Measurement(name="ct_noise_hu", value=noise, unit="HU", uncertainty=noise_sd),
     ]
     smooth, disc = _smoothed(near)
-    read = {d: _sphere(near, smooth, match.spheres[d], d / 2.0, water, noise) for d in DIAMETERS_MM}
+    read = {d: _sphere(near, smooth, match.spheres[d], d / 2.0, noise) for d in DIAMETERS_MM}
     for diameter, one in read.items():
         prefix = f"sphere_{diameter}mm_ct"
         small = QualityFlag.SMALL_REGION if one.fill is None else QualityFlag.NONE
@@ -401,7 +402,6 @@ def _sphere(
     smooth: NDArray[np.float32],
     center: NDArray[np.float64],
     radius: float,
-    water_hu: float,
     noise_hu: float,
 ) -> _Sphere:
     roi = rois.sphere(volume, center, radius)
@@ -421,7 +421,7 @@ def _sphere(
         fill = float(fluid.mean(dtype=np.float64))
         # Voxels of a CT share their noise with the next in the slice; taken as four that move together.
         fill_sd = float(fluid.std(ddof=1) * 2.0 / np.sqrt(fluid.size))
-    air_mm3, air_sd_mm3 = _air(volume, smooth, center, radius, water_hu if fill is None else fill, noise_hu)
+    air_mm3, air_sd_mm3 = _air(volume, smooth, center, radius, noise_hu)
     share = 100.0 / (4.0 / 3.0 * np.pi * radius**3)
     return _Sphere(
         lowest=float(low[inside].min()),
@@ -437,7 +437,6 @@ def _air(
     smooth: NDArray[np.float32],
     center: NDArray[np.float64],
     radius: float,
-    fluid_hu: float,
     noise_hu: float,
 ) -> tuple[float, float]:
     """Return how much of a sphere is air, mm³, with its standard error: what the voxels about it lack.
@@ -459,20 +458,18 @@ def _air(
     least_mm3 = 0.15 * np.pi * _SMOOTH_RADIUS_MM**2 * volume.spacing_zyx_mm[0] / 2.0
     if not is_air.any():
         return 0.0, float(least_mm3)
-    away = ndimage.distance_transform_edt(~is_air, sampling=volume.spacing_zyx_mm)
+    # The next slice is reached however thick it is: air that ends in it does not make it dark.
+    dz, dy, dx = volume.spacing_zyx_mm
+    away = ndimage.distance_transform_edt(~is_air, sampling=(min(dz, _BLUR_MM), dy, dx))
     touched = away <= _BLUR_MM + 1.0
     rest = ~touched & (distance < radius + _BLUR_MM)
     columns = sphere_walls.shell_columns(place.reshape(-1, 3), radius, volume.spacing_zyx_mm[0])
     values = volume.image[part].reshape(-1).astype(np.float64)
-    known = np.array([0.0, fluid_hu, 0.0])
-    if int(rest.sum()) >= 100:
-        known = np.linalg.lstsq(columns[rest.ravel()], values[rest.ravel()], rcond=None)[0]
-        known[1] += known[0]
-        full_hu = float(known[1])
-        model = columns @ np.array([known[0], known[1] - known[0], known[2]])
-    else:
-        full_hu = fluid_hu
-        model = np.full(len(values), fluid_hu)
+    # Where too little of the fluid is left to tell its number, it is that of the water about the sphere.
+    told = [0, 1, 2] if int((rest & (distance < radius - 1.0)).sum()) >= _LEAST_FLUID else [0, 2]
+    known = np.zeros(3)
+    known[told] = np.linalg.lstsq(columns[rest.ravel()][:, told], values[rest.ravel()], rcond=None)[0]
+    full_hu, model = float(known[0] + known[1]), columns @ known
     lack = ((model - values)[touched.ravel()]).sum() / (full_hu - _AIR_HU)
     face_mm2 = float(is_air.sum()) * voxel_mm3 / radius  # of the wall over a cap, about
     sd = np.hypot(2.0 * noise_hu / (full_hu - _AIR_HU) * np.sqrt(touched.sum()) * voxel_mm3, _SHELL_SD_MM * face_mm2)

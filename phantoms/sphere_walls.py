@@ -107,12 +107,13 @@ def _match(
     left: NDArray[np.float64],
     turn: Rotation | None,
 ) -> Match:
-    """Return the motion with its standard errors, from what it leaves of the places, ``left``, in and across slices."""
+    """Return the motion with its standard errors, from what it leaves of the places, ``left``."""
     count = len(pet)
-    spent = (3, 3) if turn is not None else (2, 1)  # numbers that the motion takes from x and y, and from z
-    in_plane = float(np.square(left[:, :2]).sum()) / max(2 * count - spent[0], 1)
-    across = float(np.square(left[:, 2]).sum()) / max(count - spent[1], 1)
-    sd = np.sqrt(np.maximum([in_plane, in_plane, across], _LEAST_SD_MM**2))
+    spent = 6 if turn is not None else 3  # numbers that the motion takes from the places
+    free = 3 * count - spent
+    # An error known from few others is larger than those: by so much the mean square of Student's t lies over 1.
+    scatter = float(np.square(left).sum()) / (free - 2)
+    sd = np.full(3, np.sqrt(scatter + _LEAST_SD_MM**2))
     arms = pet - pet.mean(axis=0)
     # What a small turn about x, y and z moves a place by is its cross product with the arm.
     design = np.concatenate([np.cross(np.eye(3), arm).T / sd[:, None] for arm in arms])
