@@ -305,10 +305,10 @@ class _Stack:
     @cached_property
     def extremes_sd(self) -> dict[str, float]:
         """What noise makes of the extreme of each cylinder, in the image's unit; without those that cannot be told."""
-        if self.slice_noise is None:
+        if self._noise is None or self._noise.variance <= 0:
             return {}
         image = self.slices.image[self.faceplate]
-        return acr_noise.extremes_sd(self.slice_noise, self.slices, image, self.background, self.discs)
+        return acr_noise.extremes_sd(self._noise, self.slices, image, self.background, self.discs)
 
     def uniform_scatter(self) -> acr_noise.UniformScatter | None:
         """Return how the extremes of the uniform section and its noise scatter."""

@@ -1,10 +1,12 @@
 """How the numbers of an ACR phantom scatter, from the noise of its own slices of 1 cm.
 
-The noise is read off the uniform slices: its standard deviation and, along each axis, its correlation, whose sum a
-Gaussian stands for (`phantoms.sphere_noise.Noise`). Such noise is put many times over on the uniform section, and on
-each cylinder as a blurred disc that fits it in the faceplate's slice; each copy is read as the image was, its centre
-found anew, and the spread of the readings is their standard deviation. It grows with the root of the signal, as that
-of the spheres.
+The noise is read off the uniform section: its standard deviation and, along each axis, its correlation, whose sum a
+Gaussian stands for (`phantoms.sphere_noise.Noise`). Where the phantom is tilted, slices far from the cylinders are read
+between pixels, which calms them, and that of the cylinders is not: so the uniform section's noise is that of its own
+slices, and the cylinders' that of the original voxels in a box of 1 cm. Such noise is put many times over on the
+uniform section, and on each cylinder as a blurred disc that fits it in the faceplate's slice; each copy is read as the
+image was, its centre found anew, and the spread of the readings is their standard deviation. It grows with the root of
+the signal, as that of the spheres.
 """
 
 from __future__ import annotations
@@ -76,6 +78,25 @@ def slice_noise(slices: ThickSlices, used: NDArray[np.bool_], disc: NDArray[np.b
     return Noise(math.sqrt(variance) / mean, (z, v / (2 * math.sqrt(math.pi)), u / (2 * math.sqrt(math.pi))))
 
 
+def plane_noise(voxels: VoxelNoise, mean: float, thickness_mm: float) -> Noise:
+    """Return the noise of a thick slice in the plane that the grid is laid through, over ``mean``: none is lost there.
+
+    Notes
+    -----
+    Of noise whose correlation is r(d) = exp(−d²/4s²), the mean over a length L has 2/L² ∫ (L − d) r(d) of the variance.
+    """
+    z, v, u = (length / (2 * math.sqrt(math.pi)) for length in voxels.length_mm)
+    cov = math.sqrt(voxels.variance * _share_of_box(z, thickness_mm)) / mean
+    return Noise(cov, (math.hypot(z, thickness_mm / math.sqrt(12)), v, u))
+
+
+def _share_of_box(sd_mm: float, thickness_mm: float) -> float:
+    """Return the variance of a mean over a thickness over that of one place."""
+    reach = thickness_mm / (2 * sd_mm)
+    along = math.sqrt(math.pi) / 2 * math.erf(reach) / reach
+    return 2 * along - (1 - math.exp(-(reach**2))) / reach**2
+
+
 def uniform_scatter(
     noise: Noise,
     slices: ThickSlices,
@@ -113,7 +134,7 @@ def uniform_scatter(
 
 
 def extremes_sd(
-    noise: Noise, slices: ThickSlices, image: NDArray[np.float64], level: float, discs: Mapping[str, Disc]
+    voxels: VoxelNoise, slices: ThickSlices, image: NDArray[np.float64], level: float, discs: Mapping[str, Disc]
 ) -> dict[str, float]:
     """Return the standard deviation of the hottest pixel of each hot cylinder and of the coldest of each cold one.
 
@@ -121,7 +142,8 @@ def extremes_sd(
 
     Parameters
     ----------
-    noise : Noise
+    voxels : VoxelNoise
+        Noise of the original voxels, at ``level``.
     slices : ThickSlices
         Gives the grid.
     image : ndarray, shape (rows, columns)
@@ -159,7 +181,8 @@ def extremes_sd(
     )
     rng = np.random.default_rng(_SEED)
     steps = (slices.thickness_mm, slices.v_mm[1] - slices.v_mm[0], slices.u_mm[1] - slices.u_mm[0])
-    calm = math.sqrt(noise.sd_zyx_mm[0] / _thicker(noise.sd_zyx_mm[0], slices.thickness_mm, PLANE_MM))
+    noise = plane_noise(voxels, level, slices.thickness_mm)
+    calm = plane_noise(voxels, level, PLANE_MM).cov / noise.cov
     found = {}
     for name, disc in discs.items():
         distance = slices.distance_mm(disc.u_mm, disc.v_mm)
@@ -179,11 +202,6 @@ def extremes_sd(
         read = np.where(away <= disc.radius_mm, sign * (model + drawn), -np.inf).max(axis=(1, 2))
         found[name] = float(read[np.isfinite(read)].std(ddof=1))
     return found
-
-
-def _thicker(sd_mm: float, thickness_mm: float, other_mm: float) -> float:
-    """Return the Gaussian that stands for the noise along the axis of slices of another thickness."""
-    return math.sqrt(sd_mm**2 + (other_mm**2 - thickness_mm**2) / 12)
 
 
 def _centres(

@@ -18,7 +18,20 @@ from phantoms.voxel_noise import VoxelNoise
 PIXEL_MM, SLICE_MM, LEVEL, COV = 3.0, 10.0, 4000.0, 0.06
 BLUR_MM, NOISE_MM = 3.0, 2.8  # standard deviations
 AXIS_MM = PIXEL_MM * np.arange(-16, 17)
-NOISE = Noise(COV, (4.0, NOISE_MM, NOISE_MM))
+#: Original voxels of 4 mm along the axis, whose noise is COV in the mean over a slice: r = e^(−d²/4s²), s = 3 mm.
+BOX = np.exp(-np.square(np.subtract.outer(*2 * [np.linspace(0, SLICE_MM, 401)])) / (4 * 3.0**2)).mean()
+
+
+def length(sd_mm: float, step_mm: float) -> np.ndarray:
+    """Return a correlation by lag whose sum is that of a Gaussian."""
+    return np.exp(-np.square(np.arange(12) * step_mm) / (4 * sd_mm**2))
+
+
+VOXELS = VoxelNoise(
+    (COV * LEVEL) ** 2 / BOX,
+    (length(3.0, 4.0), length(NOISE_MM, PIXEL_MM), length(NOISE_MM, PIXEL_MM)),
+    (4.0, PIXEL_MM, PIXEL_MM),
+)
 DRAWS = 1500
 #: The spread of 200 copies is known to 5 %, that of the draws to 2 %, and the fit moves it a little: three of these.
 TOLERANCE = 3 * math.hypot(0.05, 0.02)
@@ -49,7 +62,7 @@ def test_extreme_when_many_sections_are_drawn_then_its_spread_is_the_stated_one(
     disc = acr_noise.Disc(0.7, -0.4, diameter_mm, diameter_mm / 2, away <= diameter_mm / 2)
     read = images[:, disc.inside].max(axis=1) if height > 0 else images[:, disc.inside].min(axis=1)
     stated = [
-        acr_noise.extremes_sd(NOISE, section(image[None]), image, LEVEL, {"it": disc})["it"] for image in images[:8]
+        acr_noise.extremes_sd(VOXELS, section(image[None]), image, LEVEL, {"it": disc})["it"] for image in images[:8]
     ]
     # The stated one also moves the centre, which only a cylinder of a few pixels feels.
     assert np.median(stated) == pytest.approx(read.std(), rel=TOLERANCE + (0.15 if diameter_mm == 8 else 0.0))
@@ -60,7 +73,7 @@ def test_extreme_when_next_to_nothing_is_left_then_it_is_not_stated(left: float)
     away = np.hypot(AXIS_MM[None, :], AXIS_MM[:, None])
     image = LEVEL * (1 - left * blurred.blurred_disc(12.5, BLUR_MM)(away))
     disc = acr_noise.Disc(0.0, 0.0, 25.0, 12.5, away <= 12.5)
-    assert acr_noise.extremes_sd(NOISE, section(image[None]), image, LEVEL, {"water": disc}) == {}
+    assert acr_noise.extremes_sd(VOXELS, section(image[None]), image, LEVEL, {"water": disc}) == {}
 
 
 def test_uniform_section_when_many_are_drawn_then_its_numbers_spread_as_stated() -> None:
@@ -99,6 +112,12 @@ def test_slice_noise_when_the_noise_is_known_then_it_is_told_back() -> None:
     assert noise.sd_zyx_mm[1:] == pytest.approx((NOISE_MM, NOISE_MM), rel=0.25)
     # (1 + 2 · 0.5) · 4 mm of correlation, and the box of one slice.
     assert noise.sd_zyx_mm[0] == pytest.approx(math.hypot(8 / (2 * math.sqrt(math.pi)), SLICE_MM / math.sqrt(12)))
+
+
+def test_plane_noise_when_the_voxels_are_known_then_a_thick_slice_has_their_mean() -> None:
+    noise = acr_noise.plane_noise(VOXELS, LEVEL, SLICE_MM)
+    assert noise.cov == pytest.approx(COV, rel=0.01)  # by a double sum over 401 places
+    assert noise.sd_zyx_mm[1:] == pytest.approx((NOISE_MM, NOISE_MM), rel=1e-3)
 
 
 def test_blurred_disc_when_held_against_the_digital_one_then_both_agree() -> None:
