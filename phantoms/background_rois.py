@@ -130,15 +130,16 @@ def _distance_to_edge(volume: PetVolume, pose: NemaPose) -> NDArray[np.float64]:
     line = np.arange(-_REACH_MM, _REACH_MM + _GRID_MM, _GRID_MM)
     u, v = np.meshgrid(line, line, indexing="ij")
     inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
-    across = (inverse @ pose.frame).T[:, ::-1]  # one millimetre along each of the phantom's directions, in (z, y, x)
-    origin = volume.to_index_zyx(pose.center_lps_mm)
-    in_plane = origin + u[..., None] * across[0] + v[..., None] * across[1]
-    limit = np.array(volume.image.shape)
+    # One millimetre along each of the phantom's directions, and the middle, in (z, y, x) of the image.
+    across = (inverse @ pose.frame).T[:, ::-1, None, None]
+    origin = volume.to_index_zyx(pose.center_lps_mm)[:, None, None]
+    in_plane = origin + u * across[0] + v * across[1]
+    limit = np.array(volume.image.shape)[:, None, None]
     total, count = np.zeros(u.shape), np.zeros(u.shape)
     for height in _SLAB_MM:
         index = np.rint(in_plane + height * across[2]).astype(int)
-        inside = np.all((index >= 0) & (index < limit), axis=-1)
-        z, y, x = index[inside].T
+        inside = np.all((index >= 0) & (index < limit), axis=0)
+        z, y, x = index[:, inside]
         total[inside] += volume.image[z, y, x]
         count[inside] += 1
     mean = total / np.maximum(count, 1)
@@ -186,7 +187,8 @@ def _line_of_centers(distance: NDArray[np.float64], pose: NemaPose) -> NDArray[n
 def _chords(line: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distance from each point of the closed line to the next ones, shape (n, look-ahead)."""
     ahead = (np.arange(len(line))[:, None] + np.arange(min(_LOOK_AHEAD, len(line)))) % len(line)
-    return np.asarray(np.linalg.norm(line[ahead] - line[:, None], axis=2))
+    u, v = line.T
+    return np.asarray(np.hypot(u[ahead] - u[:, None], v[ahead] - v[:, None]))
 
 
 def _fit_round(chords: NDArray[np.float64], allowed: NDArray[np.bool_], spacing: float) -> NDArray[np.intp] | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phantoms import resolution
-from phantoms.metrics import isocontours
+from phantoms.metrics import PEAK_RADIUS_MM, isocontours
 from phantoms.spheres import FWHM_PER_SIGMA, SearchBox, blurred_sphere, sphere_model
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ HALF_BOX_MM = (25.0, 13.0, 13.0)  # z, y, x: the square inside a background regi
 
 _MIN_CORRELATION = 0.05
 _LEFT_OUT = 1e-4  # of the variance of drawn noise, along each axis
-_PEAK_PLACES = 100
+_PEAK_PLACES, _PEAK_BEYOND_MM = 40, 2.0
 
 
 @dataclass(frozen=True)
@@ -218,14 +218,20 @@ class SphereNoise:
         )
 
     def _peak_sd(self, copies: NDArray[np.float32], places: PeakPlaces) -> float:
-        """Return the SD of the highest ball mean, over at most a hundred places spread through the sphere."""
-        at = places.at[:: math.ceil(len(places.at) / _PEAK_PLACES)]
-        half, kernel = places.kernels.half, places.kernels.central
-        weights = np.zeros((len(at), *copies.shape[1:]), np.float32)
-        for ball, start in zip(weights, at - half, strict=True):
-            ball[tuple(map(slice, start, start + 2 * half + 1))] = kernel
-        means = copies.reshape(len(copies), -1) @ weights.reshape(len(at), -1).T
-        return float(means.max(axis=1).std(ddof=1, dtype=np.float64))
+        """Return the SD of the highest ball mean, over at most forty places.
+
+        The highest is never seen where the ball reaches more than 2 mm (or a voxel) beyond the sphere.
+        """
+        off_mm = np.linalg.norm((places.at - places.middle) * places.spacing_zyx_mm, axis=1)
+        beyond_mm = max(_PEAK_BEYOND_MM, float(places.spacing_zyx_mm.max()))
+        at = places.at[off_mm <= max(places.radius_mm - PEAK_RADIUS_MM, 0.0) + beyond_mm]
+        at = at[:: math.ceil(len(at) / _PEAK_PLACES)]
+        half, kernel = places.kernels.half, places.kernels.central.astype(np.float32)
+        means = [  # not a product of matrices: with their sizes its last digits hang on the number of threads
+            np.einsum("kzyx,zyx->k", copies[(slice(None), *map(slice, start, start + 2 * half + 1))], kernel)
+            for start in at - half
+        ]
+        return float(np.max(means, axis=0).std(ddof=1, dtype=np.float64))
 
     def _fit_covariance(self) -> NDArray[np.float64]:
         """Return the covariance of the fit's centre, sigma, background and filling under correlated noise.

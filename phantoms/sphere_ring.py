@@ -219,7 +219,7 @@ def find_body(volume: PetVolume) -> Body | None:
     in_slices = ndimage.gaussian_filter(coarse.image, [0.0, *sigma[1:]], mode="nearest", truncate=_TRUNCATE)
     # Hot ends are left out before smoothing along the axis, which would carry them into the body.
     body = _cut_hot_ends(PetVolume(in_slices, coarse.affine_lps_mm, coarse.unit))
-    smooth = ndimage.gaussian_filter1d(body.image, sigma[0], axis=0, mode="nearest", truncate=_TRUNCATE)
+    smooth = _smoothed_along_z(body.image, sigma[0])
     threshold = _half_level(_thinned(smooth))
     if threshold is None:
         return None
@@ -230,6 +230,13 @@ def find_body(volume: PetVolume) -> Body | None:
     if line is None:
         return None
     return Body(image, mask, 2.0 * threshold, line[0], line[1])
+
+
+def _smoothed_along_z(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Return the image smoothed across its slices: one product, which is faster than a filter that strides."""
+    each = np.eye(len(image), dtype=np.float32)
+    weights = ndimage.gaussian_filter1d(each, sigma, axis=0, mode="nearest", truncate=_TRUNCATE)
+    return np.asarray((weights @ image.reshape(len(image), -1)).reshape(image.shape))
 
 
 def _filled_by_slice(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -353,7 +360,7 @@ def guesses(body: Body, *, count: int) -> Iterator[Ring]:
         offset = RING_RADIUS_MM * (np.outer(np.cos(turn), e1) + np.outer(np.sin(turn), e2))
         shift = np.rint(offset @ inverse.T).astype(int)[:, ::-1] @ stride
         around = places + shift[:, None]
-        return np.asarray(hot @ hot_seen[around] + cold @ cold_seen[around])
+        return np.asarray(hot @ hot_seen.take(around) + cold @ cold_seen.take(around))
 
     for step in range(_PHASE_STEPS):
         score = scores_at(step, flat).max(axis=0)
@@ -709,6 +716,7 @@ def _centers_near_axis(
     on_axis = start + (slices - start[0])[:, None] * (direction / direction[0])
     reach = [math.ceil(_AXIS_REACH_MM * np.linalg.norm(inverse[k])) for k in (1, 0)]
     around = np.indices((1, 2 * reach[0] + 1, 2 * reach[1] + 1)).reshape(3, -1).T - np.array([0, *reach])
+    around = around[np.linalg.norm(around * body.image.spacing_zyx_mm, axis=1) <= _AXIS_REACH_MM]
     index = (np.rint(on_axis).astype(int)[:, None] + around).reshape(-1, 3)
     index = index[np.all((index >= 0) & (index < body.image.image.shape), axis=1)]
     lps_mm = body.image.to_lps_mm(index.astype(np.float64))

@@ -62,10 +62,11 @@ def region_within(volume: PetVolume, center_lps_mm: NDArray[np.float64], radius_
     low = np.clip(np.ceil(middle - reach), 0, image.shape[::-1]).astype(int)
     high = np.clip(np.floor(middle + reach) + 1, low, image.shape[::-1]).astype(int)
     box = image[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
-    steps = [np.outer(np.arange(low[k], high[k]) - middle[k], affine[:3, k]) for k in range(3)]
-    offset = steps[2][:, None, None] + steps[1][None, :, None] + steps[0][None, None, :]
-    inside = np.einsum("zyxi,zyxi->zyx", offset, offset) <= radius_mm**2
-    return Region(offset[inside] + center_lps_mm, box[inside].astype(np.float64))
+    x, y, z = (np.outer(affine[:3, k], np.arange(low[k], high[k]) - middle[k]) for k in range(3))
+    offset = z[:, :, None, None] + y[:, None, :, None] + x[:, None, None, :]
+    inside = np.flatnonzero(np.square(offset).sum(axis=0) <= radius_mm**2)
+    lps_mm = offset.reshape(3, -1)[:, inside].T + center_lps_mm
+    return Region(lps_mm, box.reshape(-1)[inside].astype(np.float64))
 
 
 def is_clear_of_line(
