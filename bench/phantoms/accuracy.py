@@ -23,6 +23,7 @@ from bench.phantoms import peers
 from bench.rows import MODES, RECON_1, RECON_1_SHEET, Row
 from phantoms import cylinder, dicom_series, digital, nema_iq, resolution, sphere_ring
 from phantoms.metrics import isocontour, peak
+from phantoms.profile_weights import ProfileWeights
 from phantoms.sheet import Sheet
 from phantoms.spheres import FWHM_PER_SIGMA, sphere_model
 from phantoms.volume import PetVolume
@@ -49,7 +50,6 @@ CONTRAST_QH = {
 }
 LARGE_MM = 17  # from here on a sphere's own filling is fitted, and its width is used
 FINE = {"shape_zyx": (110, 250, 310), "spacing_zyx_mm": (1.0, 1.0, 1.0)}
-MAX_WIDTH_MM = 7.0  # the blur up to which a single sphere's width is held to a limit
 CLINICAL = {"shape_zyx": (89, 110, 110), "spacing_zyx_mm": (2.0, 3.2, 3.2)}
 #: The spheres' plane lies this far above the middle of the drawn body.
 PLANE_MM = 27.0
@@ -231,25 +231,45 @@ def width_rows(mode: str) -> Iterator[Row]:
     seeds = of(mode, 4, 12, 48)
     # A mean of few fits of SD 0.15 mm is itself known to 0.15/√n, their SD to 0.15/√2n: added where seeds are few.
     spare = 0.0 if seeds >= 40 else 3 * 0.15 / math.sqrt(seeds)
-    for fwhm_mm in of(mode, (6.5,), (5.0, 8.0), (5.0, 6.5, 8.0)):
+    for fwhm_mm in of(mode, (6.5,), (5.0, 8.0), (4.0, 5.0, 6.5, 8.0)):
         rng = np.random.default_rng(14)
         found = []
         for seed in range(seeds):
             shift = (*rng.uniform(-1.6, 1.6, 2), rng.uniform(-1, 1) - PLANE_MM)
             angle = rng.uniform(0, 360)
             scan = digital.nema_iq(fwhm_mm, 0.10, shift_mm=shift, first_angle_deg=angle, seed=seed, **CLINICAL)
-            result = nema_iq.measure(scan.volume, reference_time=None, sheet=None)
+            result = nema_iq.measure_numbers(scan.volume, reference_time=None, sheet=None)
             spheres = [sphere.fwhm_mm for sphere in result.spheres if sphere.diameter_mm >= LARGE_MM]
             found.append([*spheres, result.fwhm_mm])
         errors = np.array(found, float) - fwhm_mm
         bias, sd = np.abs(errors.mean(axis=0)), errors.std(axis=0, ddof=1)
-        beside = f"{seeds} seeds, COV 10 %, noise as broad as the blur; spheres of 17 mm and more"
-        what = f"FWHM fit at {fwhm_mm:g} mm"
-        yield at_most(f"{what}, bias", float(bias.max()), round(0.06 + spare, 2), "mm", beside)
-        # Noise is drawn as broad as the blur: at 8 mm so few independent voxels are left that one sphere scatters more.
-        sphere = at_most(f"{what}, SD of a sphere", float(sd[:-1].max()), round(0.15 + spare, 2), "mm", beside)
-        yield sphere if fwhm_mm <= MAX_WIDTH_MM else replace(sphere, limit="", holds=None)
-        yield at_most(f"{what}, SD of the scan's number", float(sd[-1]), round(0.15 + spare, 2), "mm", beside)
+        large = [diameter for diameter in DIAMETERS if diameter >= LARGE_MM]
+        told = {name: ", ".join(f"{one:.2g}" for one in values) for name, values in (("bias", bias), ("SD", sd))}
+        of_what = " and ".join((", ".join(f"{one}" for one in large), "scan"))
+        for name, largest, limit in (("bias", bias.max(), 0.06), ("SD of a sphere", sd[:-1].max(), 0.15)):
+            beside = f"{seeds} seeds, COV 10 %, noise as broad as the blur; {of_what}: {told[name.split()[0]]} mm"
+            what = f"FWHM fit at {fwhm_mm:g} mm, {name}"
+            yield at_most(what, float(largest), round(limit + spare, 2), "mm", beside)
+        beside = f"{seeds} seeds, the median of the spheres of 17 mm and more"
+        yield at_most(
+            f"FWHM fit at {fwhm_mm:g} mm, SD of the scan's number", float(sd[-1]), round(0.15 + spare, 2), "mm", beside
+        )
+
+
+def wall_rows(mode: str) -> Iterator[Row]:
+    """Say how far a cold wall of 1 mm moves the scan's width."""
+    widths = of(mode, (6.0,), (4.0, 8.0), (4.0, 6.0, 8.0))
+    for ratio in (10.0, 4.0):
+        moved = []
+        for fwhm_mm in widths:
+            shift = (0.4, -0.7, -PLANE_MM)
+            scan = digital.nema_iq(fwhm_mm, 0.0, ratio, wall_mm=1.0, shift_mm=shift, **CLINICAL)
+            result = nema_iq.measure_numbers(scan.volume, reference_time=None, sheet=None)
+            moved.append((result.fwhm_mm or math.inf) - fwhm_mm)
+        told = ", ".join(f"{one:.2g}" for one in moved)
+        beside = f"FWHM {', '.join(f'{one:g}' for one in widths)} mm: {told} mm; noise-free, the median of the spheres"
+        # What a sphere may be off in noise: the wall is not to use that up.
+        yield at_most(f"FWHM fit, cold wall of 1 mm at {ratio:g}:1", max(map(abs, moved)), 0.06, "mm", beside)
 
 
 def bound_rows(mode: str) -> Iterator[Row]:
@@ -257,7 +277,7 @@ def bound_rows(mode: str) -> Iterator[Row]:
 
     The noise of voxel i has the SD D_i, the COV times the root of the signal, and two voxels at the distance d the
     correlation exp(-d²/4σ²). With J the model's derivatives and Σ = D R D, no estimate without bias scatters less than
-    (Jᵀ Σ⁻¹ J)⁻¹ says (Cramér-Rao); one with the weights W scatters by (JᵀWJ)⁻¹ JᵀWΣWJ (JᵀWJ)⁻¹.
+    (Jᵀ Σ⁻¹ J)⁻¹ says (Cramér-Rao); one whose equations are Aᵀ(model - voxels) = 0 scatters by (AᵀJ)⁻¹ AᵀΣA (JᵀA)⁻¹.
     """
     radius_mm = LARGE_MM / 2
     # Of all voxel centres that the fit counts; where the sphere lies between them moves the figures by a few per cent.
@@ -275,21 +295,29 @@ def bound_rows(mode: str) -> Iterator[Row]:
         sd, correlation = 0.10 * np.sqrt(model.values), np.exp(-apart2 / (4 * sigma_mm**2))
         covariance = sd[:, None] * correlation * sd
 
-        def scatter_mm(weights: Any, jacobian: Any = jacobian, covariance: Any = covariance) -> float:
-            solve = np.linalg.inv(jacobian.T @ weights @ jacobian) @ jacobian.T @ weights
+        def scatter_mm(equations: Any, jacobian: Any = jacobian, covariance: Any = covariance) -> float:
+            solve = np.linalg.inv(equations.T @ jacobian) @ equations.T
             return float(FWHM_PER_SIGMA * np.sqrt((solve @ covariance @ solve.T)[3, 3]))
 
         # Eigenvalues under 1e-10 of the largest are the arithmetic's; leaving them out raises the bound.
         exact = np.linalg.pinv(correlation, rcond=1e-10, hermitian=True) / sd[:, None] / sd
-        mixed = np.linalg.inv(correlation + np.eye(len(sd))) / sd[:, None] / sd
+        weights = ProfileWeights.of(
+            radius_mm=radius_mm,
+            reach_mm=radius_mm + resolution.SKIN_MM,
+            sigma_mm=sigma_mm,
+            contrast=9.0,
+            noise_sd_mm=sigma_mm,
+            is_free=True,
+        )
+        done = np.column_stack([model.by_center, weights.at(np.linalg.norm(places, axis=1))])
         what = f"FWHM fit of a 17 mm sphere at {fwhm_mm:g} mm"
         noise = "COV 10 %, 10:1, noise as broad as the blur"
-        for name, weights, beside in (
-            ("least possible SD", exact, f"Cramér-Rao bound, {noise}, whose covariance is known exactly"),
-            ("SD with weights by the noise", mixed, f"{noise}, told to be half uncorrelated; not what is done"),
-            ("SD with equal weights", np.eye(len(sd)), f"{noise}; what is done"),
+        for name, equations, beside in (
+            ("least possible SD", exact @ jacobian, f"Cramér-Rao bound, {noise}, whose covariance is known exactly"),
+            ("SD with the weights that are used", done, f"{noise}; a cold wall counts as noise too"),
+            ("SD with equal weights", jacobian, f"{noise}; not what is done"),
         ):
-            yield Row(f"{what}, {name}", f"{scatter_mm(weights):.2g} mm", beside=beside)
+            yield Row(f"{what}, {name}", f"{scatter_mm(equations):.2g} mm", beside=beside)
 
 
 # --- what physics says ----------------------------------------------------------------------------
@@ -593,6 +621,7 @@ PARTS: dict[str, Callable[[str], Iterable[Row]]] = {
     "contrast": contrast_rows,
     "cylinder": cylinder_rows,
     "widths": width_rows,
+    "walls": wall_rows,
     "bounds": bound_rows,
     "places": lambda mode: place_rows(places(mode)),
     "symmetry": symmetry_rows,
