@@ -158,7 +158,10 @@ class Regions:
 
 @dataclass(frozen=True)
 class SphereScatter:
-    """Standard deviations of what is read off one sphere, in the image's unit; ``fwhm_mm`` and ``center_mm`` in mm."""
+    """Standard deviations of what is read off one sphere, in the image's unit; ``fwhm_mm`` and ``center_mm`` in mm.
+
+    ``filling`` is that of the fitted concentration inside; None where it was not fitted.
+    """
 
     a50: float
     max: float
@@ -166,11 +169,15 @@ class SphereScatter:
     disc_mean: float
     fwhm_mm: float
     center_mm: NDArray[np.float64]
+    filling: float | None
 
 
 @dataclass(frozen=True)
 class SphereNoise:
-    """One sphere as its fit has it, on the image's grid, with the background's noise."""
+    """One sphere as its fit has it, on the image's grid, with the background's noise.
+
+    ``filling_sd`` is that of the concentration which a small sphere takes from the large ones.
+    """
 
     volume: PetVolume
     noise: Noise
@@ -178,10 +185,16 @@ class SphereNoise:
     diameter: int
     fit: SphereFit
     background: float
+    filling_sd: float = 0.0
 
     @cached_property
     def _sigma_mm(self) -> float:
         return (self.fit.fwhm_mm or 0.0) / FWHM_PER_SIGMA
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether its filling is its own fit's."""
+        return self.diameter >= resolution.SMALLEST_FREE_MM
 
     def _sd(self, model: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the noise's SD where the image reads ``model``: it grows with the root of the signal."""
@@ -215,6 +228,7 @@ class SphereNoise:
             disc_mean=math.sqrt(disc_variance) / float(disc.weights.sum()),
             fwhm_mm=FWHM_PER_SIGMA * math.sqrt(covariance[3, 3]),
             center_mm=np.sqrt(np.diag(covariance)[:3]),
+            filling=math.sqrt(float(covariance[4:, 4:].sum())) if self._is_free else None,
         )
 
     def _peak_sd(self, copies: NDArray[np.float32], places: PeakPlaces) -> float:
@@ -237,7 +251,7 @@ class SphereNoise:
         """Return the covariance of the fit's centre, sigma, background and filling under correlated noise.
 
         With A what each voxel counts for: (AᵀJ)⁻¹ AᵀΣA (JᵀA)⁻¹ with Σ = D R D, D the SD of each voxel and R the product
-        of the correlations along the axes.
+        of the correlations along the axes. A filling that is not its own moves the rest by (AᵀJ)⁻¹ Aᵀg, g the profile.
         """
         reach_mm = self.diameter / 2.0 + resolution.SKIN_MM
         middle = self.volume.to_index_zyx(self.pose.spheres[self.diameter])
@@ -258,10 +272,9 @@ class SphereNoise:
         )
         distance_mm = np.sqrt(np.square(lps_mm - center).sum(axis=1))
         counted = (distance_mm <= reach_mm) & resolution.is_clear_of_insert(lps_mm, self.pose)
-        is_free = self.diameter >= resolution.SMALLEST_FREE_MM
-        columns = [*model.by_center.T, model.by_sigma, np.ones(len(lps_mm)) - (0.0 if is_free else 1.0) * model.profile]
-        if is_free:
-            columns.append(model.profile)
+        level = np.ones(len(lps_mm))
+        of_levels = [level, model.profile] if self._is_free else [level - model.profile]
+        columns = [*model.by_center.T, model.by_sigma, *of_levels]
         jacobian = np.stack(columns, axis=1) * counted[:, None]
         equations = jacobian
         if self.fit.weights is not None:
@@ -270,7 +283,11 @@ class SphereNoise:
         weighted = (equations * self._sd(model.values)[:, None]).reshape(*grid.shape[:3], -1)
         scattered = self.noise.covariance(weighted, self.volume.spacing_zyx_mm)
         inverse = np.linalg.pinv(equations.T @ jacobian)
-        return np.asarray(inverse @ scattered @ inverse.T)
+        covariance = inverse @ scattered @ inverse.T
+        if not self._is_free:
+            moved = self.filling_sd * (inverse @ (equations.T @ (model.profile * counted)))
+            covariance = covariance + np.outer(moved, moved)
+        return np.asarray(covariance)
 
 
 def regions_share(noise: Noise, area_mm2: float, planes: int, plane_step_mm: float, count: int) -> float:

@@ -35,12 +35,17 @@ def scatter_of(
     rng = np.random.default_rng(sphere_noise.SEED)
     copies = noise.copies(shape, volume.spacing_zyx_mm, sphere_noise.COPIES, rng)
     found: dict[int, sphere_noise.SphereScatter | None] = {}
-    for diameter, where in regions.items():
+    filling_from = {d for d in fits if d >= resolution.FILLING_FROM_MM} - set(pose.cold_spheres)
+    fillings: list[float] = []
+    for diameter, where in regions.items():  # the largest first, whose filling the small ones take
         fit = fits[diameter]
         is_filled = fit.concentration > background or diameter in pose.cold_spheres
         is_read = fit.fwhm_mm is not None and is_filled and where.box.is_whole and where.disc.is_complete
-        sphere = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, background)
-        found[diameter] = sphere.scatter(where, copies) if is_read else None
+        filling_sd = sphere_noise.median_sd(fillings) if fillings and diameter < resolution.SMALLEST_FREE_MM else 0.0
+        sphere = sphere_noise.SphereNoise(volume, noise, pose, diameter, fit, background, filling_sd)
+        found[diameter] = own = sphere.scatter(where, copies) if is_read else None
+        if own is not None and own.filling is not None and diameter in filling_from:
+            fillings.append(own.filling)
     return found
 
 

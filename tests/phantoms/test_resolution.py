@@ -98,6 +98,28 @@ def test_fit_spheres_when_one_lies_in_broad_noise_then_its_width_scatters_as_sta
     assert widths.std(ddof=1) == pytest.approx(sd_mm, rel=4 / np.sqrt(2 * copies) + 0.05)
 
 
+def test_uncertainty_when_a_small_sphere_takes_its_filling_then_it_is_moved_by_what_that_is_off() -> None:
+    """A 13 mm sphere takes what the 22 mm one beside it holds, here 2 % more than its own."""
+    fwhm_mm, off = 7.0, 0.2
+    sigma_mm = fwhm_mm / FWHM_PER_SIGMA
+    small, pose = lone(13, fwhm_mm)
+    large, beside = lone(22, fwhm_mm, ratio=10.0 + off)
+    whole = np.ones((max(len(small.image), len(large.image)), *large.image.shape[1:]), np.float32)
+    whole[: len(large.image)] = large.image
+    image = np.ones((len(whole), whole.shape[1], whole.shape[2] + small.image.shape[2]), np.float32)
+    image[:, :, : whole.shape[2]] = whole
+    image[: len(small.image), : small.image.shape[1], whole.shape[2] :] = small.image
+    at = pose.spheres[13] + [whole.shape[2] * 3.2, 0.0, 0.0]
+    pose.spheres, pose.center_lps_mm = {22: beside.spheres[22], 13: at}, np.array([400.0, 0.0, 0.0])
+    volume = replace(large, image=image)
+    fits = fit_spheres(volume, pose, sigma_mm)
+    assert fits[13].concentration == pytest.approx(10.0 + off, abs=0.01)
+    silent = sphere_noise.Noise(1e-9, (sigma_mm,) * 3)
+    stated = sphere_noise.SphereNoise(volume, silent, pose, 13, fits[13], 1.0, off)._fit_covariance()
+    # To first order: 2 % of the filling is so little that its square is some per cent of it.
+    assert FWHM_PER_SIGMA * np.sqrt(stated[3, 3]) == pytest.approx(abs(fits[13].fwhm_mm - fwhm_mm), rel=0.1)
+
+
 @pytest.mark.parametrize("fwhm_mm", [4.0, 6.0, 8.0])
 def test_fit_spheres_when_the_wall_is_cold_then_the_scans_width_stays(fwhm_mm: float) -> None:
     fits = {}
