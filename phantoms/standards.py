@@ -7,6 +7,7 @@ a file: nothing here knows a limit, a sphere or a standard by name.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -26,6 +27,17 @@ KNOWN_PROVENANCE = CONFIRMED | {"MH", "MM", "ML", "none"}
 STANDARD_KEYS = frozenset({"id", "title", "edition", "effective_from", "effective_to", "citation", "nuclide", "groups"})
 GROUP_KEYS = frozenset({"what", "unit", "provenance", "source", "decides", "reason", "near", "needs_whole", "limits"})
 LIMIT_KEYS = frozenset({"low", "high", "warn"})
+#: A name tells its unit: a limit in another one would judge every number wrongly.
+_UNIT_OF = (
+    (r"_pct_per_cm$", "%/cm"),
+    (r"_pct(_axial)?$", "%"),
+    (r"_mm$", "mm"),
+    (r"_hu$", "HU"),
+    (r"_bqml$", "Bq/mL"),
+    (r"_offset_s$", "s"),
+    (r"_suv_", "g/mL"),
+    (r"_(rc|relative_rc|crc)_", "1"),
+)
 
 #: As safe as the other and ten times faster, where PyYAML was built with libyaml.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -250,11 +262,16 @@ def _group_limits(standard_id: str, group: Mapping[str, Any]) -> Iterable[tuple[
     if decides != (provenance in CONFIRMED) and not reason:
         msg = f"{standard_id}: {group['what']!r} decides against its provenance {provenance} without a reason"
         raise StandardFileError(msg)
-    needs_whole = group.get("needs_whole", False)
-    if not isinstance(needs_whole, bool):
-        msg = f"{standard_id}: {group['what']!r} has needs_whole {needs_whole!r}, which is neither true nor false"
-        raise StandardFileError(msg)
+    for key in ("decides", "needs_whole"):
+        if not isinstance(group.get(key, False), bool):
+            msg = f"{standard_id}: {group['what']!r} has {key} {group[key]!r}, which is neither true nor false"
+            raise StandardFileError(msg)
+    needs_whole = bool(group.get("needs_whole", False))
     for name, band in group["limits"].items():
+        unit = next((unit for part, unit in _UNIT_OF if re.search(part, name)), None)
+        if unit is not None and str(group["unit"]) != unit:
+            msg = f"{standard_id}: {name} is a number in {unit}, not in {group['unit']}"
+            raise StandardFileError(msg)
         low, high, warn_low, warn_high = _band(standard_id, name, band)
         if decides and low is None and high is None:
             msg = f"{standard_id}: {name} is to decide and has no limit"

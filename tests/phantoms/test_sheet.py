@@ -155,6 +155,11 @@ def test_budget_when_the_sheet_states_its_volume_uncertainty_then_that_counts():
     assert budget.total_pct == pytest.approx((3.0**2 + 2.0**2 + 0.5**2 + 0.6315**2) ** 0.5, abs=1e-3)
 
 
+def test_ratio_when_its_uncertainty_is_asked_for_then_volumes_and_residuals_of_both_fills_count():
+    # 1 % volume and 0.5 % residual, twice; calibrator and clock are common to both fills.
+    assert Sheet.parse(CONTRACT).ratio_uncertainty_pct() == pytest.approx((2 * (1.0**2 + 0.5**2)) ** 0.5)
+
+
 def test_budget_when_the_time_is_null_then_no_clock_counts():
     sheet = Sheet.parse({"fills": [{"what": "cylinder", "concentration_bqml": 5000, "at": None}]})
     assert "Clock" not in {row.what for row in sheet.uncertainty_budget("cylinder").rows}

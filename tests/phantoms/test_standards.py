@@ -109,6 +109,39 @@ def test_load_gives_the_published_recovery_limits(standard_id: str) -> None:
         assert hottest.decides
 
 
+#: What decides of the ACR phantom, as two public works quote it, and of a calibrator: band and mark.
+OTHERS = {
+    "acr_pet": {
+        "acr_background_suv_mean": (0.85, 1.15, "C2"),
+        "acr_cylinder_25mm_suv_max": (1.8, 2.8, "C2"),
+        "acr_ratio_16_25": (0.7, None, "C2"),
+    },
+    "radionuclide_calibrator": {
+        "cylinder_cross_calibration": (0.9, 1.1, "C"),
+        "calibrator_accuracy_pct": (-5.0, 5.0, "MH"),
+        "calibrator_constancy_max_pct": (-5.0, 5.0, "MH"),
+        "calibrator_linearity_max_pct": (-5.0, 5.0, "MH"),
+        "calibrator_clock_offset_s": (-60.0, 60.0, "MM"),
+    },
+}
+
+
+@pytest.mark.parametrize("standard_id", OTHERS)
+def test_load_gives_the_limits_that_decide_with_their_provenance(standard_id: str) -> None:
+    limits = standards.load(standard_id).limits
+    deciding = {name: (one.low, one.high, one.provenance) for name, one in limits.items() if one.decides}
+    assert deciding == OTHERS[standard_id]
+
+
+@pytest.mark.parametrize("standard_id", standards.available())
+def test_number_when_no_limit_is_published_then_is_report_only_and_never_passes(standard_id: str) -> None:
+    for name, limit in standards.load(standard_id).limits.items():
+        if limit.low is None and limit.high is None:
+            assert limit.provenance == "none", name
+            for value in (-1e6, 0.0, 1.0, 1e6):
+                assert judged(name, value, standard_id).verdict is Outcome.REPORT_ONLY, name
+
+
 @pytest.mark.parametrize("standard_id", PUBLISHED)
 def test_every_number_names_provenance_and_source(standard_id: str) -> None:
     standard = standards.load(standard_id)
@@ -243,6 +276,10 @@ def file_content() -> dict[str, Any]:
         (lambda c: c.update(nuclide="F18"), "unknown nuclide 'F18'"),
         (lambda c: c.update(nuclide=18), "unknown nuclide 18"),
         (lambda c: c["groups"][0].update(needs_whole="no"), "needs_whole"),
+        (lambda c: c["groups"][0].update(decides="no"), "decides"),
+        (lambda c: c["groups"][0].update(unit="%"), "sphere_37mm_rc_a50 is a number in 1, not in %"),
+        (lambda c: c["groups"][3].update(unit="1"), "cylinder_bias_pct is a number in %, not in 1"),
+        (lambda c: c["groups"][8].update(unit="1"), "sphere_37mm_ct_min_hu is a number in HU, not in 1"),
         (lambda c: c["groups"][0].update(provenance="X"), "unknown provenance"),
         (lambda c: c["groups"][0].pop("source"), "missing keys"),
         (lambda c: c["groups"][0].update(provenance="ML", decides=True), "without a reason"),
