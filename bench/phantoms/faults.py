@@ -210,8 +210,8 @@ CASES = (
 )
 
 
-def drawn(case: Case, seed: int) -> dict[str, Any]:
-    """Draw one object and return the names that it gets (``found``, None where it is not found), and what was drawn."""
+def scene(case: Case, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Draw one object: its pose, voxels and noise, and its fault, as `phantoms.digital` takes them."""
     rng = np.random.default_rng([seed, zlib.crc32(case.title.encode())])
     planar, axial = rng.uniform(*case.voxel_mm, 2)
     tilt, way = rng.uniform(0, case.tilt_deg), rng.uniform(0, 2 * np.pi)
@@ -230,13 +230,18 @@ def drawn(case: Case, seed: int) -> dict[str, Any]:
     else:
         extent_mm = extent_mm + 2 * np.maximum(np.abs(pose["shift_mm"])[::-1] - 15, 0)
     pose["shape_zyx"] = tuple(int(size) for size in np.round(extent_mm / pose["spacing_zyx_mm"]))
-    fault = case.draw(rng)
+    return pose, case.draw(rng)
+
+
+def drawn(case: Case, seed: int) -> dict[str, Any]:
+    """Draw one object and return the names that it gets (``found``, None where it is not found), and what was drawn."""
+    pose, fault = scene(case, seed)
     told: dict[str, Any] = {
         "case": case.title,
         "seed": seed,
         "cov": round(pose["cov"], 4),
-        "voxel_mm": [round(axial, 2), round(planar, 2)],
-        "tilt_deg": round(tilt, 1),
+        "voxel_mm": [round(step, 2) for step in pose["spacing_zyx_mm"][:2]],
+        "tilt_deg": round(math.hypot(pose["tilt_x_deg"], pose["tilt_y_deg"]), 1),
         "fault": {name: str(value) for name, value in fault.items()},
     }
     wrong = fault.get("sphere_faults", digital.SphereFaults())
@@ -267,7 +272,7 @@ def _measured(case: Case, pose: dict[str, Any]) -> tuple[set[str], dict[int, flo
         )
         return {one.id for one in (*uniform.findings, *cylinder.diagnose(uniform, standard))}, {}
     scan = digital.nema_iq(**pose)
-    with mock.patch.object(nema_iq, "_filter_curves", return_value=None):
+    with mock.patch("phantoms.nema_iq.method.filter_curves", return_value=None):
         result = nema_iq.measure(
             scan.volume, reference_time=scan.truth["reference_time"], sheet=Sheet.parse(scan.sheet or {})
         )
