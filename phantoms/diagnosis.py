@@ -10,6 +10,7 @@ from phantoms import findings, harmonise
 from phantoms.artefacts import MATTERS_PCT, quantile
 from phantoms.results import Finding, Measurement, Outcome, Owner
 from phantoms.sheet import FillUncertainty
+from phantoms.sphere_contents import MATTERS_PCT as SMALLEST_BUBBLE_PCT
 from phantoms.standards import Standard, judge
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     Returns
     -------
     tuple of Finding
-        ``PHA-CALIBRATION`` or ``PHA-FILL``, and ``PHA-FILTER``, as far as they hold; ``PHA-HARMONISE`` where none
-        of them explains it and a post-filter mends it.
+        ``PHA-CALIBRATION`` or ``PHA-FILL``, and ``PHA-FILTER``, as far as they hold; ``PHA-HARMONISE`` where neither
+        they nor what the image alone shows (`unevenness`, `sphere_findings`) explain it and a post-filter mends it.
     """
     judged = judge(result.measurements, standard)
     failed = [one for one in judged if "mm_rc_" in one.name and one.verdict is Outcome.FAIL]
@@ -64,7 +65,9 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     advice = next((one for one in result.filter_advice if one.standard_id == standard.id), None)
     found = (factor, _filter(result, standard, failed, advice) if failed else None)
     causes = tuple(finding for finding in found if finding is not None)
-    if failed and not causes and advice is not None and advice.help is harmonise.Help.FILTER:
+    # What the image alone shows explains the fail as well, and no filter mends it.
+    is_explained = bool(causes) or any(one.id in harmonise.MENDED_FIRST for one in result.findings)
+    if failed and not is_explained and advice is not None and advice.help is harmonise.Help.FILTER:
         return (_mended_by(advice),)
     return causes
 
@@ -308,6 +311,36 @@ def sphere_findings(pose: NemaPose, contents: Contents | None, columns: Columns 
             "and repeat the scan.",
             **evidence,
         )
+
+
+def sight(contents: Contents | None) -> Iterator[Finding]:
+    """Say which bubbles this image cannot show, where no sphere is odd: that would widen the others' limits.
+
+    Yields
+    ------
+    Finding
+        ``PHA-SIGHT``.
+    """
+    if contents is None or contents.odd is not None:
+        return
+    hidden = [(diameter, pct) for diameter, pct in contents.limit_pct.items() if pct > SMALLEST_BUBBLE_PCT]
+    small = [f"{_size(pct)} of the {diameter} mm sphere" for diameter, pct in hidden]
+    listed = " or ".join(filter(None, (", ".join(small[:-1]), *small[-1:])))
+    yield Finding(
+        id="PHA-SIGHT",
+        outcome=Outcome.PASS,
+        severity="info",
+        message=f"A bubble under {listed} cannot be seen in this image."
+        if hidden
+        else f"A bubble of {SMALLEST_BUBBLE_PCT:g} % of any sphere would be seen in this image.",
+        observed="; ".join(f"{diameter} mm: {pct:.0f} %" for diameter, pct in contents.limit_pct.items()),
+        expected=f"{SMALLEST_BUBBLE_PCT:g} % of a sphere",
+        source=findings.LAB_RULE,
+    )
+
+
+def _size(pct: float) -> str:
+    return f"{pct:.0f} %" if pct < 100.0 else "all"
 
 
 def _slope(columns: Columns) -> float | None:

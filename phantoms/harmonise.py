@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -36,6 +36,14 @@ WIDEST_MM = 12.0
 COV = "background_cov_pct"
 CALIBRATION = "cylinder_bias_pct"
 SOURCE = f"Gaussian post-filters of this image, 0 to {WIDEST_MM:g} mm in steps of {STEP_MM:g} mm"
+#: What moves recoveries and no filter mends, by the code of the finding that names it from the image alone.
+MENDED_FIRST: Mapping[str, str] = {
+    "PHA-SLOPE": "the drift along the axis",
+    "PHA-WEDGE": "the sector that reads low",
+    "PHA-BUBBLE": "the air in a sphere",
+    "PHA-MISFILL": "the filling of one sphere",
+    "PHA-SPHERE": "the sphere that reads low",
+}
 
 _RECOVERY = re.compile(r"sphere_(?P<diameter>\d+)mm_(?P<kind>rc|relative_rc|crc)_(?P<metric>a50|max|peak)")
 _SLOPE_STEPS = 5  # a slope is taken over so many steps to either side
@@ -372,6 +380,19 @@ def finding(advice: Sequence[FilterAdvice]) -> Finding | None:
         observed="; ".join(f"{one.title}: {_interval(one)}" for one in advice),
         expected="every recovery inside its band",
         source=SOURCE,
+    )
+
+
+def beside(said: Finding, named: Iterable[Finding]) -> Finding:
+    """Qualify `finding` where something that no filter mends is named as well (`MENDED_FIRST`)."""
+    first = [MENDED_FIRST[one.id] for one in named if one.id in MENDED_FIRST]
+    if not first:
+        return said
+    what = " and ".join(dict.fromkeys(first))
+    return replace(
+        said,
+        message=f"{said.message} First mend {what}: recoveries hang on that too, and a filter chosen on this image "
+        "would make up for what is not the blur.",
     )
 
 

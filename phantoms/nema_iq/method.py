@@ -24,14 +24,14 @@ from phantoms import (
     sphere_noise,
     sphere_ring,
 )
-from phantoms.diagnosis import sphere_findings, unevenness
+from phantoms.diagnosis import sight, sphere_findings, unevenness
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.metrics import peak_kernels
 from phantoms.nema_iq.background import measure_background
 from phantoms.nema_iq.lung import LUNG_EXCLUSION_MM, measure_lung
 from phantoms.nema_iq.post_filter import biases_pct_of, editions_for, filter_curves
-from phantoms.nema_iq.reported import list_findings, list_measurements
+from phantoms.nema_iq.reported import list_bubble_limits, list_findings, list_measurements
 from phantoms.nema_iq.sphere import SphereResult, measure_sphere, regions_of
 from phantoms.nema_iq.truth import true_values
 from phantoms.nema_iq.uncertainty import recovery_parts, scatter_of, standard_deviations, step_along_mm
@@ -261,5 +261,12 @@ def look_for_faults(volume: PetVolume, result: NemaIqResult) -> NemaIqResult:
     if columns is not None and result.fwhm_mm is not None:
         sigma_mm = result.fwhm_mm / FWHM_PER_SIGMA
         contents = sphere_contents.compare(fine, result.pose, columns.noise, sigma_mm)
-    found = (*unevenness(columns), *sphere_findings(result.pose, contents, columns))
-    return replace(result, columns=columns, contents=contents, findings=(*result.findings, *found))
+    found = (*unevenness(columns), *sphere_findings(result.pose, contents, columns), *sight(contents))
+    told = tuple(harmonise.beside(one, found) if one.id == "PHA-HARMONISE" else one for one in result.findings)
+    return replace(
+        result,
+        columns=columns,
+        contents=contents,
+        measurements=(*result.measurements, *list_bubble_limits(result.pose, contents)),
+        findings=(*told, *found),
+    )

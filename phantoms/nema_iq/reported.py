@@ -10,12 +10,14 @@ import numpy as np
 from phantoms import background_rois, findings
 from phantoms.nema_iq.background import PLANE_OFFSETS_MM, Background
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
+from phantoms.spheres import DIAMETERS_MM
 
 if TYPE_CHECKING:
     from phantoms.localise import NemaPose
     from phantoms.nema_iq.lung import Lung
     from phantoms.nema_iq.sphere import SphereResult
     from phantoms.nema_iq.truth import Truth
+    from phantoms.sphere_contents import Contents
     from phantoms.volume import PetVolume
 
 _EDITIONS_WITH_COLD = frozenset({"nu2_2012"})
@@ -102,6 +104,17 @@ def _sphere_measurements(
     for what, number, unit, flags in rows:
         missing = QualityFlag.OUTSIDE_IMAGE if number is None and flags is QualityFlag.NONE else QualityFlag.NONE
         yield Measurement(name=f"{prefix}_{what}", value=number, unit=unit, flags=flags | missing)
+
+
+def list_bubble_limits(pose: NemaPose, contents: Contents | None) -> Iterator[Measurement]:
+    """List the smallest bubble that the image shows in each sphere; none where its siblings say nothing of it."""
+    why = QualityFlag.COLD_SPHERE if pose.cold_spheres else QualityFlag.NO_FIT
+    for diameter in DIAMETERS_MM:
+        limit_pct = contents.limit_pct[diameter] if contents is not None else None
+        value = limit_pct if limit_pct is not None and limit_pct <= 100.0 else None
+        yield Measurement(
+            name=f"sphere_{diameter}mm_bubble_limit_pct", value=value, unit="%", flags=_unless(value, why)
+        )
 
 
 def _unless(value: float | None, flag: QualityFlag) -> QualityFlag:

@@ -6,8 +6,9 @@ import pytest
 
 from phantoms import digital, standards
 from phantoms.diagnosis import diagnose
+from phantoms.harmonise import Help
 from phantoms.nema_iq import NemaIqResult, measure
-from phantoms.results import Outcome
+from phantoms.results import Outcome, QualityFlag
 from phantoms.sheet import Sheet
 
 GRID = {"shape_zyx": (90, 115, 115), "spacing_zyx_mm": (2.5, 3.2, 3.2)}
@@ -43,6 +44,42 @@ def test_diagnose_when_noise_alone_lifts_a_recovery_then_it_names_the_filter_tha
     (finding,) = diagnose(result, standards.load("earl1_18f"))
     assert (finding.id, finding.outcome, finding.severity) == ("PHA-HARMONISE", Outcome.WARN, "info")
     assert "wider post-filter" in finding.next_step
+
+
+def test_diagnose_when_a_drift_lifts_the_recoveries_then_no_filter_is_advised_but_to_mend_the_drift_first() -> None:
+    # The spheres lie 27 mm towards the head: at 3 % per cm they read 8 % too much, and a filter would bring them back.
+    result = run(digital.nema_iq(fwhm_mm=8.0, cov=0.03, axial_slope_pct_per_cm=3.0, seed=2, **COARSE))
+    earl_1 = standards.load("earl1_18f")
+    advice = next(one for one in result.filter_advice if one.standard_id == "earl1_18f")
+    assert advice.help is Help.FILTER
+    assert any(one.verdict is Outcome.FAIL for one in standards.judge(result.measurements, earl_1))
+    assert diagnose(result, earl_1) == ()
+    assert "PHA-SLOPE" in {one.id for one in result.findings}
+    (said,) = (one for one in result.findings if one.id == "PHA-HARMONISE")
+    assert "First mend the drift along the axis: recoveries hang on that too" in said.message
+
+
+@pytest.mark.parametrize(("cov", "words"), [(0.03, "A bubble of 10 % of any sphere would be seen"), (0.12, "10 mm")])
+def test_findings_when_no_sphere_is_odd_say_how_small_a_bubble_the_image_shows(cov: float, words: str) -> None:
+    result = run(digital.nema_iq(fwhm_mm=8.0, cov=cov, seed=2, **COARSE))
+    (said,) = (one for one in result.findings if one.id == "PHA-SIGHT")
+    assert words in said.message
+    limits = {one.name: one for one in result.measurements if one.name.endswith("mm_bubble_limit_pct")}
+    assert {d: limits[f"sphere_{d}mm_bubble_limit_pct"].value for d in result.contents.limit_pct} == dict(
+        result.contents.limit_pct
+    )
+    for one in limits.values():
+        assert (one.unit, one.verdict) == ("%", Outcome.REPORT_ONLY)
+    pct = limits["sphere_10mm_bubble_limit_pct"].value
+    assert pct < 10 if cov < 0.1 else f"{pct:.0f} % of the 10 mm sphere cannot be seen" in said.message
+
+
+def test_measurements_when_two_spheres_are_cold_give_no_limit_of_a_bubble_but_say_why() -> None:
+    result = run(digital.nema_iq(fwhm_mm=8.0, cov=0.03, cold_mm=(37, 28), seed=2, **COARSE))
+    limits = [one for one in result.measurements if one.name.endswith("mm_bubble_limit_pct")]
+    assert len(limits) == 6
+    assert all(one.value is None and one.flags is QualityFlag.COLD_SPHERE for one in limits)
+    assert "PHA-SIGHT" not in {one.id for one in result.findings}
 
 
 @pytest.mark.parametrize(("calibration", "words"), [(1.14, "14 % high"), (0.82, "18 % low")])

@@ -41,6 +41,7 @@ NOT_DRAWN = {
     "PHA-VOLUME": "a number of the sheet, checked where both ends are seen",
     "PHA-SPHERE": "given where the image does not tell PHA-BUBBLE from PHA-MISFILL, which are drawn",
     "PHA-HARMONISE": "the way out, not a cause",
+    "PHA-SIGHT": "how small a bubble the image shows, no fault by itself",
     "PHA-UNSEEN": "a hot cylinder that noise hides, no fault by itself",
     "PHA-SUV": "header against sheet, no fault of the images",
 }
