@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +85,18 @@ def test_analyse_when_recon_1_has_the_10_to_1_sheet_then_large_spheres_agree_on_
         if diameter >= 22:
             expected = float(row["percentaje_constrast_QH"])
             assert recon_1.value(f"sphere_{diameter}mm_qh_pct") == pytest.approx(expected, abs=3.0)
+
+
+def test_analyse_when_recon_1_is_measured_then_the_readme_says_what_was_found(recon_1):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) mm \| (.+) \|$", readme, flags=re.MULTILINE)
+    assert [row[0] for row in rows] == ["37", "28", "22", "17", "13", "10"]
+    for diameter, cells in rows:
+        a50, of_others, apart, hottest, _, contrast, _ = cells.split(" | ")
+        assert a50 == f"{recon_1.value(f'sphere_{diameter}mm_a50'):.1f}"
+        assert hottest == f"{recon_1.value(f'sphere_{diameter}mm_max'):.1f}"
+        assert contrast == f"{recon_1.value(f'sphere_{diameter}mm_qh_pct'):.1f}"
+        assert apart.replace("−", "-") == f"{100 * (float(a50) / float(of_others) - 1):.2f} %"
 
 
 CENTRES_ZYX = {
