@@ -57,6 +57,16 @@ def test_wedge_when_a_block_drops_out_is_named_with_its_place_and_size(seed: int
     assert finding.next_step
 
 
+@pytest.mark.parametrize(("loss_pct", "is_named"), [(3.5, True), (2.0, False)])
+def test_wedge_when_it_is_plain_to_see_is_named_from_half_of_what_matters(loss_pct: float, is_named: bool) -> None:
+    # A fault that matters is 5 %; half of it is named, so what was expected is said as under 2.5 %.
+    faults = digital.ScannerFaults(wedge_pct=-loss_pct, wedge_at_deg=40, wedge_width_deg=30)
+    found = named(cov=0.005, faults=faults)
+    assert ("PHA-WEDGE" in found) is is_named
+    if is_named:
+        assert found["PHA-WEDGE"].expected == "under 2.5 %, or within noise"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_ring_is_named_with_its_radius_and_direction(seed: int) -> None:
     size, radius = (-1) ** seed * (10 + seed), 25.0 + 3 * seed
