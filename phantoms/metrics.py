@@ -143,15 +143,28 @@ def _contour_means(
     low, high = reached.min(axis=0), reached.max(axis=0) + 1
     cut = copies[(slice(None), *map(slice, low, high))].astype(np.float32, copy=False)
     above = cut >= thresholds.astype(np.float32)[:, None, None, None]
-    # Where all that a copy has above touches one core that every copy has, it hangs together; few need their labels.
+    # What hangs on the one core that every copy has is grown in all copies at once; without it each has its labels.
     core, count = ndimage.label(above.all(axis=0), structure=_TOUCHING)
-    touching = ndimage.binary_dilation(core > 0, structure=_TOUCHING)
-    is_one = ~(above & ~touching).any(axis=(1, 2, 3)) & (count == 1)
-    for k in np.flatnonzero(~is_one):
+    region = above & (core == 1)
+    while not np.array_equal(grown := above & _widened(region), region):
+        region = grown
+    is_grown = region[(np.arange(len(at)), *(at - low).T)] & (count == 1)
+    for k in np.flatnonzero(~is_grown):
         labels, _ = ndimage.label(above[k], structure=_TOUCHING)
-        above[k] = labels == labels[tuple(at[k] - low)]
-    total = np.where(above, cut, 0.0).reshape(len(at), -1).sum(axis=1, dtype=np.float64)
-    return np.asarray(total / above.reshape(len(at), -1).sum(axis=1))
+        region[k] = labels == labels[tuple(at[k] - low)]
+    total = np.where(region, cut, 0.0).reshape(len(at), -1).sum(axis=1, dtype=np.float64)
+    return np.asarray(total / region.reshape(len(at), -1).sum(axis=1))
+
+
+def _widened(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return ``masks[k, z, y, x]`` with all voxels that touch them over faces, edges or corners."""
+    for axis in (1, 2, 3):
+        narrow = np.moveaxis(masks, axis, 0)
+        wide = narrow.copy()
+        wide[1:] |= narrow[:-1]
+        wide[:-1] |= narrow[1:]
+        masks = np.moveaxis(wide, 0, axis)
+    return masks
 
 
 def shell_mean(
