@@ -139,7 +139,7 @@ def test_recovery_sds_when_every_part_is_drawn_then_they_scatter_as_stated() -> 
 # --- the whole phantom ------------------------------------------------------------------------
 
 
-def test_measure_when_all_is_known_then_only_what_places_the_regions_and_an_end_of_a_search_has_none(
+def test_measure_when_all_is_known_then_only_places_limits_and_an_end_of_a_search_have_none(
     result: NemaIqResult,
 ) -> None:
     bare = {one.name for one in result.measurements if one.value is not None and one.uncertainty is None}
@@ -149,6 +149,7 @@ def test_measure_when_all_is_known_then_only_what_places_the_regions_and_an_end_
         "background_sphere_margin_mm",
         "localisation_residual_mm",
         "phantom_tilt_deg",
+        *(f"sphere_{d}mm_bubble_limit_pct" for d in (37, 28, 22, 17, 13, 10)),  # what a look can tell, no reading
     }
     assert all(one.uncertainty is None or one.uncertainty > 0 for one in result.measurements)
 
