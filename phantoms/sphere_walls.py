@@ -92,7 +92,7 @@ def find(volume: PetVolume, spheres: Mapping[int, NDArray[np.float64]]) -> Match
     raise AnalysisRefused(
         "CT-NOT-FOUND",
         f"the walls of the spheres are not seen within {SEARCH_MM:.0f} mm of their places in the PET: the two lie "
-        "further apart than that, or this CT shows another phantom. No offset is given.",
+        "further apart than that, this CT shows another phantom, or its noise hides thin walls. No offset is given.",
     )
 
 
