@@ -155,7 +155,7 @@ def chameleoniq_inputs(folder: Path, work: Path) -> tuple[Path, Path]:
 
 def measure(mode: str, folder: Path) -> list[Row]:
     """Return the rows on a digital phantom and, where it is at hand, on the real one."""
-    repeats, rounds = {"smoke": (2, 1)}.get(mode, (5, 3))
+    repeats, rounds = {"smoke": (1, 1)}.get(mode, (5, 3))
     drawn = folder / "drawn"
     scan = digital.nema_iq(
         7.0, 0.07, shift_mm=(0.0, 0.0, -20.0), shape_zyx=(89, 192, 192), spacing_zyx_mm=(2.0, 2.0, 2.0), seed=3
