@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,6 +114,7 @@ def blurred_disc(radius: float, sigma: float) -> Callable[[NDArray[np.float64]],
     return lambda distance: np.interp(distance, r, table, right=0.0)
 
 
+@lru_cache(maxsize=1)  # the same bubble in other noise; a table takes some 30 MB
 def blurred_cap(radius: float, share: float, sigma: float) -> Callable[..., NDArray[np.float64]]:
     """Return the anterior cap (-y) of a ball, ``share`` of its volume, convolved with a Gaussian, from a fine grid.
 
