@@ -62,12 +62,12 @@ def whole_by(seed: int) -> tuple[np.random.Generator, dict[str, Any]]:
 def drawn_by(seed: int) -> tuple[np.random.Generator, dict[str, Any]]:
     """Return a faultless CT's own: noise, slices, blur, an offset that is usual; only the spheres' part of the body."""
     rng = np.random.default_rng(seed)
-    slice_mm = float(rng.choice([2.0, 3.0, 4.0]))
+    slice_mm = float(rng.choice([3.0, 4.0, 5.0]))
     return rng, {
         "noise_hu": rng.uniform(10, 30),
         "fwhm_mm": rng.uniform(1.2, 2.2),
-        "spacing_zyx_mm": (slice_mm, 1.4, 1.4),
-        "shape_zyx": (int(90 / slice_mm), 200, 232),
+        "spacing_zyx_mm": (slice_mm, 1.6, 1.6),
+        "shape_zyx": (int(90 / slice_mm), 180, 200),
         "offset_mm": tuple(rng.uniform(-1.2, 1.2, 3)),
         "water_hu": rng.uniform(-4, 4),
         "seed": seed,
