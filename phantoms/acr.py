@@ -586,7 +586,7 @@ def _cold_finding(measured: dict[str, Measurement]) -> Iterator[Finding]:
     air, water = (measured[f"acr_{name}_suv_min"].value for name in ("air", "water"))
     if air is not None and water is not None and air > water + AIR_OVER_WATER_SUV:
         yield findings.warning(
-            "PHA-COLD",
+            "PHA-SCATTER",
             f"The air cylinder reads SUV {air:.2f}, more than the water one with {water:.2f}: scatter correction may "
             "be off. Which is which follows from the usual order round the faceplate.",
             f"{air:.2f} in air",

@@ -54,7 +54,7 @@ class QualityFlag(Flag):
     OUTSIDE_IMAGE = auto()  # the region is cut by the edge of the image
     NOT_LOCALISED = auto()
     NEAR_LIMIT = auto()  # closer to a limit than 2 SD, or than 0.02 for a recovery coefficient
-    LIMIT_UNCONFIRMED = auto()  # the limit has no confirmed source and does not decide
+    LIMIT_UNCONFIRMED = auto()  # there is no limit with a confirmed source, so nothing decides
     NO_FIT = auto()  # the model that would give the number did not settle on one
     SMALL_REGION = auto()  # no sphere of 1 mL lies far enough inside the region
     OTHER_NUCLIDE_TOLD = auto()  # the scanner was told another nuclide than the sealed source's: taken into account

@@ -71,7 +71,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "PLACE_ASSUMED": "named by the usual order round the faceplate",
     "OTHER_FRAME": "PET and CT name different frames of reference",
     "NO_POSITION": "the CT does not say how the phantom lay",
-    "LIMIT_UNCONFIRMED": "the limit has no confirmed source and does not decide",
+    "LIMIT_UNCONFIRMED": "there is no limit with a confirmed source, so nothing decides",
 }
 METHOD_WORDS: Mapping[str, str] = {
     "nema_iq": "NEMA image quality phantom",
@@ -271,7 +271,8 @@ _SUBJECTS_BY_FAMILY: Mapping[str, str] = {
     "PHA-CUT": "Ends of the phantom in the field",
     "PHA-RATIO": "Ratio of the fills",
     "PHA-RODS": "Section of rods",
-    "PHA-COLD": "Cold cylinders",
+    "PHA-COLD": "Cold spheres",
+    "PHA-SCATTER": "Air against water",
     "PHA-UNSEEN": "A hot cylinder is not seen",
     "PHA-SUV": "SUV of the background",
     "PHA-HARMONISE": "Post-filter that mends it",

@@ -23,6 +23,8 @@ SLOPE_WARN_PCT_PER_CM = 1.0
 SLICE_WARN_PCT = 5.0
 CUPPING_WARN_PCT = 5.0
 VOLUME_WARN_PCT = 10.0
+# What moves whole slices, in the words of a next step.
+_MOVES_SLICES = {"PHA-SLOPE": "the slope along the axis", "PHA-BED-JOIN": "the join of the beds"}
 ONE_SIDED_95 = 1.645  # a number that may lie at its rule's limit with this many standard errors is named
 
 
@@ -56,9 +58,10 @@ def findings_of(
         section = section.level_along(float(pose.axis[0]), float(pose.axis[1]))
     wedge = section.wedge()
     ring = section.ring(beside=wedge)
-    yield from _shading(region, noise, measured, ring)
-    yield from _artefacts(region, noise, wedge, ring)
-    yield from _slice_off(region, measured)  # after what may be its cause: a slope or a bed join
+    uneven = (*_shading(region, noise, measured, ring), *_artefacts(region, noise, wedge, ring))
+    yield from uneven
+    causes = [_MOVES_SLICES[one.id] for one in uneven if one.id in _MOVES_SLICES]
+    yield from _slice_off(region, measured, causes)
     yield from _volume_finding(pose, sheet)
 
 
@@ -96,8 +99,11 @@ def _shading(
         )
 
 
-def _slice_off(region: Region, measured: dict[str, Measurement]) -> Iterator[Finding]:
-    """Name the slice that is farthest off the mean of all, where it is more than noise and the lab's rule."""
+def _slice_off(region: Region, measured: dict[str, Measurement], causes: list[str]) -> Iterator[Finding]:
+    """Name the slice that is farthest off the mean of all, where it is more than noise and the lab's rule.
+
+    ``causes`` are what was named already and moves slices: where there is one, no other is to be looked for first.
+    """
     deviation, deviation_sd = _number(measured["cylinder_slice_deviation_max_pct"])
     if deviation > max(SLICE_WARN_PCT, artefacts.quantile(int(region.used.sum())) * deviation_sd):
         worst_mm = float(region.height_mm[np.nanargmax(np.where(region.used, np.abs(region.deviation), np.nan))])
@@ -106,7 +112,9 @@ def _slice_off(region: Region, measured: dict[str, Measurement]) -> Iterator[Fin
             f"The slice {findings.along_the_axis(worst_mm)} is {deviation:.1f} % off the mean of all.",
             f"{deviation:.1f} ± {deviation_sd:.1f} %",
             f"up to {SLICE_WARN_PCT:g} %",
-            "Look at the slice profile for a saw-tooth at bed joins or one bad slice.",
+            f"Mend {' and '.join(causes)} first: this follows from it."
+            if causes
+            else "Look at the slice profile for a saw-tooth at bed joins or one bad slice.",
             figure="slice_profile",
             height_mm=worst_mm,
             pct=deviation,

@@ -332,9 +332,9 @@ def test_background_uncertainty_when_there_is_no_sheet_then_is_not_stated(plain)
 
 def test_cold_when_air_reads_more_than_water_then_warns() -> None:
     scan = digital_acr.acr_pet(7.0, 0.05, cold_fractions={"water": 0.1, "air": 0.25, "bone": 0.1})
-    (finding,) = (one for one in measure(scan).findings if one.id == "PHA-COLD")
+    (finding,) = (one for one in measure(scan).findings if one.id == "PHA-SCATTER")
     assert finding.outcome is Outcome.WARN
-    assert "PHA-COLD" not in {one.id for one in measure(noisy(0)).findings}
+    assert "PHA-SCATTER" not in {one.id for one in measure(noisy(0)).findings}
 
 
 def test_cold_when_the_ring_has_another_order_then_no_name_is_guessed(plain) -> None:

@@ -166,3 +166,4 @@ def test_slice_off_when_a_bed_join_is_its_cause_then_the_cause_stands_first():
     result = cylinder.measure(scan.volume, reference_time=None, sheet=None, suv_factor=None)
     named = [one.id for one in result.findings if one.outcome is not Outcome.PASS]
     assert named == ["PHA-BED-JOIN", "PHA-SLICE"]
+    assert "Mend the join of the beds first" in result.findings[-1].next_step

@@ -298,7 +298,7 @@ FAULTS = (
         name="acr-scatter",
         kind="acr",
         drawn="the air cylinder reads 35 % of the background, the water one 10 %: scatter",
-        codes=("PHA-COLD",),
+        codes=("PHA-SCATTER",),
         expected=Outcome.WARN,
         draw=_acr(cold_fractions={"air": 0.35, "water": 0.1}),
     ),
