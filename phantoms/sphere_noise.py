@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -76,10 +76,6 @@ class Noise:
     def sd_mm(self) -> float:
         """The geometric mean of that Gaussian's standard deviations."""
         return math.prod(self.sd_zyx_mm) ** (1.0 / 3.0)
-
-    def squared_length_mm(self, axis: int) -> float:
-        """Return the squared correlation summed over all distances along one axis."""
-        return self.sd_zyx_mm[axis] * math.sqrt(2.0 * math.pi)
 
     def copies(
         self, shape: tuple[int, ...], spacing_zyx_mm: Sequence[float], count: int, rng: np.random.Generator
@@ -290,10 +286,49 @@ class SphereNoise:
         return np.asarray(covariance)
 
 
-def regions_share(noise: Noise, area_mm2: float, planes: int, plane_step_mm: float, count: int) -> float:
-    """Return 2 / (degrees of freedom) of a variance read off all voxels of ``count`` discs on parallel planes."""
-    share = min(noise.squared_length_mm(1) * noise.squared_length_mm(2) / area_mm2, 1.0)
-    return 2.0 * share * _planes_factor(noise, planes, plane_step_mm) / count
+def voxel_shares(
+    noise: Noise, discs: Sequence[Roi], spacing_zyx_mm: Sequence[float], count: int
+) -> tuple[float, float]:
+    """Return 2 / (degrees of freedom) of a variance read off all voxels of ``count`` such columns of regions.
+
+    Of a Gaussian field of correlation K, a sum of squares with weights w has the variance 2 ΣΣ wᵢ wⱼ Kᵢⱼ². About each
+    region's own mean, W = diag(w) - wwᵀ stands for the weights, w of sum 1: 2 tr(W K V K) for two regions W and V, and
+    the mean is tr(W K). Their voxels are those that count, so edges, tilt and shared slices are in it.
+
+    Parameters
+    ----------
+    noise : Noise
+        Its correlation along the image's axes.
+    discs : sequence of Roi
+        The regions of one place on all planes, which share their noise.
+    spacing_zyx_mm : sequence of float
+        Of the image.
+    count : int
+        How many such columns there are, each far enough from the others to share nothing.
+
+    Returns
+    -------
+    about_all, about_own : float
+        Of the variance about the mean of all regions, and of that about each region's own.
+    """
+    parts = [[disc.slices[axis] for disc in discs] for axis in range(3)]
+    low = [min(cut.start for cut in cuts) for cuts in parts]
+    shape = [max(cut.stop for cut in cuts) - start for cuts, start in zip(parts, low, strict=True)]
+    weights = np.zeros((*shape, len(discs)))
+    for plane, disc in enumerate(discs):
+        z, y, x = (slice(cut.start - start, cut.stop - start) for cut, start in zip(disc.slices, low, strict=True))
+        weights[z, y, x, plane] = disc.weights / disc.weights.sum()
+    sd_z, sd_y, sd_x = (sd_mm / math.sqrt(2.0) for sd_mm in noise.sd_zyx_mm)  # a squared Gaussian is one, √2 narrower
+    squares = replace(noise, sd_zyx_mm=(sd_z, sd_y, sd_x)).covariance(weights, spacing_zyx_mm)
+    of_means = noise.covariance(weights, spacing_zyx_mm)
+    with_mean = weights  # how each voxel varies with each mean
+    for axis, (size, step_mm) in enumerate(zip(shape, spacing_zyx_mm, strict=True)):
+        correlation = noise.correlation(_apart_mm(size, step_mm), axis)
+        with_mean = np.moveaxis(np.tensordot(correlation, with_mean, axes=(1, axis)), 0, axis)
+    crossed = np.einsum("zyxp,zyxq->pq", weights, np.square(with_mean))
+    about_own = squares - crossed - crossed.T + np.square(of_means)
+    left = float((1.0 - np.diag(of_means)).sum())
+    return 2.0 * float(squares.sum()) / len(discs) ** 2 / count, 2.0 * float(about_own.sum()) / left**2 / count
 
 
 def means_share(noise: Noise, planes: int, plane_step_mm: float, count: int) -> float:

@@ -204,7 +204,8 @@ def measure_numbers(
     scatter = scatter_of(volume, pose, noise, fits, background.mean, regions)
     parts = dict(recovery_parts(scatter, spheres, background, truth))
     sds = {name: one.total for name, one in parts.items()}
-    sds |= dict(standard_deviations(noise, scatter, spheres, background, lung, truth, step_along_mm(volume, pose)))
+    spacing, step_mm = volume.spacing_zyx_mm, step_along_mm(volume, pose)
+    sds |= dict(standard_deviations(noise, scatter, spheres, background, lung, truth, spacing, step_mm))
     editions = editions_for(sheet)
     curves = filter_curves(volume, regions, background, spheres, truth, editions)
     biases_pct = biases_pct_of(truth, filling, background.mean)

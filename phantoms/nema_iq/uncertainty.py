@@ -78,17 +78,19 @@ def standard_deviations(
     background: Background,
     lung: Lung,
     truth: Truth,
+    spacing_zyx_mm: tuple[float, float, float],
     step_mm: float,
 ) -> Iterator[tuple[str, float]]:
     """Yield names of measurements with one standard deviation each."""
     count = len(background.regions)
     plane_step_mm = PLANE_OFFSETS_MM[1] - PLANE_OFFSETS_MM[0]
-    area_mm2 = math.pi * background_rois.DIAMETER_MM**2 / 4.0
     back, back_sd = background.mean, background.standard_error
-    voxels = 0.5 * math.sqrt(sphere_noise.regions_share(noise, area_mm2, background.planes, plane_step_mm, count))
     means = 0.5 * math.sqrt(sphere_noise.means_share(noise, background.planes, plane_step_mm, count))
-    yield "background_cov_pct", background.cov_pct * voxels
-    yield "background_roughness_pct", background.roughness_pct * voxels
+    # The regions lie plane by plane; the first place stands for all.
+    column = background.regions[:: background_rois.COUNT]
+    about_all, about_own = sphere_noise.voxel_shares(noise, column, spacing_zyx_mm, background_rois.COUNT)
+    yield "background_cov_pct", background.cov_pct * 0.5 * math.sqrt(about_all)
+    yield "background_roughness_pct", background.roughness_pct * 0.5 * math.sqrt(about_own)
     profile = sphere_noise.profile_sds(noise, lung.residual_pct, step_mm)
     if profile is not None:
         mean_sd, max_sd = profile

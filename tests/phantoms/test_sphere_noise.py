@@ -74,6 +74,37 @@ def test_copies_when_drawn_then_they_have_sd_1_and_the_correlation_asked_for() -
         )
 
 
+@pytest.mark.parametrize("tilt_deg", [0.0, 7.0])
+def test_voxel_shares_when_a_column_of_discs_is_drawn_many_times_then_its_variances_scatter_as_stated(
+    tilt_deg: float,
+) -> None:
+    spacing, sd_mm, draws = (3.5, 3.5, 3.5), (4.0, 3.0, 3.4), 4000
+    axis = np.array([0.0, np.sin(np.radians(tilt_deg)), np.cos(np.radians(tilt_deg))])
+    centers = np.array([30.0, 31.0, 30.0]) + np.array([-10.0, 0.0, 10.0])[:, None] * axis
+    shape = (18, 18, 18)
+    volume = PetVolume(np.zeros(shape, dtype=np.float32), np.diag([3.5, 3.5, 3.5, 1.0]), "Bq/mL")
+    discs = rois.circles(volume, centers, 37.0 / 2, axis if tilt_deg else None)
+    stated = sphere_noise.voxel_shares(sphere_noise.Noise(0.1, sd_mm), discs, spacing, 1)
+    # The same by other means: white noise through the field's own filter. It wraps, as 26 mm of the grid lie beyond
+    # each disc: four standard deviations of the correlation.
+    rng = np.random.default_rng(3)
+    sigma = [one / step for one, step in zip(sd_mm, spacing, strict=True)]
+    white = rng.standard_normal((draws, *shape), dtype=np.float32)
+    fields = ndimage.gaussian_filter(white, (0.0, *sigma), mode="wrap")
+    about_all, about_own = np.zeros(draws), np.zeros(draws)
+    for disc in discs:
+        weights, values = disc.weights / disc.weights.sum(), fields[(slice(None), *disc.slices)].astype(np.float64)
+        means = np.einsum("kzyx,zyx->k", values, weights)
+        squares = np.einsum("kzyx,zyx->k", values**2, weights)
+        about_all += squares
+        about_own += squares - means**2
+    for share, drawn in zip(stated, (about_all, about_own), strict=True):
+        # The SD of 4000 draws is known to 1/√8000, and a little less well of a variance, whose tail is longer: by its
+        # excess kurtosis (6 times the share), √(1 + 3 share) of it; four times.
+        tolerance = 4 * np.sqrt((1 + 3 * share) / (2 * draws))
+        assert drawn.std(ddof=1) / drawn.mean() == pytest.approx(np.sqrt(share), rel=tolerance)
+
+
 # --- one sphere -------------------------------------------------------------------------------
 
 
