@@ -8,6 +8,7 @@ The surface is where columns cross half way from water to air; a plane through i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,8 +27,8 @@ AIR_HU = -1000.0
 _CLEAR_MM = 82.0  # from the ring's middle upwards: no sphere reaches it, however the ring lies
 _SIDE_MM = 140.0  # columns are read to so far on both sides
 _TOP_MM = 165.0  # the body ends below, its wall with it
-_END_MM = 5.0  # from the ends of the filled body, which the PET tells to a millimetre or two
-_END_SD_MM = 2.0
+_END_MM = 5.0  # from the ends of the filled body, which the PET tells
+END_SD_MM = 1.0  # how well: 0.15 mm on digital phantoms, whose lid is flat
 _STEP_MM = 2.5  # slices nearer to each other say nothing more
 _LEVEL_HU = -450.0  # half way from air to water or wall
 _DARK_HU = -150.0  # a column that nowhere falls below it has no air in it
@@ -36,7 +37,8 @@ _WALL_MM = 4.0  # no wall of a body is thicker
 _PLASTIC_HU = 50.0  # water lies below it, the wall above
 _WALL_LACK_MM, _WALL_LACK_SD_MM = -0.36, 0.15  # 3 mm of plastic of 120 HU, where no column without air shows it
 _LEAST_COLUMNS = 40
-_HELD_SD = 0.012  # of what the body holds: a wall of 3 mm that a soft kernel hides counts in part as water
+# Of what the body holds: a wall of 3 mm, 5 % of its section, that a soft kernel hides counts as water, at most by half.
+_HELD_SD = 0.025 / math.sqrt(12.0)
 _EDGE_SD = 0.05  # of a pixel, of where a column crosses from air to wall
 _THIN_MM = 0.4  # a thinner layer is no layer
 _RESOLVED_MM = 3.0  # a layer whose two faces are seen apart
@@ -111,7 +113,7 @@ def measure(
     up : ndarray, shape (3,)
         Against gravity, across the image's z.
     water_hu, noise_hu : float
-        Mean of the water; SD of a voxel.
+        Mean of the water; SD of a voxel times the root of how many voxels vary as one.
 
     Returns
     -------
@@ -254,8 +256,7 @@ class _Columns:
         else:
             wall_mm, wall_sd = _WALL_LACK_MM, _WALL_LACK_SD_MM
         lack -= wall_mm * oblique
-        # Voxels of a CT share their noise with the next in the slice; taken as four that move together.
-        noise_mm = 2.0 * upwards * noise_hu * float(np.sqrt(np.median(count[is_body]) if is_body.any() else 1)) / 1000.0
+        noise_mm = upwards * noise_hu * float(np.sqrt(np.median(count[is_body]) if is_body.any() else 1)) / 1000.0
         surface = _surface(smooth, first, has_air & is_body, water_hu, upwards)
         _drop_what_lies_on_top(smooth, surface, lack, has_air, water_hu, upwards)
         surface[~(lack > _RESOLVED_MM)] = np.nan
@@ -344,7 +345,7 @@ def _layer(
     missing_mm = max(body.length_mm - covered_mm, 0.0) if body.is_whole else 0.0
     ends_mm2 = (areas[:3].mean() + areas[-3:].mean()) / 2
     added_ml = missing_mm * float(ends_mm2) / 1000.0
-    added_sd_ml = _END_SD_MM * float(np.hypot(areas[:3].mean(), areas[-3:].mean())) / 1000.0
+    added_sd_ml = END_SD_MM * float(np.hypot(areas[:3].mean(), areas[-3:].mean())) / 1000.0
     count = max(int(wide.sum()), int(20.0 / across) * len(areas))
     sd_ml = float(np.sqrt(count * columns.noise_mm**2 + (count * columns.wall_sd_mm) ** 2) * column_ml)
     total = Estimate(value=air_ml + added_ml, sd=float(np.hypot(sd_ml, added_sd_ml)))
@@ -352,7 +353,7 @@ def _layer(
     section_mm2 = 1000.0 * (held_ml + air_ml) / covered_mm
     share = 100.0 / (section_mm2 * (covered_mm + missing_mm) / 1000.0)
     uneven = np.array([areas[:3].mean(), areas[-3:].mean()]) - areas.mean()
-    uneven_ml = _END_SD_MM * float(np.hypot(*uneven)) / 1000.0 if body.is_whole else 0.0
+    uneven_ml = END_SD_MM * float(np.hypot(*uneven)) / 1000.0 if body.is_whole else 0.0
     air_sd_ml = float(np.linalg.norm([sd_ml, uneven_ml, _HELD_SD * air_ml]))
     air_pct = Estimate(value=total.value * share, sd=air_sd_ml * share)
     edge_sd = _EDGE_SD * body.steps_mm[2]
@@ -414,7 +415,8 @@ def _plane(
     across_mm = float(np.ptp(cols)) * body.steps_mm[1]
     rise = max(slope * across_mm / body.steps_mm[2], 1.0)
     edge = _EDGE_SD * body.steps_mm[2] / across_mm / rise**2
-    sd_deg = float(np.degrees(np.hypot(np.sqrt(way @ scatter @ way), edge)))
+    variance = max(float(way @ scatter @ way), 0.0)
+    sd_deg = float(np.degrees(np.hypot(np.sqrt(variance), edge)))
     tilt = Estimate(value=float(np.degrees(np.arccos(cosine))), sd=sd_deg)
     under = body.lps_mm(np.array([float(thickest[0]), float(thickest[1]) + columns.left, 0.0]))
     on_plane = middle + upwards * found[0]
@@ -426,7 +428,8 @@ def _scatter(
 ) -> NDArray[np.float64]:
     """Return the covariance of a fit whose errors repeat along slices and along columns: crossings between pixels do.
 
-    Source: A. C. Cameron, J. B. Gelbach, D. L. Miller, J Bus Econ Stat 2011;29:238, the two one-way parts added.
+    Source: A. C. Cameron, J. B. Gelbach, D. L. Miller, J Bus Econ Stat 2011;29:238: the two one-way parts, less what
+    both count, which is each place by itself.
     """
     inverse = np.linalg.inv(design.T @ design)
     parts = np.zeros_like(inverse)
@@ -434,6 +437,8 @@ def _scatter(
         sums = np.zeros((int(group.max()) + 1, design.shape[1]))
         np.add.at(sums, group, design * residual[:, None])
         parts += sums.T @ sums
+    alone = design * residual[:, None]
+    parts -= alone.T @ alone
     return np.asarray(inverse @ parts @ inverse)
 
 
@@ -475,8 +480,8 @@ def _bubbles(
         volume_ml = float(lack.sum()) * voxel_ml
         if volume_ml > largest:
             largest, where = volume_ml, place
-            # Voxels that share their noise, taken as four that move together, and the water's own number.
-            shared = 2.0 * noise_hu * float(np.sqrt(lack.size))
+            # The voxels' noise, and the water's own number.
+            shared = noise_hu * float(np.sqrt(lack.size))
             sd = float(np.hypot(shared, _WATER_SD_HU * lack.size)) / (water_hu - AIR_HU) * voxel_ml
     unseen_ml = 2.0 * voxel_ml
     return Estimate(value=largest, sd=max(sd, unseen_ml / 4)), where, held_ml

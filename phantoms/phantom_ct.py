@@ -19,6 +19,7 @@ from phantoms.results import Finding, Measurement, QualityFlag
 from phantoms.sphere_ring import along_patient_axes
 from phantoms.spheres import DIAMETERS_MM
 from phantoms.volume import PetVolume
+from phantoms.voxel_noise import VoxelNoise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -157,12 +158,13 @@ def measure(
     match = sphere_walls.find(near, spheres)
     places = [match.place(at, middle) for at in background_lps_mm]
     water, water_sd, noise, noise_sd = _water(near, places, axis)
+    together = _voxels_together(near, places)
     rows = [
         Measurement(name="ct_water_hu", value=water, unit="HU", uncertainty=water_sd),
         Measurement(name="ct_noise_hu", value=noise, unit="HU", uncertainty=noise_sd),
     ]
     smooth, disc = _smoothed(near)
-    read = {d: _sphere(near, smooth, match.spheres[d], d / 2.0, noise) for d in DIAMETERS_MM}
+    read = {d: _sphere(near, smooth, match.spheres[d], d / 2.0, noise, together) for d in DIAMETERS_MM}
     for diameter, one in read.items():
         prefix = f"sphere_{diameter}mm_ct"
         small = QualityFlag.SMALL_REGION if one.fill is None else QualityFlag.NONE
@@ -174,7 +176,8 @@ def measure(
         ]
     fill = None
     if up is not None:
-        fill = fill_line.measure(volume, match.spheres, axis, filled_mm, up, water_hu=water, noise_hu=noise)
+        shared_hu = noise * float(np.sqrt(together))
+        fill = fill_line.measure(volume, match.spheres, axis, filled_mm, up, water_hu=water, noise_hu=shared_hu)
     rows += _fill_rows(fill, is_looked_for=up is not None)
     rows += _offset_rows(match, is_in_frame=is_in_frame)
     numbers = {one.name: one for one in rows}
@@ -397,12 +400,28 @@ def _water(
     return float(np.mean(means)), float(np.std(means, ddof=1)) / root, noise, float(np.std(noises, ddof=1)) / root
 
 
+def _voxels_together(volume: PetVolume, middles: Sequence[NDArray[np.float64]]) -> float:
+    """Return how many voxels of water vary as one: a reconstruction kernel spreads noise to the neighbours."""
+    half = np.array([_PLANES_MM[-1], *(2 * [_REGION_RADIUS_MM / np.sqrt(2)])]) / volume.spacing_zyx_mm
+    found = []
+    for middle in middles:
+        at = volume.to_index_zyx(middle)
+        low, high = np.ceil(at - half).astype(int), np.floor(at + half).astype(int) + 1
+        if np.all(low >= 0) and np.all(high <= volume.image.shape):
+            box = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+            if box.min() > _AIR_IN_IT_HU:
+                lengths_mm = VoxelNoise.of(box, volume.spacing_zyx_mm).length_mm
+                found.append(float(np.prod(lengths_mm) / np.prod(volume.spacing_zyx_mm)))
+    return float(np.mean(found)) if found else 1.0
+
+
 def _sphere(
     volume: PetVolume,
     smooth: NDArray[np.float32],
     center: NDArray[np.float64],
     radius: float,
     noise_hu: float,
+    together: float,
 ) -> _Sphere:
     roi = rois.sphere(volume, center, radius)
     if not roi.is_complete:
@@ -419,9 +438,8 @@ def _sphere(
     fill = fill_sd = None
     if fluid.size >= 10:
         fill = float(fluid.mean(dtype=np.float64))
-        # Voxels of a CT share their noise with the next in the slice; taken as four that move together.
-        fill_sd = float(fluid.std(ddof=1) * 2.0 / np.sqrt(fluid.size))
-    air_mm3, air_sd_mm3 = _air(volume, smooth, center, radius, noise_hu)
+        fill_sd = float(fluid.std(ddof=1) * np.sqrt(together / fluid.size))
+    air_mm3, air_sd_mm3 = _air(volume, smooth, center, radius, noise_hu * float(np.sqrt(together)))
     share = 100.0 / (4.0 / 3.0 * np.pi * radius**3)
     return _Sphere(
         lowest=float(low[inside].min()),
@@ -472,5 +490,5 @@ def _air(
     full_hu, model = float(known[0] + known[1]), columns @ known
     lack = ((model - values)[touched.ravel()]).sum() / (full_hu - _AIR_HU)
     face_mm2 = float(is_air.sum()) * voxel_mm3 / radius  # of the wall over a cap, about
-    sd = np.hypot(2.0 * noise_hu / (full_hu - _AIR_HU) * np.sqrt(touched.sum()) * voxel_mm3, _SHELL_SD_MM * face_mm2)
-    return float(max(lack * voxel_mm3, 0.0)), float(np.hypot(sd, 0.5 * least_mm3))
+    sd = np.hypot(noise_hu / (full_hu - _AIR_HU) * np.sqrt(touched.sum()) * voxel_mm3, _SHELL_SD_MM * face_mm2)
+    return float(max(lack * voxel_mm3, 0.0)), float(sd)

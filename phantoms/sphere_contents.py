@@ -20,7 +20,7 @@ from scipy import linalg, special
 
 from phantoms.background_columns import correlated_voxels
 from phantoms.blurred_cap import BlurredCaps
-from phantoms.spheres import DIAMETERS_MM, least_squares, sphere_model
+from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA, least_squares, sphere_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +41,9 @@ APART_SD = 2.0
 # Up to this size a sphere's voxels count by the noise's covariance, in a whole box: its corners see neither insert nor
 # neighbour. Larger spheres show a fault of the size that matters without, and only the ball about them is free.
 _WHITENED_TO_MM = 17
+# In a broader blur they count alike: the noise is as broad, and its correlation, read up to where it falls under 0.05,
+# says too little of the fine parts that such weights lean on.
+_WHITENED_TO_FWHM_MM = 10.0
 # The share of the noise taken as not correlated in those weights: of its finest parts an image tells little, and were
 # they believed, an error of a hundredth in them would outweigh all else.
 _UNCORRELATED = 0.1
@@ -137,8 +140,9 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
     places = _ring_places(pose)
     fits = []
     for diameter in DIAMETERS_MM:
-        patch = _Patch.around(volume, places[diameter], diameter / 2.0, pose)
-        fit = _fit(patch, diameter, pose, noise, sigma_mm) if patch is not None else None
+        is_whitened = diameter <= _WHITENED_TO_MM and sigma_mm * FWHM_PER_SIGMA <= _WHITENED_TO_FWHM_MM
+        patch = _Patch.around(volume, places[diameter], diameter / 2.0, pose, is_box=is_whitened)
+        fit = _fit(patch, diameter, pose, noise, sigma_mm, is_whitened=is_whitened) if patch is not None else None
         if fit is None:
             return None
         fits.append(fit)
@@ -199,7 +203,9 @@ class _Patch:
     values: NDArray[np.float64]  # [n]
 
     @classmethod
-    def around(cls, volume: PetVolume, place: NDArray[np.float64], radius_mm: float, pose: NemaPose) -> _Patch | None:
+    def around(
+        cls, volume: PetVolume, place: NDArray[np.float64], radius_mm: float, pose: NemaPose, *, is_box: bool
+    ) -> _Patch | None:
         reach_mm = radius_mm + _SKIN_MM
         half = reach_mm / np.array(volume.spacing_zyx_mm)
         middle = volume.to_index_zyx(place)
@@ -210,7 +216,7 @@ class _Patch:
         lps_mm = volume.to_lps_mm(grid.astype(np.float64))
         sideways = np.cross(lps_mm - pose.center_lps_mm, pose.axis)
         inside = np.linalg.norm(sideways, axis=-1) > _LUNG_KEEPOUT_MM
-        if 2.0 * radius_mm > _WHITENED_TO_MM:
+        if not is_box:
             inside &= np.linalg.norm(lps_mm - place, axis=-1) <= reach_mm
         box = volume.image[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
         return cls(place, inside, (lps_mm - place)[inside], box[inside].astype(np.float64))
@@ -303,7 +309,9 @@ class _SphereFit:
     spread: NDArray[np.float64]
 
 
-def _fit(patch: _Patch, diameter: int, pose: NemaPose, noise: Noise, sigma_mm: float) -> _SphereFit | None:
+def _fit(
+    patch: _Patch, diameter: int, pose: NemaPose, noise: Noise, sigma_mm: float, *, is_whitened: bool
+) -> _SphereFit | None:
     radius_mm, scale = diameter / 2.0, pose.background
     hold = _hold(noise, scale * math.sqrt(noise.variance) * math.sqrt(max(pose.contrast, 1.0)))
 
@@ -333,7 +341,7 @@ def _fit(patch: _Patch, diameter: int, pose: NemaPose, noise: Noise, sigma_mm: f
             residual,
         ]
     )
-    waves = _Waves.of(noise, patch.inside.shape, is_whitened=diameter <= _WHITENED_TO_MM)
+    waves = _Waves.of(noise, patch.inside.shape, is_whitened=is_whitened)
     seen = waves.seen(columns / voxel_sd, patch.inside)
     weighted = seen * waves.weight
     information, spread = weighted @ seen.T, (weighted * waves.power) @ weighted.T

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from phantoms import digital, digital_ct, phantom_ct
+from phantoms import digital, digital_ct, fill_line, phantom_ct
 from phantoms.errors import AnalysisRefused
 
 AXIS = np.array([0.0, 0.0, 1.0])
 UP = np.array([0.0, -1.0, 0.0])
 BANDS = phantom_ct.Bands.of()
-END_SD_MM = 1.5
+END_SD_MM = fill_line.END_SD_MM
 MINUS = "\N{MINUS SIGN}"
 NAMES = {
     "PHA-CT-BUBBLE": "air in a sphere, 8 to 30 % of 13 to 37 mm, 20 to 40 % of 10 mm",
