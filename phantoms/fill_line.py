@@ -39,7 +39,8 @@ _WALL_LACK_MM, _WALL_LACK_SD_MM = -0.36, 0.15  # 3 mm of plastic of 120 HU, wher
 _LEAST_COLUMNS = 40
 # Of what the body holds: a wall of 3 mm, 5 % of its section, that a soft kernel hides counts as water, at most by half.
 _HELD_SD = 0.025 / math.sqrt(12.0)
-_EDGE_SD = 0.05  # of a pixel, of where a column crosses from air to wall
+# Of a pixel, of where a column crosses a level between two: at most a fifteenth, whichever part of a pixel it is.
+_EDGE_SD = 2.0 / 15.0 / math.sqrt(12.0)
 _THIN_MM = 0.4  # a thinner layer is no layer
 _RESOLVED_MM = 3.0  # a layer whose two faces are seen apart
 _INSERT_MM = 32.0  # from the ring's middle: the insert with its wall
@@ -356,7 +357,7 @@ def _layer(
     uneven_ml = END_SD_MM * float(np.hypot(*uneven)) / 1000.0 if body.is_whole else 0.0
     air_sd_ml = float(np.linalg.norm([sd_ml, uneven_ml, _HELD_SD * air_ml]))
     air_pct = Estimate(value=total.value * share, sd=air_sd_ml * share)
-    edge_sd = _EDGE_SD * body.steps_mm[2]
+    edge_sd = math.sqrt(2.0) * _EDGE_SD * body.steps_mm[2]  # of a column with the layer, and of those without
     thick_sd = float(np.hypot(columns.noise_mm / np.sqrt(np.prod(window)), np.hypot(columns.wall_sd_mm, edge_sd)))
     if not is_layer.any():
         return FillLine(

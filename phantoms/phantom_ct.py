@@ -6,6 +6,7 @@ read; `phantoms.fill_line` looks at the body above them. What is too much is sai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,7 +41,8 @@ _REGION_RADIUS_MM = 12.0
 _SMOOTH_RADIUS_MM = 1.5  # the lowest value is a mean over so much of a slice, so that noise is not air
 _BLUR_MM = 3.0  # air blurs over no more
 _LEAST_FLUID = 30  # voxels
-_SHELL_SD_MM = 0.1  # how well the wall over a bubble is known, as a thickness of air
+# How well the wall over a bubble is known, as a thickness of air: 0.5 to 1.5 mm of 120 HU, not 1, are a tenth of that.
+_SHELL_SD_MM = 0.12 / math.sqrt(12.0)
 
 
 @dataclass(frozen=True)
@@ -485,10 +487,14 @@ def _air(
     values = volume.image[part].reshape(-1).astype(np.float64)
     # Where too little of the fluid is left to tell its number, it is that of the water about the sphere.
     told = [0, 1, 2] if int((rest & (distance < radius - 1.0)).sum()) >= _LEAST_FLUID else [0, 2]
+    seen = columns[rest.ravel()][:, told]
     known = np.zeros(3)
-    known[told] = np.linalg.lstsq(columns[rest.ravel()][:, told], values[rest.ravel()], rcond=None)[0]
+    known[told] = np.linalg.lstsq(seen, values[rest.ravel()], rcond=None)[0]
     full_hu, model = float(known[0] + known[1]), columns @ known
     lack = ((model - values)[touched.ravel()]).sum() / (full_hu - _AIR_HU)
     face_mm2 = float(is_air.sum()) * voxel_mm3 / radius  # of the wall over a cap, about
-    sd = np.hypot(noise_hu / (full_hu - _AIR_HU) * np.sqrt(touched.sum()) * voxel_mm3, _SHELL_SD_MM * face_mm2)
+    # The noise of the voxels that are summed, and of those that tell what they would be without air.
+    summed = columns[touched.ravel()][:, told].sum(axis=0)
+    voxels = float(touched.sum() + summed @ np.linalg.pinv(seen.T @ seen) @ summed)
+    sd = np.hypot(noise_hu / (full_hu - _AIR_HU) * np.sqrt(voxels) * voxel_mm3, _SHELL_SD_MM * face_mm2)
     return float(max(lack * voxel_mm3, 0.0)), float(sd)
