@@ -307,9 +307,11 @@ def _half_level(image: NDArray[np.float32]) -> float | None:
     if not above.size or not np.isfinite(above).all():
         return None
     threshold = 0.5 * float(above.mean())
+    if threshold <= 0:
+        return None  # an even image below nothing: above half of its level there is no voxel
     for _ in range(4):  # half the median of what lies above half the median: settles in two or three rounds
         threshold = 0.5 * float(np.median(image[image > threshold]))
-    return threshold if threshold > 0 else None
+    return threshold
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

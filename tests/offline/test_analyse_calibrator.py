@@ -40,7 +40,7 @@ def test_calibrator_when_its_readings_are_right_then_passes_by_its_own_limits(an
     assert outcome.status == 0
     assert (outcome.json["method"], outcome.json["method_version"], outcome.json["verdict"]) == (
         "calibrator",
-        1,
+        2,
         "PASS",
     )
     assert outcome.json["series"] == []

@@ -346,7 +346,7 @@ def test_measure_when_an_edition_limits_contrast_recovery_then_it_judges_and_get
 def test_measure_when_an_edition_limits_another_number_of_a_sphere_then_it_gets_no_advice(
     folder: Path, sharp: digital.DigitalScan, sharp_result: NemaIqResult
 ) -> None:
-    write(folder, "maker", "qh_pct", {13: (20.0, 100.0)})
+    write(folder, "maker", "qh_pct", {13: (20.0, 100.0)}, unit="%")
     names = by_name(run(sharp, pose=sharp_result.pose))
     assert not [name for name in names if name.startswith("harmonisation_filter_maker")]
     assert NARROWEST in names
