@@ -546,3 +546,14 @@ def test_phantom_when_its_multi_frame_ct_does_not_describe_its_frames_then_it_is
     (said,) = (one for one in result["findings"] if one["id"] == "PHA-CT-UNREAD")
     assert "multi-frame CT object that declares 22 frames and describes 3" in said["message"]
     assert plain(result) == plain(without)
+
+
+def test_fill_of_a_sphere_when_noise_goes_together_then_its_uncertainty_grows_as_much() -> None:
+    # Noise as broad as 4 mm FWHM has the correlation exp(-d²/4s²), s = 4 · 0.4247 / √2 mm: √(4π) s of each axis in the
+    # slice vary as one. What is lost below a correlation of 0.05 and with each slice's mean is some per cent.
+    sds = {}
+    for fwhm_mm in (0.0, 4.0):
+        found = measured(noise_hu=20.0, noise_fwhm_mm=fwhm_mm, seed=3)
+        (sds[fwhm_mm],) = (one.uncertainty for one in found.measurements if one.name == "sphere_37mm_ct_hu")
+    together_mm = np.sqrt(4 * np.pi) * 4.0 * 0.4247 / np.sqrt(2)
+    assert sds[4.0] / sds[0.0] == pytest.approx(together_mm / 1.4, rel=0.15)
