@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from phantoms.findings import band
 from phantoms.metrics import isocontour
-from phantoms.results import Finding, Measurement, Outcome, QualityFlag
+from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag
 from phantoms.spheres import FWHM_PER_SIGMA, SearchBox
 
 if TYPE_CHECKING:
@@ -40,10 +41,17 @@ SOURCE = f"Gaussian post-filters of this image, 0 to {WIDEST_MM:g} mm in steps o
 MENDED_FIRST: Mapping[str, str] = {
     "PHA-SLOPE": "the drift along the axis",
     "PHA-WEDGE": "the sector that reads low",
-    "PHA-BUBBLE": "the air in a sphere",
-    "PHA-MISFILL": "the filling of one sphere",
-    "PHA-SPHERE": "the sphere that reads low",
 }
+#: What makes a recovery none of those that the bands are for, by the code of the finding that names it.
+PRECHECKS: Mapping[str, str] = {
+    "PHA-BUBBLE": "a sphere holds air",
+    "PHA-MISFILL": "one sphere is filled otherwise than the others",
+    "PHA-SPHERE": "one sphere reads lower than the others foretell",
+    "PHA-CT-BUBBLE": "a sphere holds air",
+    "PHA-CT-WATER": "the phantom does not read as plain water on its CT",
+}
+RATIO = "activity_ratio"
+PREFIX = "harmonisation_filter_"
 
 _RECOVERY = re.compile(r"sphere_(?P<diameter>\d+)mm_(?P<kind>rc|relative_rc|crc)_(?P<metric>a50|max|peak)")
 _SLOPE_STEPS = 5  # a slope is taken over so many steps to either side
@@ -59,6 +67,15 @@ class Help(Enum):
     NO_FILTER_FITS = "no filter fits"
     TOO_NOISY = "too noisy"  # the noise exceeds its limit before any filter, which must not be what saves it
     CALIBRATION_FIRST = "calibration first"  # spheres and background are off by one factor, which no filter mends
+    PRECHECK_FIRST = "pre-check first"  # a pre-check fails, so these are not the recoveries that the bands are for
+
+
+@dataclass(frozen=True)
+class Precheck:
+    """Why an image's recoveries are not those that the bands are for, as half a sentence, and what mends it."""
+
+    reason: str
+    next_step: str
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,8 @@ class FilterAdvice:
         Background noise behind ``best_mm``.
     fwhm_sd_mm, widest_sd_mm, margin_sd : float or None
         One standard deviation each; None where there is no such number, or it is an end of the search.
+    failed : tuple of Precheck
+        The pre-checks that fail, so that no filter is proposed.
     """
 
     standard_id: str
@@ -117,6 +136,7 @@ class FilterAdvice:
     fwhm_sd_mm: float | None = None
     widest_sd_mm: float | None = None
     margin_sd: float | None = None
+    failed: tuple[Precheck, ...] = ()
 
 
 def recoveries_limited(standard: Standard) -> dict[str, Limit]:
@@ -213,6 +233,7 @@ def advise(
     *,
     biases_pct: tuple[float, float] | None = None,
     sds: Mapping[str, Parts] | None = None,
+    ratio: float | None = None,
 ) -> FilterAdvice | None:
     """Find the filter for one edition; None where it limits no recovery, or one that is not in the curves.
 
@@ -226,6 +247,9 @@ def advise(
         outside the edition's limits for the calibration to the same side, no filter is proposed.
     sds : mapping of str to Parts, optional
         What the recoveries before any filter are uncertain by; without it the filter's own is not stated.
+    ratio : float, optional
+        The true sphere to background ratio. Where the edition fails it, no filter is proposed: recovery changes with
+        the ratio, and the bands are for the edition's.
 
     Notes
     -----
@@ -241,7 +265,10 @@ def advise(
     below = [k for k, name in enumerate(names) if curves.recovery[name][0] < (limits[name].low or -math.inf)]
     best = int(np.argmin((np.minimum(margins, 0.0) ** 2).sum(axis=0)))
     considered = list(range(len(names)))
-    if _is_off(standard, biases_pct):
+    failed = _failed_fill(standard, ratio)
+    if failed:
+        help_, run = Help.PRECHECK_FIRST, None
+    elif _is_off(standard, biases_pct):
         help_, run = Help.CALIBRATION_FIRST, None
     elif _is_noisy(standard, float(curves.cov_pct[0])):
         help_, run = Help.TOO_NOISY, None
@@ -271,6 +298,44 @@ def advise(
         widest_sd_mm=edges[1],
         # Behind the narrowest of several filters the margin is next to nothing by construction, and no estimate.
         margin_sd=_sd_behind(curves, names[limiting], 0, sds or {}) if help_ is Help.NOT_NEEDED else None,
+        failed=failed,
+    )
+
+
+def prechecks_failed(named: Iterable[Finding]) -> tuple[Precheck, ...]:
+    """Return the pre-checks that findings say are failed (`PRECHECKS`), each once."""
+    failed = {one.id: Precheck(PRECHECKS[one.id], one.next_step) for one in named if one.id in PRECHECKS}
+    return tuple(dict.fromkeys(failed.values()))
+
+
+def held_back(one: FilterAdvice, failed: Iterable[Precheck]) -> FilterAdvice:
+    """Return the advice without a filter, as pre-checks fail; as it was where none does."""
+    every = tuple(dict.fromkeys((*one.failed, *failed)))
+    if not every:
+        return one
+    return replace(
+        one,
+        help=Help.PRECHECK_FIRST,
+        fwhm_mm=None,
+        widest_mm=None,
+        fwhm_sd_mm=None,
+        widest_sd_mm=None,
+        margin_sd=None,
+        failed=every,
+    )
+
+
+def _failed_fill(standard: Standard, ratio: float | None) -> tuple[Precheck, ...]:
+    limit = standard.limits.get(RATIO)
+    if limit is None or ratio is None or not limit.decides or (limit.margin(ratio) or 0.0) >= 0:
+        return ()
+    asked = band(limit.low, limit.high)
+    return (
+        Precheck(
+            f"the phantom is filled {ratio:.1f} to 1 and the bands are for a ratio of {asked}",
+            f"Fill the phantom again at a ratio of {asked}, as {standard.title} asks, and repeat the scan: a filter "
+            "can only be proposed for a phantom filled so.",
+        ),
     )
 
 
@@ -355,7 +420,7 @@ def measurements(
         if one is not None and one.fwhm_mm is None:
             flags |= QualityFlag.FILTER_CANNOT_HELP
         given = one if one is not None and one.fwhm_mm is not None else None
-        prefix = f"harmonisation_filter_{edition.id.removesuffix('_18f')}"
+        prefix = f"{PREFIX}{edition.id.removesuffix('_18f')}"
         found: dict[str, tuple[float | None, float | None]] = dict.fromkeys(
             ("fwhm_mm", "widest_mm", "margin"), (None, None)
         )
@@ -372,13 +437,33 @@ def finding(advice: Sequence[FilterAdvice]) -> Finding | None:
     """Say in words what a post-filter can do, for all editions at once; it decides nothing."""
     if not advice:
         return None
+    steps = dict.fromkeys(each.next_step for one in advice for each in one.failed)
+    said, *more = dict.fromkeys(map(sentence, advice))
     return Finding(
         id="PHA-HARMONISE",
         outcome=Outcome.PASS,
         severity="info",
-        message=" ".join(map(sentence, advice)),
+        message=" ".join([said, *more]),
         observed="; ".join(f"{one.title}: {_interval(one)}" for one in advice),
         expected="every recovery inside its band",
+        next_step=" ".join(steps),
+        owner=Owner.SITE if steps else Owner.NOBODY,
+        source=SOURCE,
+    )
+
+
+def without_unit() -> Finding:
+    """Say that no filter can be looked for in an image that is not in Bq/mL: it has no recovery."""
+    return Finding(
+        id="PHA-HARMONISE",
+        outcome=Outcome.PASS,
+        severity="info",
+        message="No post-filter is proposed: the image is not in Bq/mL (0054,1001), so nothing in it compares with "
+        "what was filled.",
+        observed="none",
+        expected="every recovery inside its band",
+        next_step="Send the series again in Bq/mL, with Units (0054,1001).",
+        owner=Owner.SITE,
         source=SOURCE,
     )
 
@@ -419,6 +504,9 @@ def sentence(one: FilterAdvice) -> str:
         return f"{one.title}: no post-filter is proposed: the noise exceeds its limit before any."
     if one.help is Help.CALIBRATION_FIRST:
         return f"{one.title}: no post-filter is proposed: spheres and background are off alike, so calibration first."
+    if one.help is Help.PRECHECK_FIRST:
+        reasons = " and ".join(dict.fromkeys(each.reason for each in one.failed))
+        return f"{one.title}: no post-filter is proposed: {reasons}."
     return (
         f"{one.title}: no post-filter fits; {one.best_mm:.1f} mm comes nearest, and {which} is {-one.margin:.3f} off."
     )
@@ -433,6 +521,9 @@ def next_step(one: FilterAdvice) -> str:
             f"√(g² + {one.fwhm_mm:.1f}²). Scanner filters differ, some act in the plane alone: only the new series "
             "shows whether it fits."
         )
+    if one.help is Help.PRECHECK_FIRST:
+        steps = dict.fromkeys(each.next_step for each in one.failed)
+        return f"{' '.join(steps)} Change the reconstruction only if the blur is still outside then."
     if one.help in {Help.BELOW_BAND, Help.NO_FILTER_FITS}:
         return (
             "Reconstruct the same data with a narrower post-filter, more iterations, PSF, TOF or smaller voxels, "

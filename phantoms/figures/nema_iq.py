@@ -77,7 +77,7 @@ def nema_iq_figures(
     -------
     dict
         ``central_slice``, ``coronal``, ``contrast``, ``lung_profile`` and, where the true sphere concentration is
-        known, ``recovery_a50`` and ``recovery_max``; ``post_filter`` where one could be looked for; ``odd_sphere``
+        known, ``recovery_a50`` and ``recovery_max``; ``post_filter`` where one is looked for; ``odd_sphere``
         where one sphere is not like its siblings, and ``background_profile`` where the background drifts.
     """
     measured = judged(result.measurements, standard)
@@ -94,8 +94,9 @@ def nema_iq_figures(
     ):
         if any((found := measured.get(f"sphere_{d}mm_rc_{metric}")) and found.value is not None for d in DIAMETERS_MM):
             figures[key] = _recovery(measured, metric, words, top, standard)
-    if result.filter_curves is not None:
-        advice = next((one for one in result.filter_advice if standard and one.standard_id == standard.id), None)
+    advice = next((one for one in result.filter_advice if standard and one.standard_id == standard.id), None)
+    is_held_back = advice is not None and advice.help is harmonise.Help.PRECHECK_FIRST
+    if result.filter_curves is not None and not is_held_back:
         figures["post_filter"] = _post_filter(result.filter_curves, advice, standard)
     if result.contents is not None and result.contents.odd is not None:
         figures["odd_sphere"] = _odd_sphere(volume, result.contents.odd, window)

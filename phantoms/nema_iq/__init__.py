@@ -9,6 +9,7 @@ from phantoms.diagnosis import diagnose
 from phantoms.nema_iq.background import PLANE_OFFSETS_MM
 from phantoms.nema_iq.lung import LUNG_EXCLUSION_MM, LUNG_ROI_DIAMETER_MM
 from phantoms.nema_iq.method import NemaIqResult, look_for_faults, measure, measure_numbers
+from phantoms.nema_iq.post_filter import without_filter
 from phantoms.nema_iq.sphere import SphereResult
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "look_for_faults",
     "measure",
     "measure_numbers",
+    "without_filter",
 ]

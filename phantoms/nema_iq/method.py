@@ -30,7 +30,7 @@ from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.metrics import peak_kernels
 from phantoms.nema_iq.background import measure_background
 from phantoms.nema_iq.lung import LUNG_EXCLUSION_MM, measure_lung
-from phantoms.nema_iq.post_filter import biases_pct_of, editions_for, filter_curves
+from phantoms.nema_iq.post_filter import biases_pct_of, editions_for, filter_curves, without_filter
 from phantoms.nema_iq.reported import list_bubble_limits, list_findings, list_measurements
 from phantoms.nema_iq.sphere import SphereResult, measure_sphere, regions_of
 from phantoms.nema_iq.truth import true_values
@@ -210,10 +210,14 @@ def measure_numbers(
     curves = filter_curves(volume, regions, background, spheres, truth, editions)
     biases_pct = biases_pct_of(truth, filling, background.mean)
     advised = (
-        harmonise.advise(curves, one, biases_pct=biases_pct, sds=parts) for one in editions if curves is not None
+        harmonise.advise(curves, one, biases_pct=biases_pct, sds=parts, ratio=truth.ratio)
+        for one in editions
+        if curves is not None
     )
     advice = tuple(one for one in advised if one is not None)
     said = harmonise.finding(advice)
+    if said is None and sheet is not None and truth.unit_flags is not QualityFlag.NONE:
+        said = harmonise.without_unit()
     cut = QualityFlag.NONE if all(sphere.is_whole for sphere in spheres) else QualityFlag.OUTSIDE_IMAGE
     cut |= QualityFlag.COLD_SPHERE if pose.cold_spheres else QualityFlag.NONE
     return NemaIqResult(
@@ -263,6 +267,7 @@ def look_for_faults(volume: PetVolume, result: NemaIqResult) -> NemaIqResult:
         sigma_mm = result.fwhm_mm / FWHM_PER_SIGMA
         contents = sphere_contents.compare(fine, result.pose, columns.noise, sigma_mm)
     found = (*unevenness(columns), *sphere_findings(result.pose, contents, columns), *sight(contents))
+    result = without_filter(result, harmonise.prechecks_failed(found))
     told = tuple(harmonise.beside(one, found) if one.id == "PHA-HARMONISE" else one for one in result.findings)
     return replace(
         result,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from phantoms import harmonise, standards
 from phantoms.results import QualityFlag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from phantoms.nema_iq.background import Background
+    from phantoms.nema_iq.method import NemaIqResult
     from phantoms.nema_iq.sphere import SphereResult
     from phantoms.nema_iq.truth import Truth
     from phantoms.sheet import Sheet
@@ -55,3 +57,26 @@ def biases_pct_of(truth: Truth, filling: float | None, background: float) -> tup
     if filling is None or truth.sphere_bqml is None or truth.background_bqml is None:
         return None
     return 100.0 * (filling / truth.sphere_bqml - 1.0), 100.0 * (background / truth.background_bqml - 1.0)
+
+
+def without_filter(result: NemaIqResult, failed: Iterable[harmonise.Precheck]) -> NemaIqResult:
+    """Return the result with its filters held back, as pre-checks fail; recoveries stay as they are.
+
+    A filter is worked out from the recoveries. Where they are not those that the bands are for, it would make up for
+    what is not the blur; the recovery itself is what was measured, and is never withheld.
+    """
+    advice = tuple(harmonise.held_back(one, failed) for one in result.filter_advice)
+    told = harmonise.finding(advice)
+    if advice == result.filter_advice or told is None:
+        return result
+    return replace(
+        result,
+        filter_advice=advice,
+        measurements=tuple(
+            replace(one, value=None, uncertainty=None, flags=one.flags | QualityFlag.FILTER_CANNOT_HELP)
+            if one.name.startswith(harmonise.PREFIX)
+            else one
+            for one in result.measurements
+        ),
+        findings=tuple(told if one.id == told.id else one for one in result.findings),
+    )

@@ -66,6 +66,7 @@ def measure_phantom(
         work.profiles = result.profiles()
         asked = deciding_for(work.method, request.standards)
         result = work.timed("ct", lambda: _with_ct(work, series, result, asked, with_figures=with_figures))
+        result = _held_to_prechecks(result, image_findings(series, suv))
     work.measurements += result.measurements
     for standard in map(standards.load, standards.available()):
         if _holds_for(standard, nuclide):
@@ -125,6 +126,21 @@ def _with_ct(work: Work, series: Series, result: Any, deciding: Sequence[str], *
         found = phantom_ct.unread(refused)
     measurements = (*result.measurements, *found.measurements)
     return replace(result, measurements=measurements, findings=(*result.findings, *found.findings))
+
+
+def _held_to_prechecks(result: Any, in_headers: Sequence[Finding]) -> Any:
+    """Return the result of a sphere phantom without a post-filter where its CT or its headers say it is not to be used.
+
+    The recoveries stay: a pre-check decides the verdict and withholds no number.
+    """
+    from phantoms import harmonise, nema_iq
+
+    failed = [
+        harmonise.Precheck("by its headers the image is not to be judged", one.next_step)
+        for one in in_headers
+        if one.outcome is Outcome.NOT_EVALUABLE
+    ]
+    return nema_iq.without_filter(result, (*failed, *harmonise.prechecks_failed(result.findings)))
 
 
 def _refusal_figures(volume: PetVolume, refused: AnalysisRefused) -> dict[str, Any]:

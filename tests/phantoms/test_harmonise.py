@@ -12,11 +12,12 @@ import pytest
 import yaml
 from scipy import ndimage
 
-from phantoms import digital, harmonise, rois, standards
+from phantoms import digital, figures, findings, harmonise, rois, standards
+from phantoms.diagnosis import diagnose
 from phantoms.harmonise import FilterCurves, Help
 from phantoms.metrics import isocontour
-from phantoms.nema_iq import NemaIqResult, measure
-from phantoms.results import Measurement, Outcome, QualityFlag, worst
+from phantoms.nema_iq import NemaIqResult, measure, without_filter
+from phantoms.results import Measurement, Outcome, Owner, QualityFlag, worst
 from phantoms.sheet import Sheet
 from phantoms.spheres import SearchBox
 from phantoms.volume import PetVolume
@@ -169,6 +170,68 @@ def test_measure_when_the_calibration_is_off_then_no_filter_is_proposed(sharp: d
     assert QualityFlag.FILTER_CANNOT_HELP in by_name(result)[NARROWEST].flags
 
 
+def test_measure_when_the_phantom_is_filled_4_to_1_then_recoveries_stand_and_no_filter_does() -> None:
+    # EARL's bands are for 10 to 1: a 4 to 1 fill lifts every A50 by (1 − c)(1/4 − 1/10), c being what contrast is left.
+    result = run(digital.nema_iq(fwhm_mm=5.0, cov=0.0, ratio=4.0, **GRID))
+    found = by_name(result)
+    assert found["activity_ratio"].value == pytest.approx(4.0)
+    assert found["sphere_10mm_rc_a50"].value is not None
+    for name in (NARROWEST, "harmonisation_filter_earl2_widest_mm", "harmonisation_filter_earl1_margin"):
+        assert found[name].value is None
+        assert QualityFlag.FILTER_CANNOT_HELP in found[name].flags
+    assert {one.help for one in result.filter_advice} == {Help.PRECHECK_FIRST}
+    (said,) = (one for one in result.findings if one.id == "PHA-HARMONISE")
+    assert "EARL 1: no post-filter is proposed: the phantom is filled 4.0 to 1 and the bands are" in said.message
+    assert "Fill the phantom again" in said.next_step
+    assert said.owner is Owner.SITE
+    assert "brings every recovery" not in said.message
+    assert "post_filter" not in figures.nema_iq_figures(
+        digital.nema_iq(fwhm_mm=5.0, cov=0.0, ratio=4.0, **GRID).volume, result, EARL_1
+    )
+    # What the site is told about the blur sends it to fill again, and to no filter.
+    steps = " ".join(one.next_step for one in diagnose(result, EARL_1) if one.id == "PHA-FILTER")
+    assert "post-filter" not in steps
+
+
+@pytest.mark.parametrize(
+    ("ratio", "is_held"), [(7.99, True), (8.0, False), (12.0, False), (12.01, True), (None, False)]
+)
+def test_advise_when_the_ratio_leaves_what_the_edition_accepts_then_no_filter_is_proposed(
+    ratio: float | None, is_held: bool
+) -> None:
+    curves = FilterCurves(STEPS, {name: np.full(121, 0.5) for name in EARL_1.limits if "_rc_" in name}, np.full(121, 9))
+    one = harmonise.advise(curves, EARL_1, ratio=ratio)
+    assert one is not None
+    assert (one.help is Help.PRECHECK_FIRST) is is_held
+    assert bool(one.failed) is is_held
+
+
+@pytest.mark.parametrize("code", ["PHA-CT-BUBBLE", "PHA-CT-WATER"])
+def test_hold_back_when_the_ct_names_air_or_water_then_only_the_filter_goes(
+    sharp_result: NemaIqResult, code: str
+) -> None:
+    seen = findings.warning(code, "", "", "", "Fill the 22 mm sphere again.")
+    held = without_filter(sharp_result, harmonise.prechecks_failed([seen]))
+    changed = {new.name for old, new in zip(sharp_result.measurements, held.measurements, strict=True) if old != new}
+    assert NARROWEST in changed
+    assert all(name.startswith("harmonisation_filter_") for name in changed)
+    (said,) = (one for one in held.findings if one.id == "PHA-HARMONISE")
+    assert said.next_step == "Fill the 22 mm sphere again."
+    assert without_filter(sharp_result, harmonise.prechecks_failed([findings.no_ct()])) is sharp_result
+
+
+def test_measure_when_a_sphere_holds_air_then_its_recovery_stands_and_no_filter_does() -> None:
+    air = digital.SphereFaults(bubble_pct={22: 30.0})
+    result = run(digital.nema_iq(fwhm_mm=5.0, cov=0.03, seed=2, sphere_faults=air, **GRID))
+    assert "PHA-BUBBLE" in {one.id for one in result.findings}
+    found = by_name(result)
+    assert found["sphere_22mm_rc_a50"].value is not None
+    assert found[NARROWEST].value is None
+    (said,) = (one for one in result.findings if one.id == "PHA-HARMONISE")
+    assert "no post-filter is proposed: a sphere holds air" in said.message
+    assert "Fill the 22 mm sphere again" in said.next_step
+
+
 @pytest.mark.parametrize("why", ["cut", "no sheet", "no unit", "SUV"])
 def test_measure_when_recovery_is_not_known_then_the_filter_says_why(sharp: digital.DigitalScan, why: str) -> None:
     scan, sheet = sharp, Sheet.parse(sharp.sheet)
@@ -186,6 +249,10 @@ def test_measure_when_recovery_is_not_known_then_the_filter_says_why(sharp: digi
         assert QualityFlag[flag] in by_name(result)[name].flags
         assert QualityFlag.FILTER_CANNOT_HELP not in by_name(result)[name].flags
     assert result.filter_advice == ()
+    said = [one.message for one in result.findings if one.id == "PHA-HARMONISE"]
+    assert [words.partition(":")[0] for words in said] == (
+        ["No post-filter is proposed"] if why in {"no unit", "SUV"} else []
+    )
 
 
 # --- the choice, on drawn curves --------------------------------------------------------------

@@ -66,6 +66,7 @@ def test_phantom_when_the_fill_ratio_is_off_then_it_decides_and_every_number_is_
         for kind in ("rc", "relative_rc", "crc"):
             assert all(found[f"sphere_{d}mm_{kind}_{metric}"]["value"] is not None for metric in ("a50", "max", "peak"))
         assert found[f"sphere_{d}mm_qh_pct"]["value"] is not None
+    assert (found["harmonisation_filter_earl1_fwhm_mm"]["value"] is None) is (verdict == "FAIL")
 
 
 @pytest.fixture
@@ -110,6 +111,11 @@ def test_phantom_when_its_image_cannot_be_judged_then_no_verdict_is_made_and_wha
         assert found[f"sphere_{d}mm_crc_max"]["value"] is not None
         assert (found[f"sphere_{d}mm_rc_a50"]["value"] is not None) is has_recovery
         assert has_recovery or found[f"sphere_{d}mm_rc_a50"]["flags"] != []
+    for name, one in found.items():
+        assert one["value"] is None or not name.startswith("harmonisation_filter_")
+    (advice,) = (one for one in result["findings"] if one["id"] == "PHA-HARMONISE")
+    assert "o post-filter is proposed" in advice["message"]
+    assert advice["next_step"]
     if change is uncorrected:
         assert outcomes(result, "SUV-NOT-CORRECTED") == {"NOT_EVALUABLE"}
 
