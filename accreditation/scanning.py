@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import F, Q, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from accreditation import selectors
+from accreditation.models import Case
 from accreditation.status import ClearanceState, clearance_state, status_for_site
 from accreditation.workflow import CLOSED, STANDING
 from corelab import selectors as registry
@@ -63,7 +65,7 @@ def matrices_for(user: User, trials: Sequence[Trial]) -> list[tuple[Trial, list[
     taking_part = _sites_of(trials)
     sites = {site for found in taking_part.values() for site in found}
     scanners = list(registry.scanners_visible_to(user).filter(site__in=sites, is_active=True))
-    known = _Known.of(user, scanners, with_phantoms=True)
+    known = _Known.of(user, scanners, trials=trials)
     return [(trial, known.matrix(scanners, trial, taking_part[trial.pk])) for trial in trials]
 
 
@@ -72,10 +74,18 @@ def matrix_for(user: User, trial: Trial) -> list[ScanRow]:
     return matrices_for(user, [trial])[0][1]
 
 
-def scans_for(user: User, scanners: Iterable[Scanner]) -> list[tuple[Trial | None, list[ScanRow]]]:
-    """Return, trial by trial, whether these scanners may scan for it; without a trial, whether they may in general."""
+def scans_for(
+    user: User, scanners: Iterable[Scanner], *, cases: Iterable[Case] | None = None
+) -> list[tuple[Trial | None, list[ScanRow]]]:
+    """Return, trial by trial, whether these scanners may scan for it; without a trial, whether they may in general.
+
+    Parameters
+    ----------
+    cases : iterable of Case, optional
+        Those of these scanners that the person sees and that are not closed, where the caller has read them already.
+    """
     listed = list(scanners)
-    known = _Known.of(user, listed)
+    known = _Known.of(user, listed, cases=cases)
     pairs = Trial.sites.through.objects.filter(
         site_id__in={scanner.site_id for scanner in listed},
         trial__in=registry.trials_visible_to(user).filter(is_active=True),
@@ -108,31 +118,38 @@ class _Known:
     reconstructions: dict[int, list[ReconstructionProfile]]
     clearances: dict[_Scope, list[Clearance]]
     cases: dict[_Scope, Any]
-    phantoms: dict[int, Submission]
+    phantoms: dict[tuple[int, int | None], Submission]
 
     @classmethod
-    def of(cls, user: User, scanners: Sequence[Scanner], *, with_phantoms: bool = False) -> _Known:
-        """Read it in four questions, five with phantoms."""
-        ids = [scanner.pk for scanner in scanners]
-        reconstructions: dict[int, list[ReconstructionProfile]] = defaultdict(list)
-        profiles = registry.reconstructions_visible_to(user).filter(scanner__in=ids).select_related(None)
-        if with_phantoms:
-            profiles = profiles.annotate(phantom_id=Subquery(_newest_phantom()))
-        for profile in profiles:
-            reconstructions[profile.scanner_id].append(profile)
+    def of(
+        cls,
+        user: User,
+        scanners: Sequence[Scanner],
+        *,
+        cases: Iterable[Case] | None = None,
+        trials: Sequence[Trial] | None = None,
+    ) -> _Known:
+        """Read it in two questions, one where the cases are known already, and one more for the phantoms of trials.
+
+        A reconstruction without clearance and case has no row, so those that have one tell all there are.
+        """
+        ids = {scanner.pk for scanner in scanners}
+        given = list(registry.clearances_visible_to(user).filter(scanner__in=ids).order_by("from_on", "pk"))
+        if cases is None:
+            cases = selectors.cases_visible_to(user).filter(scanner__in=ids).exclude(state__in=CLOSED)
+        asked = [case for case in cases if case.scanner_id in ids]
         clearances: dict[_Scope, list[Clearance]] = defaultdict(list)
-        for clearance in registry.clearances_visible_to(user).filter(scanner__in=ids).order_by("from_on", "pk"):
+        for clearance in given:
             clearances[_scope_of(clearance)].append(clearance)
-        cases = selectors.cases_visible_to(user).filter(scanner__in=ids).exclude(state__in=CLOSED)
-        phantoms: dict[int, Submission] = {}
-        if with_phantoms:
-            found = [one.phantom_id for listed in reconstructions.values() for one in listed if one.phantom_id]
-            phantoms = {one.reconstruction_id: one for one in Submission.objects.filter(pk__in=found)}
+        profiles = {one.reconstruction_id: one.reconstruction for one in (*asked, *given)}
+        reconstructions: dict[int, list[ReconstructionProfile]] = defaultdict(list)
+        for profile in sorted(profiles.values(), key=lambda one: one.name):
+            reconstructions[profile.scanner_id].append(profile)
         return cls(
             reconstructions=reconstructions,
             clearances=clearances,
-            cases={_scope_of(case): case for case in cases},
-            phantoms=phantoms,
+            cases={_scope_of(case): case for case in asked},
+            phantoms=_newest_phantoms(profiles, trials) if trials is not None else {},
         )
 
     def matrix(self, scanners: Sequence[Scanner], trial: Trial, sites: set[int]) -> list[ScanRow]:
@@ -178,8 +195,14 @@ class _Known:
             certificate_number=shown.certificate_number if shown else "",
             case=case,
             case_words=status_for_site(case).words if case is not None and case.state not in STANDING else "",
-            phantom=self.phantoms.get(profile.pk),
+            phantom=self._phantom(profile, trial),
         )
+
+    def _phantom(self, profile: ReconstructionProfile, trial: Trial | None) -> Submission | None:
+        """Return the newest phantom that speaks for the trial: its own, or one that was sent for none."""
+        of_any = self.phantoms.get((profile.pk, None))
+        of_trial = self.phantoms.get((profile.pk, trial.pk)) if trial else None
+        return max(filter(None, (of_any, of_trial)), key=lambda one: one.released_at, default=None)
 
 
 #: Reconstruction, tracer, standard, and the trial or None for the general scope.
@@ -190,9 +213,24 @@ def _scope_of(row: Any) -> _Scope:
     return (row.reconstruction_id, row.tracer, row.standard, row.trial_id)
 
 
-def _newest_phantom() -> QuerySet[Any]:
-    """Ask for the newest signed phantom of a reconstruction: of a phantom every role may know how it ended."""
+def _newest_phantoms(
+    reconstructions: Iterable[int], trials: Sequence[Trial]
+) -> dict[tuple[int, int | None], Submission]:
+    """Return the newest signed phantom of each reconstruction for each of the trials, and of those sent for none.
+
+    How a phantom of one's own trial ended, or of none, every role may know.
+    """
     signed = Submission.objects.filter(
-        reconstruction_id=OuterRef("pk"), kind__in=PHANTOMS, state=SubmissionState.RELEASED, is_dry_run=False
+        Q(trial__in=[trial.pk for trial in trials]) | Q(trial__isnull=True),
+        reconstruction__in=list(reconstructions),
+        kind__in=PHANTOMS,
+        state=SubmissionState.RELEASED,
+        is_dry_run=False,
     )
-    return signed.order_by("-released_at").values("pk")[:1]
+    newest_first = Window(
+        RowNumber(), partition_by=[F("reconstruction_id"), F("trial_id")], order_by=F("released_at").desc()
+    )
+    newest = signed.annotate(place=newest_first).filter(place=1)
+    # Only keys are carried through the sort, not whole rows.
+    found = Submission.objects.filter(pk__in=newest.values("pk"))
+    return {(one.reconstruction_id, one.trial_id): one for one in found}

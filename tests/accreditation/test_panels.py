@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from accreditation import panels, scanning, services
 from accreditation.models import Case
@@ -301,6 +302,21 @@ def test_matrix_when_a_trial_manager_asks_then_each_scanner_has_clearance_and_ph
     assert cleared.clearance.may_scan
     assert cleared.phantom.verdict == "PASS"
     assert next(row for row in rows if row.scanner == second).clearance.words == "Not cleared yet"
+
+
+def test_matrix_when_phantoms_were_sent_for_several_trials_then_each_shows_its_own_or_that_of_none(scene):
+    scene.accredited()
+    one, other = factories.trial(scene.site), factories.trial(scene.site)
+    general = scene.signed("nema_iq", signed_at=timezone.now() + days(1))
+    of_one = scene.signed("nema_iq", "FAIL", signed_at=timezone.now() + days(2), trial=one)
+    manager = factories.user(Role.TRIAL_MANAGER, trial=one)
+    of_other = factories.user(Role.TRIAL_MANAGER, trial=other)
+    assert [row.phantom for row in scanning.matrix_for(manager, one)] == [of_one.run.submission]
+    # How a phantom ended that was sent for one trial is not the business of another.
+    assert [row.phantom for row in scanning.matrix_for(of_other, other)] == [general.run.submission]
+    newest = scene.signed("cylinder", signed_at=timezone.now() + days(3))
+    for person, trial in ((manager, one), (of_other, other), (scene.physicist, one)):
+        assert [row.phantom for row in scanning.matrix_for(person, trial)] == [newest.run.submission]
 
 
 def test_matrix_when_the_trial_is_not_theirs_then_nothing_of_it_is_there(clock):
