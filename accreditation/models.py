@@ -80,7 +80,7 @@ class Evidence(models.Model):
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="evidence")
     requirement = models.CharField("id in the programme", max_length=40)
-    run = models.ForeignKey("qc.Run", on_delete=models.PROTECT, related_name="+")
+    run = models.ForeignKey("qc.Run", on_delete=models.PROTECT, related_name="evidence")
     verdict = models.CharField("the physicist's", max_length=16)
     scanned_on = models.DateField("scan day on the site's calendar")
     attempt = models.PositiveSmallIntegerField(default=1)

@@ -259,7 +259,7 @@ def _send_task(case: Any, one: Requirement, kind: str) -> Task:
 def of_home(request: HttpRequest) -> Iterator[Panel]:
     """Yield *May we scan?* for the scanners of the person's own sites, and their next date."""
     mine = registry.scanners_visible_to(request.user).filter(site__in=access.site_ids_of(request.user), is_active=True)
-    groups = scanning.scans_for(request.user, mine)
+    groups = scanning.scans_for(request.user, mine, cases=_own_cases(request))
     if groups:
         context = {
             "title": "May we scan",

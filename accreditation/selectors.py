@@ -14,11 +14,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, FilteredRelation, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accreditation import programmes
-from accreditation.models import Case, Certificate, Decision, Evidence
+from accreditation.models import Case, Certificate, Decision
 from accreditation.requirements import (
     Change,
     Facts,
@@ -32,7 +32,7 @@ from accreditation.requirements import (
 from accreditation.workflow import CASE, CLOSED, STANDING, CaseState, Standing, is_another_person
 from corelab import access
 from corelab.errors import NotFound
-from corelab.models import AuditEvent, Clearance, ReconstructionProfile, Site, User
+from corelab.models import AuditEvent, Clearance, ReconstructionProfile, Scanner, Site, User
 from phantoms import standards
 from qc import analysis
 from qc.models import Drift, Review, Submission
@@ -247,13 +247,8 @@ def is_standing(certificate: Certificate) -> bool:
 def facts_of(cases: Sequence[Case]) -> dict[UUID, Known]:
     """Read what is known about cases, in a number of queries that does not grow with them."""
     scanners = {case.scanner_id for case in cases}
-    runs, in_hand = _signed_runs(scanners), _in_hand(scanners)
-    changes, arrivals = _changes(scanners), _arrivals(scanners)
-    attempts: dict[UUID, dict[int, int]] = defaultdict(dict)
-    for case_id, number, attempt in Evidence.objects.filter(case__in=cases).values_list(
-        "case_id", "run__number", "attempt"
-    ):
-        attempts[case_id][number] = attempt
+    phantoms, attempts = _phantoms(scanners)
+    changes, arrivals = _of_scanners(scanners)
     certificates: dict[UUID, list[Certificate]] = defaultdict(list)
     for certificate in Certificate.objects.filter(case__in=cases).order_by("issued_at"):
         certificates[certificate.case_id].append(certificate)
@@ -262,39 +257,40 @@ def facts_of(cases: Sequence[Case]) -> dict[UUID, Known]:
         zone = case.scanner.site.zone
         counted = attempts[case.pk]
         first = arrivals.get(case.scanner_id)
+        own = [row for row in phantoms[case.scanner_id] if _speaks_for(case, row)]
+        signed = [row for row in own if row["state"] == SubmissionState.RELEASED]
         known[case.pk] = Known(
             case=case,
             runs=tuple(
                 Piece(
-                    kind=row["run__submission__kind"],
-                    submission=f"S-{row['run__submission__number']}",
-                    run=f"R-{row['run__number']}",
+                    kind=row["kind"],
+                    submission=f"S-{row['number']}",
+                    run=f"R-{row['run']}",
                     verdict=row["verdict"],
-                    scanned_on=row["run__submission__scanned_at"].astimezone(zone).date(),
-                    signed_at=row["signature__signed_at"],
-                    signed_on=row["signature__signed_at"].astimezone(zone).date(),
-                    attempt=counted.get(row["run__number"], 0),
-                    digest=row["run__result_digest"],
+                    scanned_on=row["scanned_at"].astimezone(zone).date(),
+                    signed_at=row["signed_at"],
+                    signed_on=row["signed_at"].astimezone(zone).date(),
+                    attempt=counted.get(row["run"], 0),
+                    digest=row["digest"],
                 )
-                for row in runs[case.scanner_id]
-                if _speaks_for(case, row, "run__submission__")
+                for row in sorted(signed, key=lambda row: row["run"])
             ),
             in_hand=tuple(
                 InHand(
                     kind=row["kind"], submission=f"S-{row['number']}", sent_on=row["sent_at"].astimezone(zone).date()
                 )
-                for row in in_hand[case.scanner_id]
-                if _speaks_for(case, row)
+                for row in own
+                if row["state"] != SubmissionState.RELEASED
             ),
             changes=tuple(
                 Change(
-                    what=drift.get_attribute_display(),
-                    before=drift.registered,
-                    after=drift.seen,
-                    seen_on=(drift.submission.scanned_at or drift.opened_at).astimezone(zone).date(),
-                    submission=drift.submission.short_number,
+                    what=str(Drift.Attribute(row["attribute"]).label),
+                    before=row["registered"],
+                    after=row["seen"],
+                    seen_on=(row["scanned_at"] or row["opened_at"]).astimezone(zone).date(),
+                    submission=f"S-{row['submission']}",
                 )
-                for drift in changes[case.scanner_id]
+                for row in changes[case.scanner_id]
             ),
             transfer=Piece(kind="transfer", submission=f"S-{first[0]}", scanned_on=first[1].astimezone(zone).date())
             if first
@@ -308,9 +304,9 @@ def facts_of(cases: Sequence[Case]) -> dict[UUID, Known]:
 _SCOPE = ("reconstruction_id", "standard", "trial_id", "sheet__nuclide")
 
 
-def _speaks_for(case: Case, row: Mapping[str, Any], path: str = "") -> bool:
+def _speaks_for(case: Case, row: Mapping[str, Any]) -> bool:
     """Say whether a phantom of the case's scanner is of its scope; to a trial's case, none of another trial."""
-    reconstruction, standard, trial, nuclide = (row[path + name] for name in _SCOPE)
+    reconstruction, standard, trial, nuclide = (row[name] for name in _SCOPE)
     if (reconstruction, standard, nuclide) != (case.reconstruction_id, case.standard, case.tracer):
         return False
     return case.trial_id is None or trial in (None, case.trial_id)
@@ -327,46 +323,77 @@ def signed_runs() -> QuerySet[Review]:
     )
 
 
-def _signed_runs(scanners: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
-    rows = signed_runs().filter(run__submission__scanner__in=scanners)
-    path = "run__submission__"
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.values(
-        "verdict",
-        "signature__signed_at",
-        "run__number",
-        "run__result_digest",
-        *(path + name for name in ("scanner_id", "number", "kind", "scanned_at", *_SCOPE)),
-    ).order_by("run__number"):
-        found[row[path + "scanner_id"]].append(row)
-    return found
+def _phantoms(
+    scanners: Iterable[int],
+) -> tuple[dict[int, list[dict[str, Any]]], dict[UUID, dict[int, int]]]:
+    """Return by scanner its phantoms that are signed or in hand, and by case in which attempt it counted which run.
+
+    One query: a run that counts in several cases comes once for each.
+    """
+    run = "current_run__"
+    # The same as `signed_runs`, asked from the other end: of each submission the run that counts.
+    is_signed = Q(state=SubmissionState.RELEASED, scanned_at__isnull=False, current_run__review__isnull=False)
+    rows = (
+        Submission.objects.filter(
+            is_signed | Q(state__in=_IN_HAND, sent_at__isnull=False),
+            scanner__in=scanners,
+            kind__in=PHANTOMS,
+            is_dry_run=False,
+        )
+        .annotate(
+            run=F(run + "number"),
+            digest=F(run + "result_digest"),
+            signed_verdict=F(run + "review__verdict"),
+            signed_at=F(run + "review__signature__signed_at"),
+            case=F(run + "evidence__case_id"),
+            attempt=F(run + "evidence__attempt"),
+        )
+        .values(
+            "scanner_id", "number", "kind", "state", "scanned_at", "sent_at", *_SCOPE,
+            "run", "digest", "signed_verdict", "signed_at", "case", "attempt",
+        )
+    )  # fmt: skip
+    found: dict[int, dict[int, dict[str, Any]]] = defaultdict(dict)
+    attempts: dict[UUID, dict[int, int]] = defaultdict(dict)
+    for row in rows.order_by("number"):
+        found[row["scanner_id"]][row["number"]] = row | {"verdict": row["signed_verdict"]}
+        if row["case"] is not None:
+            attempts[row["case"]][row["run"]] = row["attempt"]
+    by_scanner = {scanner: list(rows_of.values()) for scanner, rows_of in found.items()}
+    return defaultdict(list, by_scanner), attempts
 
 
-def _in_hand(scanners: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
-    rows = Submission.objects.filter(
-        scanner__in=scanners, kind__in=PHANTOMS, is_dry_run=False, state__in=_IN_HAND, sent_at__isnull=False
+def _of_scanners(
+    scanners: Iterable[int],
+) -> tuple[dict[int, list[dict[str, Any]]], dict[int, tuple[int, datetime]]]:
+    """Return by scanner its declared changes, and the first submission that arrived whole with when it was sent."""
+    arrived = Submission.objects.filter(
+        scanner=OuterRef("pk"), is_dry_run=False, state__in=_ARRIVED, sent_at__isnull=False
+    ).order_by("sent_at", "number")
+    declared = Q(drifts__state=Drift.State.DECLARED, drifts__attribute__in=_CHANGES)
+    rows = Scanner.objects.filter(pk__in=scanners).annotate(
+        change=FilteredRelation("drifts", condition=declared),
+        change_id=F("change__pk"),
+        attribute=F("change__attribute"),
+        registered=F("change__registered"),
+        seen=F("change__seen"),
+        opened_at=F("change__opened_at"),
+        submission=F("change__submission__number"),
+        scanned_at=F("change__submission__scanned_at"),
+        first=Subquery(arrived.values("number")[:1]),
+        first_sent=Subquery(arrived.values("sent_at")[:1]),
     )
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.values("scanner_id", "number", "kind", "sent_at", *_SCOPE).order_by("number"):
-        found[row["scanner_id"]].append(row)
-    return found
-
-
-def _changes(scanners: Iterable[int]) -> dict[int, list[Drift]]:
-    rows = Drift.objects.filter(scanner__in=scanners, state=Drift.State.DECLARED, attribute__in=_CHANGES)
-    found: dict[int, list[Drift]] = defaultdict(list)
-    for drift in rows.select_related("submission").order_by("opened_at", "pk"):
-        found[drift.scanner_id].append(drift)
-    return found
-
-
-def _arrivals(scanners: Iterable[int]) -> dict[int, tuple[int, datetime]]:
-    """Return by scanner the number of the first submission that arrived whole, and when it was sent."""
-    rows = Submission.objects.filter(
-        scanner__in=scanners, is_dry_run=False, state__in=_ARRIVED, sent_at__isnull=False
-    ).order_by()
-    first = rows.values("scanner_id").annotate(first=Min("number"), sent=Min("sent_at"))
-    return {row["scanner_id"]: (row["first"], row["sent"]) for row in first}
+    changes: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    arrivals: dict[int, tuple[int, datetime]] = {}
+    for row in rows.order_by("opened_at", "change_id").values(
+        "pk", "change_id", "attribute", "registered", "seen", "opened_at", "submission", "scanned_at",
+        "first", "first_sent",
+    ):  # fmt: skip
+        if row["change_id"] is not None:
+            changes[row["pk"]].append(row)
+        if row["first"] is not None:
+            arrivals[row["pk"]] = (row["first"], row["first_sent"])
+    return changes, arrivals
 
 
 # --- deciding --------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
@@ -46,6 +46,12 @@ def sites_visible_to(user: User) -> QuerySet[Site]:
         Q(pk__in=access.site_ids_of(user))
         | Q(pk__in=Trial.sites.through.objects.filter(trial_id__in=access.trial_ids_of(user)).values("site_id"))
     )
+
+
+def own_sites_of(user: User) -> list[Site]:
+    """Return the sites for which a person sends, by name; their memberships, read once a request, hold them."""
+    mine = {m.site_id: m.site for m in access.memberships_of(user) if m.site and m.role == Role.SITE_USER}
+    return sorted(mine.values(), key=lambda site: site.name)
 
 
 def trials_visible_to(user: User) -> QuerySet[Trial]:
@@ -156,6 +162,12 @@ def site_scanners(user: User, site: Site) -> QuerySet[Scanner]:
     """Return a site's scanners with their reconstructions in use."""
     in_use = ReconstructionProfile.objects.filter(is_active=True)
     return scanners_visible_to(user).filter(site=site).prefetch_related(Prefetch("reconstructions", queryset=in_use))
+
+
+def scanner_counts_of(user: User, sites: Iterable[Site]) -> dict[int, int]:
+    """Return how many scanners each of these sites has, for a person who sees them."""
+    rows = scanners_visible_to(user).filter(site__in=[site.pk for site in sites]).order_by()
+    return dict(rows.values_list("site_id").annotate(times=Count("pk")))
 
 
 # --- people -----------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def home_show(request: HttpRequest) -> HttpResponse:
 
 
 def _site_home(request: HttpRequest) -> HttpResponse:
-    sites = list(selectors.sites_visible_to(request.user).filter(pk__in=access.site_ids_of(request.user)))
+    sites = selectors.own_sites_of(request.user)
     tasks: list[Task] = [task for found in panels.ask("tasks", request) for task in found]
     sent: list[Sent] = [line for found in panels.ask("sent", request) for line in found]
     welcome = [] if sent else _welcome(request.user, sites)
@@ -53,16 +53,17 @@ def _site_home(request: HttpRequest) -> HttpResponse:
 def _welcome(user: User, sites: list[Site]) -> list[Task]:
     """Return the first steps of a site that has sent nothing yet."""
     steps: list[Task] = []
+    scanners = selectors.scanner_counts_of(user, sites)
     for site in sites:
-        scanners = list(selectors.site_scanners(user, site))
+        count = scanners.get(site.pk, 0)
         steps.append(
             Task(
                 text=f"Confirm the scanners of {site.name}",
                 url=reverse("corelab:site-detail", args=[site.code]),
-                hint=f"{len(scanners)} in the register. If one is missing or wrong, tell the core lab."
-                if scanners
+                hint=f"{count} in the register. If one is missing or wrong, tell the core lab."
+                if count
                 else "None is in the register yet. Ask the core lab to add them: nothing can be sent before.",
-                state="not-started" if scanners else "waiting-lab",
+                state="not-started" if count else "waiting-lab",
             )
         )
     send_url = reverse("qc:submission-start")

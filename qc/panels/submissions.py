@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Case, Exists, OuterRef, Q, QuerySet, When
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -109,8 +109,7 @@ def counts(request: HttpRequest) -> dict[str, int]:
 
 def tasks(request: HttpRequest) -> Iterator[Task]:
     """Yield what a site has to do: answer what came back, finish its drafts, send again what failed."""
-    mine = _of_own_sites(request)
-    drafts = list(mine.filter(state=S.DRAFT).order_by("-changed_at")[:TASKS])
+    drafts, failed, _ = _own(request)
     for draft in sorted(drafts, key=lambda one: not one.check_findings):
         came_back = bool(draft.check_findings)
         yield Task(
@@ -119,10 +118,7 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
             hint=draft.check_findings[0]["message"] if came_back else f"{draft.scanner}, draft",
             state="needs-you" if came_back else "in-progress",
         )
-    # A phantom is scanned again; a patient is not: what the lab wants to know of that scan comes as a query.
-    failed = mine.filter(state=S.RELEASED, verdict__in=("FAIL", "NOT_EVALUABLE"), is_dry_run=False)
-    failed = failed.exclude(kind="patient")
-    for submission in failed.exclude(_was_followed(request)).order_by("-released_at")[:TASKS]:
+    for submission in failed:
         yield Task(
             text=f"Send {submission} again",
             url=detail_url(submission),
@@ -131,9 +127,33 @@ def tasks(request: HttpRequest) -> Iterator[Task]:
         )
 
 
-def _of_own_sites(request: HttpRequest) -> QuerySet[Any]:
-    rows = selectors.submissions_visible_to(request.user).filter(site_id__in=access.site_ids_of(request.user))
-    return rows.defer(*NOT_IN_LISTS)
+def _own(request: HttpRequest) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return of the person's own sites the drafts, what failed and was not sent again, and what was sent lately.
+
+    One query, and one a request: the rows of the three lists are found by their keys.
+    """
+    kept: tuple[list[Any], list[Any], list[Any]] | None = getattr(request, "_own_submissions", None)
+    if kept is not None:
+        return kept
+    mine = selectors.submissions_visible_to(request.user).filter(site_id__in=access.site_ids_of(request.user))
+    drafts = mine.filter(state=S.DRAFT).order_by("-changed_at")[:TASKS]
+    # A phantom is scanned again; a patient is not: what the lab wants to know of that scan comes as a query.
+    failed = mine.filter(state=S.RELEASED, verdict__in=("FAIL", "NOT_EVALUABLE"), is_dry_run=False)
+    failed = failed.exclude(kind="patient").exclude(_was_followed(request)).order_by("-released_at")[:TASKS]
+    sent = mine.exclude(state=S.DRAFT).order_by("-number")[:SENT_LINES]
+    keys = [Q(pk__in=rows.values("pk")) for rows in (drafts, failed, sent)]
+    listed = list(
+        mine.filter(keys[0] | keys[1] | keys[2])
+        .annotate(is_failed=Case(When(keys[1], then=True), default=False, output_field=BooleanField()))
+        .defer(*NOT_IN_LISTS)
+    )
+    kept = (
+        sorted((one for one in listed if one.state == S.DRAFT), key=lambda one: one.changed_at, reverse=True),
+        sorted((one for one in listed if one.is_failed), key=lambda one: one.released_at, reverse=True),
+        sorted((one for one in listed if one.state != S.DRAFT), key=lambda one: one.number, reverse=True)[:SENT_LINES],
+    )
+    request._own_submissions = kept  # type: ignore[attr-defined]
+    return kept
 
 
 def _was_followed(request: HttpRequest) -> Exists:
@@ -150,8 +170,7 @@ def _was_followed(request: HttpRequest) -> Exists:
 
 def sent(request: HttpRequest) -> Iterator[Sent]:
     """Yield what a site sent lately, newest first."""
-    mine = _of_own_sites(request)
-    for submission in mine.exclude(state=S.DRAFT).order_by("-number")[:SENT_LINES]:
+    for submission in _own(request)[2]:
         verdict, is_proposed = shown_verdict(submission, sees_proposed=False)
         status = status_for_site(submission)
         yield Sent(

@@ -219,7 +219,7 @@ def test_home_when_cases_grow_then_it_asks_no_more_queries(scene):
             created_by=scene.sender,
             state=C.ANALYSIS_RUNNING,
         )
-    assert queries_of(home) <= few <= 16
+    assert queries_of(home) <= few <= 9
 
 
 # --- may we scan? ---------------------------------------------------------------------------------

@@ -76,10 +76,10 @@ def test_certificate_when_it_is_asked_for_then_only_those_who_see_its_case_have_
 
 def test_requirements_when_many_cases_are_read_then_the_queries_do_not_grow(django_assert_num_queries):
     cases = [Scene().accredited(), Scene(UK).accredited()]
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(3):
         few = selectors.requirements_of_cases(cases)
     cases += [Scene().reviewing(), Scene(UK).collecting(), Scene().start()]
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(3):
         many = selectors.requirements_of_cases(cases)
     assert {pk: many[pk] for pk in few} == few
     for case in cases:

@@ -41,7 +41,7 @@ def _grow(house) -> None:
         ("person-list", (), "administrator", 8),
         ("audit-list", (), "auditor", 9),
         ("work-list", (), "physicist", 16),
-        ("home-show", (), "site_user", 17),
+        ("home-show", (), "site_user", 12),
         ("home-show", (), "trial_manager", 21),
         ("home-show", (), "administrator", 11),
     ],
