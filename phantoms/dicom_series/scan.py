@@ -295,7 +295,8 @@ def choose(scan: Scan, series_uid: str | None = None) -> Series:
             "SUV-NOT-CORRECTED",
             "This series is not attenuation corrected (0028,0051).",
             "(0028,0051)",
-            "Send the corrected series too; we measure that one.",
+            "Send the corrected series too; we measure that one. Named by a person, this one has its numbers and no "
+            "verdict.",
         )
     raise _no_series(scan)
 

@@ -1,6 +1,14 @@
 """What people may see. Every query of a view starts here; absent and forbidden are the same answer."""
 
-from qc.selectors.arrival import UNPACKING, Arrival, SeriesRow, arrival_of, received_series, scan_began_at
+from qc.selectors.arrival import (
+    UNPACKING,
+    Arrival,
+    SeriesRow,
+    arrival_of,
+    received_series,
+    scan_began_at,
+    series_to_choose,
+)
 from qc.selectors.calibrators import (
     checked_calibrator_for,
     checked_calibrators_visible_to,
@@ -76,6 +84,7 @@ __all__ = [
     "run_for",
     "runs_visible_to",
     "scan_began_at",
+    "series_to_choose",
     "submission_for",
     "submissions_visible_to",
     "unsigned_report_of",

@@ -72,6 +72,18 @@ def received_series(submission: Submission) -> list[SeriesRow]:
     return sorted(series, key=lambda one: (one.series_number or 0, one.series_uid))
 
 
+def series_to_choose(series: list[SeriesRow], kind: str) -> list[SeriesRow]:
+    """Return the series between which a person may choose; none where there is nothing to choose.
+
+    Of a phantom that came without attenuation correction only, every PET series is offered: nobody has to send it, but
+    named by a person it has its numbers, and the verdict that it cannot be judged.
+    """
+    measurable = [one for one in series if one.is_measurable]
+    if measurable or kind == "patient":
+        return measurable if len(measurable) > 1 else []
+    return [one for one in series if one.modality == "PT"]
+
+
 def scan_began_at(submission: Submission) -> datetime | None:
     """Return when the scan began by its images, on the site's wall clock; None before they arrived."""
     moments = submission.files.filter(modality="PT").exclude(status=ReceivedFile.Status.IGNORED)

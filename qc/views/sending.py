@@ -392,7 +392,7 @@ def series_remove(request: HttpRequest, number: int) -> HttpResponse:
 def submission_check(request: HttpRequest, draft: Any) -> HttpResponse:
     """Show everything once more, problems first; sending is the one thing left to do."""
     series = selectors.received_series(draft)
-    measurable = [one for one in series if one.is_measurable]
+    offered = selectors.series_to_choose(series, draft.kind)
     errors: list[str] = []
     if request.method == "POST":
         chosen = request.POST.get("chosen_series", draft.chosen_series)
@@ -400,7 +400,7 @@ def submission_check(request: HttpRequest, draft: Any) -> HttpResponse:
             submission_id=draft.pk,
             actor=request.user,
             comment=request.POST.get("comment", draft.comment).strip()[:4_000],
-            chosen_series=chosen if chosen in {one.series_uid for one in measurable} else "",
+            chosen_series=chosen if chosen in {one.series_uid for one in offered} else "",
         )
         if "send" not in request.POST:
             messages.success(request, "Saved.")
@@ -425,7 +425,8 @@ def submission_check(request: HttpRequest, draft: Any) -> HttpResponse:
         "other": [one for one in findings if one["severity"] != "exclude" and one["outcome"] != "PASS"],
         "series": series,
         "arrival": selectors.arrival_of(draft),
-        "measurable": measurable if len(measurable) > 1 else [],
+        "offered": offered,
+        "is_uncorrected": not any(one.is_measurable for one in offered),
         "entry": entry,
         "standard_title": standards.load(draft.standard).title,
     }

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from corelab.models import Role
+from qc import selectors
 from qc.models import Submission
 from qc.states import SubmissionState as S
 from tests import factories
@@ -284,6 +285,27 @@ def test_check_when_two_series_qualify_then_one_can_be_chosen(site_client, draft
     site_client.post(url("submission-check", draft), {"chosen_series": "1.2.3.not.there", "save": "1"})
     draft.refresh_from_db()
     assert draft.chosen_series == ""
+
+
+def test_check_when_a_phantom_came_without_attenuation_correction_only_then_it_can_be_chosen(
+    site_client, draft, sender
+):
+    kit.receive(draft, *kit.slices(2, CorrectedImage=["DECY"]), actor=sender)
+    page = site_client.get(url("submission-check", draft)).content.decode()
+    assert "None is attenuation corrected" in page
+    assert "Send the corrected series too" in page
+    uid = draft.files.first().series_instance_uid
+    site_client.post(url("submission-check", draft), {"chosen_series": uid, "save": "1"})
+    draft.refresh_from_db()
+    assert draft.chosen_series == uid
+
+
+@pytest.mark.parametrize(("corrected", "kind"), [(["ATTN", "DECY"], "nema_iq"), (["DECY"], "patient")])
+def test_series_to_choose_when_one_qualifies_or_it_is_a_patient_then_there_is_nothing_to_choose(
+    draft, sender, corrected, kind
+):
+    kit.receive(draft, *kit.slices(2, CorrectedImage=corrected), actor=sender)
+    assert selectors.series_to_choose(selectors.received_series(draft), kind) == []
 
 
 def test_receipt_when_still_a_draft_then_leads_to_the_check(site_client, draft):
