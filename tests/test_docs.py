@@ -600,6 +600,26 @@ def test_numbers_when_the_code_has_them_then_their_sections_say_the_same() -> No
     assert [(title, words) for title, words in _numbers() if words not in section(METHODS_PAGE, title)] == []
 
 
+# --- where the methods come from --------------------------------------------------------------
+
+#: Sections of the methods' page that measure nothing.
+NO_METHODS = {"Digital phantoms", "Figures", "Measurements", "Codes", "Sources", "Where each step comes from"}
+
+
+def methods_sections() -> dict[str, str]:
+    """Return each method's own section, without those below it, by its title."""
+    parts = re.split(r"^#{2,3} (.+)\n", text_of(METHODS_PAGE), flags=re.MULTILINE)
+    return {title: text for title, text in zip(parts[1::2], parts[2::2], strict=True) if title not in NO_METHODS}
+
+
+def test_sources_when_a_method_has_a_section_then_its_steps_have_a_place_or_say_that_none_was_seen() -> None:
+    seen = re.compile(r"\d|web pages?, no pages|source code|not verified|ours|not read|no public page")
+    marks = {"C", "C2", "D", "MH", "MM", "ML", "none"}
+    rows = rows_of(METHODS_PAGE, "places")
+    assert {re.sub(r"\[(.+)\]\(.+\)", r"\1", row[0]) for row in rows} == set(methods_sections())
+    assert [row for row in rows if not (all(row) and seen.search(row[3]) and row[4] in marks)] == []
+
+
 # --- people, settings, the command ------------------------------------------------------------
 
 
