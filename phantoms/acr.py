@@ -196,7 +196,7 @@ def diagnose(result: AcrResult, standard: Standard) -> tuple[Finding, ...]:
                 severity="query",
                 message=f"The 16 mm cylinder reads {100 * ratio.value:.0f} % of the 25 mm one: the images are smooth.",
                 observed=f"{ratio.value:.2f}",
-                expected=f"{ratio.limit_low:g} or more",
+                expected=f"over {ratio.limit_low:g}",
                 next_step="Use a sharper filter or more iterations. Check the 16 mm cylinder for air.",
                 owner=Owner.SITE,
                 source=ratio.source,

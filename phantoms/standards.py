@@ -25,7 +25,9 @@ FOLDER = Path(__file__).with_name("standards")
 CONFIRMED = frozenset({"C", "C2", "D"})
 KNOWN_PROVENANCE = CONFIRMED | {"MH", "MM", "ML", "none"}
 STANDARD_KEYS = frozenset({"id", "title", "edition", "effective_from", "effective_to", "citation", "nuclide", "groups"})
-GROUP_KEYS = frozenset({"what", "unit", "provenance", "source", "decides", "reason", "near", "needs_whole", "limits"})
+GROUP_KEYS = frozenset(
+    {"what", "unit", "provenance", "source", "decides", "reason", "near", "needs_whole", "open", "limits"}
+)
 LIMIT_KEYS = frozenset({"low", "high", "warn"})
 #: A name tells its unit: a limit in another one would judge every number wrongly.
 _UNIT_OF = (
@@ -54,7 +56,7 @@ class Limit:
     Attributes
     ----------
     low, high : float or None
-        The band, both ends included; None where the edition sets no such end.
+        The band, both ends included unless ``is_open``; None where the edition sets no such end.
     warn_low, warn_high : float or None
         A narrower band: outside it, and inside ``low`` to ``high``, the verdict is WARN.
     unit : str
@@ -73,6 +75,8 @@ class Limit:
         What is limited, in words.
     needs_whole : bool
         True: a number whose region the edge of the image cuts is not judged.
+    is_open : bool
+        True: the source asks for more than ``low`` and less than ``high``, so a number on an end is outside.
     """
 
     low: float | None
@@ -87,6 +91,7 @@ class Limit:
     reason: str = ""
     what: str = ""
     needs_whole: bool = False
+    is_open: bool = False
 
     def margin(self, value: float) -> float | None:
         """Return the distance to the nearest end of the band, negative outside; None without a band."""
@@ -187,7 +192,7 @@ def judge(measurements: Iterable[Measurement], standard: Standard) -> tuple[Meas
 
     A limit that decides gives PASS, WARN, FAIL, or NOT_EVALUABLE where the number is missing, its unit is not known,
     or the edge of the image cuts a region that the limit needs whole; any other limit gives REPORT_ONLY. A band
-    includes its ends, and a value is compared unrounded.
+    includes its ends unless its file says that it is open, and a value is compared unrounded.
 
     A number nearer to an end of its band than the limit's ``near``, or than two standard deviations, gets the flag
     NEAR_LIMIT on either side of it. The flag leaves the verdict alone: the limit is the limit, so a value inside
@@ -243,7 +248,7 @@ def _judged(measurement: Measurement, limit: Limit, standard_id: str) -> Measure
 
 
 def _verdict(value: float, limit: Limit) -> Outcome:
-    if not _inside(value, limit.low, limit.high):
+    if not _inside(value, limit.low, limit.high) or (limit.is_open and value in {limit.low, limit.high}):
         return Outcome.FAIL
     return Outcome.PASS if _inside(value, limit.warn_low, limit.warn_high) else Outcome.WARN
 
@@ -253,7 +258,9 @@ def _inside(value: float, low: float | None, high: float | None) -> bool:
 
 
 def _group_limits(standard_id: str, group: Mapping[str, Any]) -> Iterable[tuple[str, Limit]]:
-    _check_keys(standard_id, group, GROUP_KEYS, required=GROUP_KEYS - {"decides", "reason", "near", "needs_whole"})
+    _check_keys(
+        standard_id, group, GROUP_KEYS, required=GROUP_KEYS - {"decides", "reason", "near", "needs_whole", "open"}
+    )
     provenance, reason = str(group["provenance"]), str(group.get("reason", ""))
     if provenance not in KNOWN_PROVENANCE:
         msg = f"{standard_id}: unknown provenance {provenance!r}"
@@ -262,7 +269,7 @@ def _group_limits(standard_id: str, group: Mapping[str, Any]) -> Iterable[tuple[
     if decides != (provenance in CONFIRMED) and not reason:
         msg = f"{standard_id}: {group['what']!r} decides against its provenance {provenance} without a reason"
         raise StandardFileError(msg)
-    for key in ("decides", "needs_whole"):
+    for key in ("decides", "needs_whole", "open"):
         if not isinstance(group.get(key, False), bool):
             msg = f"{standard_id}: {group['what']!r} has {key} {group[key]!r}, which is neither true nor false"
             raise StandardFileError(msg)
@@ -291,6 +298,7 @@ def _group_limits(standard_id: str, group: Mapping[str, Any]) -> Iterable[tuple[
                 reason=reason,
                 what=" ".join(str(group["what"]).split()),
                 needs_whole=needs_whole,
+                is_open=bool(group.get("open", False)),
             ),
         )
 

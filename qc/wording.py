@@ -602,7 +602,7 @@ def _limit_clause(one: Mapping[str, Any]) -> str:
     if one["name"] == "acr_ratio_16_25":
         size = number(one["value"], 2, one["limit_low"], one["limit_high"])
         ones = f"the 16{NARROW_SPACE}mm cylinder reads {size} of the 25{NARROW_SPACE}mm one"
-        return f"{ones}; {plain(one['limit_low'])} is needed"
+        return f"{ones}; more than {plain(one['limit_low'])} is needed"
     if one["name"] == "cylinder_slice_deviation_max_pct":
         return f"one slice is {_percent(one)} off the mean; {plain(one['limit_high'])}{NARROW_SPACE}% is allowed"
     if one["name"] == "background_cov_pct":
@@ -610,6 +610,8 @@ def _limit_clause(one: Mapping[str, Any]) -> str:
     if one["name"] == "activity_ratio":
         return f"sphere to background is {shown.value} by the sheet; {shown.limits} is accepted"
     words = label(one["name"])
+    if one["value"] in {one["limit_low"], one["limit_high"]}:
+        return f"{words} is {with_unit(shown.value, shown.unit)}, an end of its band that is not accepted"
     return f"{words} is {with_unit(shown.value, shown.unit)}; {with_unit(shown.limits, shown.unit)} is accepted"
 
 

@@ -278,6 +278,8 @@ def render_standards() -> str:
 
 def _band(limit: standards.Limit, decimals: str = "g") -> str:
     low, high = ("" if end is None else f"{end:{decimals}}".replace("-", "−") for end in (limit.low, limit.high))
+    if limit.is_open:
+        return " and ".join([f"over {low}"] * bool(low) + [f"under {high}"] * bool(high))
     return f"{low} to {high}" if low and high else f"up to {high}" if high else f"from {low}" if low else ""
 
 

@@ -296,3 +296,31 @@ def test_parse_when_a_file_is_not_understood_refuses_it(change: Any, words: str)
     change(content)
     with pytest.raises(standards.StandardFileError, match=words):
         standards.parse("earl1_18f", content)
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "at_end"),
+    [
+        # Both works that quote the limits: over 1.8 and under 2.8, over 0.7.
+        ("acr_cylinder_25mm_suv_max", 1.8, Outcome.FAIL),
+        ("acr_cylinder_25mm_suv_max", 2.8, Outcome.FAIL),
+        ("acr_ratio_16_25", 0.7, Outcome.FAIL),
+        # They differ on the background's ends; inside 0.9 to 1.1 it passes, outside it warns.
+        ("acr_background_suv_mean", 0.85, Outcome.WARN),
+        ("acr_background_suv_mean", 1.15, Outcome.WARN),
+    ],
+)
+def test_judge_when_a_number_of_the_acr_phantom_is_at_an_end_then_the_sources_sign_decides(
+    name: str, end: float, at_end: Outcome
+) -> None:
+    assert judged(name, end, "acr_pet").verdict is at_end
+    outwards = 1e-9 if end in {2.8, 1.15} else -1e-9
+    assert judged(name, end + outwards, "acr_pet").verdict is Outcome.FAIL
+    assert judged(name, end - outwards, "acr_pet").verdict is not Outcome.FAIL
+
+
+def test_parse_when_a_band_is_open_then_that_is_a_yes_or_no() -> None:
+    content = yaml.safe_load((standards.FOLDER / "acr_pet.yaml").read_text())
+    content["groups"][1]["open"] = "upper"
+    with pytest.raises(standards.StandardFileError, match="open"):
+        standards.parse("acr_pet", content)

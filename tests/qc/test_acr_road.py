@@ -65,7 +65,13 @@ def run(*measurements: dict[str, Any], verdict: str) -> dict[str, Any]:
     [
         ("acr_background_suv_mean", 0.80, "g/mL", "FAIL", "the background reads SUV 0.80; 0.85 to 1.15 is accepted"),
         ("acr_background_suv_mean", 0.8499, "g/mL", "FAIL", "the background reads SUV 0.8499"),
-        ("acr_ratio_16_25", 0.62, "1", "FAIL", "the 16 mm cylinder reads 0.62 of the 25 mm one; 0.7 is needed"),
+        (
+            "acr_ratio_16_25",
+            0.62,
+            "1",
+            "FAIL",
+            "the 16 mm cylinder reads 0.62 of the 25 mm one; more than 0.7 is needed",
+        ),
         ("acr_background_suv_mean", 1.01, "g/mL", "PASS", "the background reads SUV 1.01, and the hot cylinders lie"),
     ],
 )
