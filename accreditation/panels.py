@@ -71,33 +71,39 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
         return WorkPage(rows=[], counts={}, kinds=KINDS)
     today = timezone.now().date()
     late, due = _waits_since_before(today - timedelta(days=1)), _waits_since_before(today)
-    views = {
-        "needs-me": _needs(user),
-        "breaching-today": due,
-        "waiting-for-sites": Q(state__in=WITH_SITE),
-        "running": Q(state__in=RUNNING),
-        "open": Q(),
-    }
-    narrow = Q(state__in=WITH_LAB | WITH_SITE | RUNNING)
+    narrow = Q()
     for name, value in (("scanner__site__code", query.site), ("trial__code", query.trial)):
         if value:
             narrow &= Q(**{name: value})
-    needed = ExpressionWrapper(_needs(user), output_field=BooleanField())
-    rows = selectors.cases_visible_to(user).filter(narrow).annotate(is_needed=needed)
+    needs = _needs(user)
+    views = {
+        "needs-me": narrow & needs,
+        "breaching-today": narrow & due,
+        "waiting-for-sites": narrow & Q(state__in=WITH_SITE),
+        "running": narrow & Q(state__in=RUNNING),
+        "open": narrow,
+    }
+    in_hand = selectors.cases_visible_to(user).filter(state__in=WITH_LAB | WITH_SITE | RUNNING)
     shown = views.get(query.view, Q(pk__in=[]))
-    found = rows.order_by().aggregate(
+    found = in_hand.order_by().aggregate(
         **{_name(view): Count("pk", filter=one) for view, one in views.items()},
         overdue=Count("pk", filter=shown & late),
         due_today=Count("pk", filter=shown & due & ~late),
         oldest_at=Min("changed_at", filter=shown),
+        needed=Count("pk", filter=needs),
     )
+    request._cases_needed = found["needed"]  # type: ignore[attr-defined]
     total = {view: found[_name(view)] for view in views}
     listed = []
     if total.get(query.view):
         # Each of the two orders is that of the days on which they are due; merged they are in order again.
-        with_lab = rows.filter(shown, state__in=WITH_LAB | RUNNING).order_by("changed_at", "number")
-        with_site = rows.filter(shown, state__in=WITH_SITE).order_by(F("deadline_on").asc(nulls_last=True), "number")
-        listed = [_work_row(case, query.view, user) for case in (*with_lab[: query.limit], *with_site[: query.limit])]
+        rows = in_hand.filter(shown)
+        with_lab = rows.filter(state__in=WITH_LAB | RUNNING).order_by("changed_at", "number")[: query.limit]
+        with_site = rows.filter(state__in=WITH_SITE)
+        with_site = with_site.order_by(F("deadline_on").asc(nulls_last=True), "number")[: query.limit]
+        needed = ExpressionWrapper(needs, output_field=BooleanField())
+        first = Q(pk__in=with_lab.values("pk")) | Q(pk__in=with_site.values("pk"))
+        listed = [_work_row(case, query.view, user) for case in in_hand.filter(first).annotate(is_needed=needed)]
     return WorkPage(
         rows=sorted(listed, key=lambda row: row.order)[: query.limit],
         counts=total,
@@ -172,7 +178,8 @@ def counts(request: HttpRequest) -> dict[str, int]:
     user = request.user
     found = {}
     if access.is_lab_staff(user):
-        needed = selectors.cases_visible_to(user).filter(_needs(user)).count()
+        known: int | None = getattr(request, "_cases_needed", None)
+        needed = selectors.cases_visible_to(user).filter(_needs(user)).count() if known is None else known
         found = {"corelab:work-list": needed, "accreditation:case-list": needed}
     if access.site_ids_of(user):
         asked = sum(case.state in ASKS_SITE for case in _own_cases(request))

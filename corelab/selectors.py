@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Model, Prefetch, Q, QuerySet
+from django.db.models import Count, Model, Prefetch, Q, QuerySet, Value
 from django.utils import timezone
 
 from corelab import access
@@ -156,6 +156,24 @@ def sites_listed_for(user: User, text: str = "") -> QuerySet[Site]:
 def trials_listed_for(user: User) -> QuerySet[Trial]:
     """Return the list of trials with the number of sites of each."""
     return trials_visible_to(user).annotate(site_count=Count("sites", distinct=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A site or a trial as a filter offers it."""
+
+    code: str
+    name: str
+
+
+def filters_for(user: User) -> tuple[list[Choice], list[Choice]]:
+    """Return the sites by name and the trials by code that a list may be narrowed to; one query."""
+    trials = trials_visible_to(user).order_by().values_list(Value("trial"), "code", "code")
+    sites = sites_visible_to(user).order_by().values_list(Value("site"), "code", "name")
+    found: dict[str, list[Choice]] = {"site": [], "trial": []}
+    for kind, code, name in sites.union(trials, all=True):
+        found[kind].append(Choice(code=code, name=name))
+    return sorted(found["site"], key=lambda one: one.name), sorted(found["trial"], key=lambda one: one.code)
 
 
 def site_scanners(user: User, site: Site) -> QuerySet[Scanner]:

@@ -61,6 +61,7 @@ def work_list(request: HttpRequest) -> HttpResponse:
     require_staff(request.user)
     query = _query(request)
     found = panels.work(request, query)
+    sites, trials = selectors.filters_for(request.user)
     is_filtered = any((query.site, query.trial, query.kind, query.verdict))
     return render(
         request,
@@ -76,8 +77,8 @@ def work_list(request: HttpRequest) -> HttpResponse:
             "marks": _marks(found),
             "is_filtered": is_filtered,
             "today": timezone.now().date(),
-            "sites": selectors.sites_visible_to(request.user),
-            "trials": selectors.trials_visible_to(request.user),
+            "sites": sites,
+            "trials": trials,
             "verdicts": [(key, words[0]) for key, words in VERDICTS.items() if key != "REPORT_ONLY"],
         },
     )

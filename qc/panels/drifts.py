@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Q, Window
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -27,8 +27,10 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
     if query.site:
         narrow &= Q(scanner__site__code=query.site)
     drifts = selectors.drifts_visible_to(request.user).filter(narrow)
-    shown = drifts.order_by("opened_at")[: query.limit] if query.view in views else []
-    total = drifts.count()
+    if query.view not in views:
+        return WorkPage(rows=[], counts=dict.fromkeys(views, drifts.count()), kinds={KIND: "Drift of a scanner"})
+    shown = list(drifts.annotate(of_all=Window(Count("pk"))).order_by("opened_at", "pk")[: query.limit])
+    total = shown[0].of_all if shown else 0
     rows = [
         WorkRow(
             number=f"D-{drift.pk}",

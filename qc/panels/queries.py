@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Count, F, Min, Q, Window
+from django.db.models import BooleanField, Case, Count, F, Min, Q, When, Window
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +20,8 @@ KIND = "query"
 TASKS = 20
 _NUMBER = re.compile(r"Q-?(\d{1,18})", re.IGNORECASE)
 OPEN = (QueryState.DRAFT, QueryState.OPEN, QueryState.SITE_RESPONDED, QueryState.REOPENED)
+#: No row at all, by a condition that the database finds false: for an empty list Django would write 0 in its place.
+NOTHING = Q(pk__isnull=True)
 #: What comes next, and the chip it wears.
 _NEXT = {
     QueryState.DRAFT: ("waiting-lab", "Read and ask"),
@@ -30,38 +32,48 @@ _NEXT = {
 
 
 def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
-    """Return the questions that stand in one view of the worklist, the next deadline first."""
+    """Return the questions that stand in one view of the worklist, the next deadline first; one query.
+
+    How many there are comes beside each row, so those of the view come first and one of the others may come last.
+    """
     if not access.sees_everything(request.user) or query.kind not in ("", KIND) or query.verdict:
         return WorkPage(rows=[], counts={}, kinds={KIND: "Query"})
-    needs = Q(pk__in=selectors.queries_needing(request.user).values("pk"))
+    needs = NOTHING | Q(pk__in=selectors.queries_needing(request.user).order_by().values("pk"))
     today = timezone.now().date()
-    views = {
-        "needs-me": needs,
-        "breaching-today": Q(due_on__lte=today, state__in=(QueryState.OPEN, QueryState.REOPENED)),
-        "waiting-for-sites": Q(state__in=(QueryState.OPEN, QueryState.REOPENED)),
-        "open": Q(),
-    }
-    narrow = Q(state__in=OPEN)
+    narrow = Q()
     for name, value in (("submission__site__code", query.site), ("submission__trial__code", query.trial)):
         if value:
             narrow &= Q(**{name: value})
-    rows = selectors.queries_visible_to(request.user).filter(narrow)
-    counts = rows.aggregate(**{view.replace("-", "_"): Count("pk", filter=one) for view, one in views.items()})
-    found = {view: counts[view.replace("-", "_")] for view in views}
-    if not found.get(query.view):
-        return WorkPage(rows=[], counts=found, kinds={KIND: "Query"})
-    shown = rows.filter(views[query.view]).order_by(F("due_on").asc(nulls_last=True), "number")
-    clock = shown.aggregate(
-        overdue=Count("pk", filter=Q(due_on__lt=today)),
-        due_today=Count("pk", filter=Q(due_on=today)),
-        oldest_at=Min("created_at"),
+    views = {
+        "needs-me": narrow & needs,
+        "breaching-today": narrow & Q(due_on__lte=today, state__in=(QueryState.OPEN, QueryState.REOPENED)),
+        "waiting-for-sites": narrow & Q(state__in=(QueryState.OPEN, QueryState.REOPENED)),
+        "open": narrow & Q(state__in=OPEN),
+    }
+    shown = views.get(query.view, NOTHING)
+    rows = selectors.queries_visible_to(request.user).filter(state__in=OPEN).defer("text", "findings")
+    listed = list(
+        rows.annotate(
+            **{f"in_{view.replace('-', '_')}": Window(Count("pk", filter=one)) for view, one in views.items()},
+            needed=Window(Count("pk", filter=needs)),
+            overdue=Window(Count("pk", filter=shown & Q(due_on__lt=today))),
+            due_today=Window(Count("pk", filter=shown & Q(due_on=today))),
+            oldest_at=Window(Min("created_at", filter=shown)),
+            is_shown=Case(When(shown, then=True), default=False, output_field=BooleanField()),
+        ).order_by("-is_shown", F("due_on").asc(nulls_last=True), "number")[: query.limit]
     )
+    first = listed[0] if listed else None
+    request._queries_needed = first.needed if first else 0  # type: ignore[attr-defined]
+    if first is None:
+        return WorkPage(rows=[], counts=dict.fromkeys(views, 0), kinds={KIND: "Query"})
     staff = bool(access.lab_roles_of(request.user) & {"technician", "physicist"})
     return WorkPage(
-        rows=[_row(one, is_mine=staff) for one in shown[: query.limit]],
-        counts=found,
+        rows=[_row(one, is_mine=staff) for one in listed if one.is_shown],
+        counts={view: getattr(first, f"in_{view.replace('-', '_')}") for view in views},
         kinds={KIND: "Query"},
-        **clock,
+        overdue=first.overdue,
+        due_today=first.due_today,
+        oldest_at=first.oldest_at,
     )
 
 

@@ -50,15 +50,15 @@ def work(request: HttpRequest, query: WorkQuery) -> WorkPage:
     if query.verdict:
         narrow &= Q(verdict=query.verdict) | Q(verdict="", proposed_verdict=query.verdict)
     rows = selectors.worklist_for(request.user, query.view).filter(narrow).defer(*NOT_IN_LISTS)[: query.limit]
-    counts = selectors.worklist_counts(request.user, narrow)
-    clock = selectors.worklist_clock(request.user, query.view, narrow)
+    totals = selectors.worklist_totals(request.user, query.view, narrow)
+    request._submissions_needed = totals.needs_me  # type: ignore[attr-defined]
     return WorkPage(
         rows=[_work_row(submission, request.user, query.view) for submission in rows],
-        counts=counts,
+        counts=totals.counts,
         kinds=dict(KINDS),
-        overdue=clock.overdue,
-        due_today=clock.due_today,
-        oldest_at=clock.oldest_at,
+        overdue=totals.overdue,
+        due_today=totals.due_today,
+        oldest_at=totals.oldest_at,
     )
 
 
@@ -101,7 +101,8 @@ def counts(request: HttpRequest) -> dict[str, int]:
     """Return how much waits for this person, for the bar."""
     if not access.is_lab_staff(request.user):
         return {}
-    return {"corelab:work-list": selectors.worklist_needs_me(request.user)}
+    known: int | None = getattr(request, "_submissions_needed", None)
+    return {"corelab:work-list": selectors.worklist_needs_me(request.user) if known is None else known}
 
 
 # --- the site's home ------------------------------------------------------------------------------

@@ -43,16 +43,16 @@ from qc.selectors.submissions import (
     upload_for,
     uploads_visible_to,
 )
-from qc.selectors.worklist import Clock, worklist_clock, worklist_counts, worklist_for, worklist_needs_me
+from qc.selectors.worklist import Totals, worklist_for, worklist_needs_me, worklist_totals
 
 __all__ = [
     "OUR_ERROR",
     "UNPACKING",
     "Arrival",
     "ChecklistRow",
-    "Clock",
     "Progress",
     "SeriesRow",
+    "Totals",
     "arrival_of",
     "checked_calibrator_for",
     "checked_calibrators_visible_to",
@@ -90,9 +90,8 @@ __all__ = [
     "unsigned_report_of",
     "upload_for",
     "uploads_visible_to",
-    "worklist_clock",
-    "worklist_counts",
     "worklist_for",
     "worklist_needs_me",
+    "worklist_totals",
     "writes_protocols",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from corelab import access
@@ -50,44 +52,47 @@ def worklist_for(user: User, view: str) -> QuerySet[Submission]:
     return rows.order_by(F("due_on").asc(nulls_last=True), "number")
 
 
-def worklist_counts(user: User, narrow: Q = ANY) -> dict[str, int]:
-    """Return how many rows each view of the worklist has; two queries, of which one reads what is open only."""
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """How many rows stand where.
+
+    ``counts`` has each view under the filters; ``overdue``, ``due_today`` and ``oldest_at`` are of the one that is
+    shown: how many rows have a day that has passed or is today, and since when the oldest waits. ``needs_me`` is for
+    the bar, which knows no filter.
+    """
+
+    counts: Mapping[str, int]
+    overdue: int = 0
+    due_today: int = 0
+    oldest_at: datetime | None = None
+    needs_me: int = 0
+
+
+def worklist_totals(user: User, view: str = "open", narrow: Q = ANY) -> Totals:
+    """Return how many rows each view of the worklist has, and how the time stands for one; one query.
+
+    It reads the rows that are open; what was released is counted beside them, and its time stands still.
+    """
     filters = _work_filters(user)
     if not access.sees_everything(user):
-        return dict.fromkeys([*filters, "released"], 0)
-    rows = Submission.objects.filter(narrow, is_dry_run=False)
-    counts = rows.filter(filters["open"]).aggregate(
-        **{view.replace("-", "_"): Count("pk", filter=one) for view, one in filters.items()}
+        return Totals(counts=dict.fromkeys([*filters, "released"], 0))
+    rows = Submission.objects.filter(is_dry_run=False)
+    released = rows.filter(narrow, state=S.RELEASED).order_by().values("state").annotate(times=Count("pk"))
+    shown = narrow & filters.get(view, Q(pk__in=[]))
+    today = timezone.now().date()
+    found = rows.filter(filters["open"]).aggregate(
+        **{f"in_{name.replace('-', '_')}": Count("pk", filter=narrow & one) for name, one in filters.items()},
+        # Beside an aggregate, so that the count comes also where nothing is open.
+        released=Count("pk") * 0 + Coalesce(Subquery(released.values("times")), 0),
+        overdue=Count("pk", filter=shown & Q(due_on__lt=today)),
+        due_today=Count("pk", filter=shown & Q(due_on=today)),
+        oldest_at=Min("sent_at", filter=shown),
+        needs_me=Count("pk", filter=filters["needs-me"]),
     )
-    return {view: counts[view.replace("-", "_")] for view in filters} | {
-        "released": rows.filter(state=S.RELEASED).count()
-    }
+    counts = {name: found.pop(f"in_{name.replace('-', '_')}") for name in filters}
+    return Totals(counts=counts | {"released": found.pop("released")}, **found)
 
 
 def worklist_needs_me(user: User) -> int:
     """Return how many rows wait for this very person, for the bar of every page; one query."""
     return worklist_for(user, "needs-me").count()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """How many rows of a view have a day that has passed or is today, and since when the oldest waits."""
-
-    overdue: int = 0
-    due_today: int = 0
-    oldest_at: datetime | None = None
-
-
-def worklist_clock(user: User, view: str, narrow: Q = ANY) -> Clock:
-    """Return how the time stands for one view; for what was released it stands still."""
-    if view == "released" or not access.sees_everything(user):
-        return Clock()
-    today = timezone.now().date()
-    rows = Submission.objects.filter(narrow, _work_filters(user)[view], is_dry_run=False)
-    return Clock(
-        **rows.aggregate(
-            overdue=Count("pk", filter=Q(due_on__lt=today)),
-            due_today=Count("pk", filter=Q(due_on=today)),
-            oldest_at=Min("sent_at"),
-        )
-    )

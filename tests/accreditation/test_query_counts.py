@@ -60,6 +60,7 @@ def add(scene: Scene) -> None:
         )
         for state in (
             CaseState.PHYSICIST_REVIEW,
+            CaseState.PASS_RECOMMENDED,
             CaseState.CORRECTIVE_ACTION_REQUIRED,
             CaseState.ANALYSIS_RUNNING,
             CaseState.SIGNED,
@@ -103,3 +104,25 @@ def test_site_home_when_the_site_is_new_then_12_queries_are_enough():
     site = factories.site()
     factories.scanner(site)
     assert count(factories.user(Role.SITE_USER, site=site), "/") <= 12
+
+
+@pytest.mark.parametrize("who", ["physicist", "technician", "approver"])
+def test_worklist_when_every_kind_of_row_stands_in_it_then_10_queries_are_enough(scene, who):
+    views = ("", "?view=open", "?view=open&kind=patient", "?view=waiting-for-sites", "?view=released")
+    held(scene, getattr(scene, who), *(f"/work/{view}" for view in views), most=10)
+
+
+def test_bar_when_a_page_has_counted_already_then_it_counts_as_on_every_other_page(scene):
+    def bar(browser: Client, address: str) -> dict[str, int]:
+        return {place.word: place.count for place in browser.get(address).context["nav"].all}
+
+    for person in (scene.physicist, scene.technician, scene.approver, scene.sender):
+        browser = Client()
+        browser.force_login(person)
+        expected = bar(browser, "/help/")
+        pages = (
+            ["/"] if person == scene.sender else ["/work/", "/work/?site=elsewhere", "/work/?view=running&kind=case"]
+        )
+        assert sum(expected.values()) > 0
+        for page in pages:
+            assert bar(browser, page) == expected, page

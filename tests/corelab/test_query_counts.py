@@ -40,7 +40,7 @@ def _grow(house) -> None:
         ("trial-detail", ("ALPHA",), "administrator", 20),
         ("person-list", (), "administrator", 8),
         ("audit-list", (), "auditor", 9),
-        ("work-list", (), "physicist", 16),
+        ("work-list", (), "physicist", 9),
         ("home-show", (), "site_user", 12),
         ("home-show", (), "trial_manager", 21),
         ("home-show", (), "administrator", 11),
