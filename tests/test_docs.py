@@ -614,6 +614,21 @@ def methods_sections() -> dict[str, str]:
     return {title: text for title, text in zip(parts[1::2], parts[2::2], strict=True) if title not in NO_METHODS}
 
 
+PARTS = {
+    "steps": re.compile(r"^(?:1\.|-|\|) ", re.MULTILINE),
+    "equation": re.compile(r"^```\n[^`]*[=≤∝][^`]*^```$|`[^`\n]+ [=∝] [^`\n]+`", re.MULTILINE),
+    "source": re.compile(r"^\*\*Source\b", re.MULTILINE),
+    "tolerance with why": re.compile(r"^\*\*Tolerances?\b", re.MULTILINE),
+    "where we differ": re.compile(r"^\*\*Differs\.\*\*", re.MULTILINE),
+    "test": re.compile(r"`test_\w+\.py`|/test_\w+\.py`"),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_method_when_it_has_a_section_then_every_part_is_in_it(part: str) -> None:
+    assert [title for title, text in methods_sections().items() if not PARTS[part].search(text)] == []
+
+
 def test_sources_when_a_method_has_a_section_then_its_steps_have_a_place_or_say_that_none_was_seen() -> None:
     seen = re.compile(r"\d|web pages?, no pages|source code|not verified|ours|not read|no public page")
     marks = {"C", "C2", "D", "MH", "MM", "ML", "none"}
