@@ -36,7 +36,8 @@ WEDGE_WIDTHS_DEG = (10, 20, 30, 40, 60, 90)
 WEDGE_INNER_MM = 15.0  # nearer to the axis all sectors meet
 ANNULUS_MM = 4.0
 RING_WIDTHS_MM = (4.0, 8.0, 12.0, 16.0)
-#: A step is looked for with this much of the axis on either side, and a join this far from the measured region's ends.
+#: A step is looked for with this much of the axis on either side, and a join this far from the measured region's ends;
+#: what is seen there is then placed where it fits best, which may be nearer to an end.
 STEP_REACH_MM = 60.0
 STEP_END_MM = 20.0
 
@@ -281,26 +282,47 @@ def steps(
     """
     mean = float(slice_mean.mean())
     middles = (height_mm[1:] + height_mm[:-1]) / 2
-    step_mm = float(np.median(np.diff(height_mm)))
+    noise = slice_sd * math.sqrt(max(correlation_mm / float(np.median(np.diff(height_mm))), 1.0))
     inner = (middles >= height_mm[0] + STEP_END_MM) & (middles <= height_mm[-1] - STEP_END_MM)
     rows = []
     for at in middles[inner]:
         near = np.abs(height_mm - at) <= STEP_REACH_MM
-        z = height_mm[near] - at
-        design = np.stack([np.ones_like(z), z, (z > 0) - 0.5], axis=1)
-        solve = np.linalg.pinv(design)[2]
-        variance = slice_sd**2 * float(solve @ solve) * max(correlation_mm / step_mm, 1.0)
-        rows.append((float(at), 100 * float(solve @ slice_mean[near]) / mean, 100 * math.sqrt(variance) / mean))
+        rows.append((float(at), *_jump_pct(height_mm[near], slice_mean[near], at, mean, noise)))
     found: list[Step] = []
     left = np.array(rows).reshape(-1, 3)
     while len(left):
         best = _largest(np.abs(left[:, 1]), left[:, 1], left[:, 2], np.ones(len(left), dtype=bool))
         if best is None:
             break
-        found.append(Step(float(left[best[0], 0]), best[1], best[2]))
+        seen_at = float(left[best[0], 0])
+        found.append(_placed(height_mm, slice_mean, seen_at, mean, noise))
         # Beside a jump the same fit sees a part of it, so one place within reach is named.
-        left = left[np.abs(left[:, 0] - found[-1].height_mm) > STEP_REACH_MM]
+        left = left[np.abs(left[:, 0] - seen_at) > STEP_REACH_MM]
     return tuple(sorted(found, key=lambda step: step.height_mm))
+
+
+def _placed(
+    height_mm: NDArray[np.float64], slice_mean: NDArray[np.float64], seen_at_mm: float, mean: float, noise: float
+) -> Step:
+    """Return a jump where it fits the slices about it best: it may lie nearer to the end than one is looked for.
+
+    Of fits to the same slices that of the largest jump for its error leaves the least.
+    """
+    near = np.abs(height_mm - seen_at_mm) <= STEP_REACH_MM
+    z, means = height_mm[near], slice_mean[near]
+    middles = (z[1:] + z[:-1]) / 2
+    fits = [(float(at), *_jump_pct(z, means, at, mean, noise)) for at in middles[1:-1]]
+    return Step(*max(fits, key=lambda fit: abs(fit[1]) / fit[2] if fit[2] else abs(fit[1])))
+
+
+def _jump_pct(
+    height_mm: NDArray[np.float64], slice_mean: NDArray[np.float64], at_mm: float, mean: float, noise: float
+) -> tuple[float, float]:
+    """Return the jump of a straight line with one at a place, and its standard error, per cent of ``mean``."""
+    z = height_mm - at_mm
+    design = np.stack([np.ones_like(z), z, (z > 0) - 0.5], axis=1)
+    solve = np.linalg.pinv(design)[2]
+    return 100 * float(solve @ slice_mean) / mean, 100 * noise * float(np.linalg.norm(solve)) / mean
 
 
 def listed_steps(found: Sequence[Step]) -> str:

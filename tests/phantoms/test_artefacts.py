@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
 
-from phantoms import artefacts, cylinder, digital
+from phantoms import artefacts, cylinder, digital, figures
 from phantoms.results import Finding, Outcome, Owner
 from phantoms.sheet import Sheet
 
@@ -86,6 +87,33 @@ def test_bed_join_when_the_reading_is_a_saw_tooth_is_named_with_its_place(seed: 
     assert nearest == pytest.approx(at, abs=12)
     assert finding.evidence["pct"][finding.evidence["heights_mm"].index(nearest)] * size < 0
     assert finding.evidence["figure"] == "slice_profile"
+
+
+@pytest.mark.parametrize("step_mm", [3.0, 4.0])
+@pytest.mark.parametrize("at", [-66.0, -62.0, 62.0, 66.0])
+def test_bed_join_when_it_lies_near_an_end_is_marked_where_it_was_drawn(at: float, step_mm: float) -> None:
+    # The region ends near ±79 mm; a join is looked for to ±59 mm only, and was marked there with part of its size.
+    faults = digital.ScannerFaults(bed_join_pct=12, bed_length_mm=200, bed_join_z_mm=at)
+    grid = {"shape_zyx": (round(264 / step_mm), 68, 68), "spacing_zyx_mm": (step_mm, 4.0, 4.0)}
+    evidence = named(cov=0.03, seed=3, faults=faults, **grid)["PHA-BED-JOIN"].evidence
+    # A slice is a sample at its middle: the join lies within half a step of the middle between two, and the middle of
+    # the cylinder found within a tenth of a millimetre of the one drawn.
+    assert evidence["heights_mm"] == [pytest.approx(at, abs=step_mm / 2 + 0.1)]
+    assert evidence["pct"] == [pytest.approx(-12.0, abs=3 * evidence["sd_pct"][0] + 0.2)]
+
+
+def test_bed_join_when_it_is_drawn_then_the_figure_marks_it_there() -> None:
+    faults = digital.ScannerFaults(bed_join_pct=12, bed_length_mm=200, bed_join_z_mm=62.0)
+    scan = digital.uniform_cylinder(
+        cov=0.03, seed=3, faults=faults, shape_zyx=(88, 68, 68), spacing_zyx_mm=(3.0, 4.0, 4.0)
+    )
+    result = cylinder.measure(
+        scan.volume, reference_time=scan.truth["reference_time"], sheet=Sheet.parse(scan.sheet), suv_factor=None
+    )
+    alt = figures.cylinder_figures(scan.volume, result)["slice_profile"].alt
+    marked = re.search(r"Steps are marked at \+(\d+) mm", alt)
+    assert marked is not None
+    assert abs(int(marked[1]) - 62) <= 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)
