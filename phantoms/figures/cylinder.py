@@ -290,13 +290,36 @@ def _radial_profile(result: CylinderResult) -> FigureSvg:
     axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
     axes.axhline(1.0, color=INK_3, linewidth=LINE_PT)
     finite = np.isfinite(ratio)
+    half = float(np.median(np.diff(radius))) / 2 if radius.size > 1 else 0.0
+    # A ring counts where the measured region holds all of it, to the millimetre that its radius is known to.
+    inside = finite & (radius + half <= result.roi_radius_mm + 1.0)
+    beyond = finite & ~inside
+    axes.axvspan(result.roi_radius_mm, 100.0, color=GRID, linewidth=0)
+    axes.axvline(result.roi_radius_mm, color=SERIES_2, linewidth=0.8)
+    axes.text(result.roi_radius_mm - 1.5, 1.19, "measured region", ha="right", va="top", color=SERIES_2)
     axes.plot(
-        radius[finite], np.clip(ratio[finite], 0.8, 1.2), color=SERIES_1, linewidth=1.0, marker="o", markersize=2.6
+        radius[inside], np.clip(ratio[inside], 0.8, 1.2), color=SERIES_1, linewidth=1.0, marker="o", markersize=2.6
     )
+    off = ratio < 0.8
+    for chosen, marker in ((beyond & ~off, "o"), (beyond & off, "v")):
+        axes.plot(
+            radius[chosen],
+            np.clip(ratio[chosen], 0.806, 1.2),
+            marker=marker,
+            color=INK_3,
+            markersize=3.0,
+            markerfacecolor="none",
+            linestyle="none",
+        )
+    count = int(beyond.sum())
+    rest = f" The {count} outermost lie beyond the measured region, towards the wall." if count else ""
     return written(
         figure,
-        "Mean value in rings against their radius, divided by the mean of the region, axis 0.8 to 1.2.",
-        "Rings from the axis outwards. A low middle is cupping: scatter or attenuation correction is off.",
+        f"Mean value in {int(finite.sum())} rings against their radius, divided by the mean of the region, axis 0.8 to "
+        f"1.2; the region ends at {result.roi_radius_mm:.0f} mm.{rest}",
+        "Rings from the axis outwards. A low middle is cupping: scatter or attenuation correction is off. Shaded, "
+        "hollow: outside the measured region, where the wall's blur lowers them"
+        + ("; ▽ below the axis." if (beyond & off).any() else "."),
     )
 
 

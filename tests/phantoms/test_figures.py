@@ -405,3 +405,14 @@ def test_contrast_when_two_spheres_are_cold_then_their_contrast_is_drawn_apart_a
         for what in ("edge", "sphere")
     )
     assert f"{edge:.0f} mm from the edge and {spheres:.0f} mm from the spheres" in drawn["central_slice"].caption
+
+
+def test_radial_profile_when_rings_reach_the_wall_then_those_outside_the_region_are_told_apart(
+    cylinder_scan: Measured, drawn: dict[str, Drawn]
+) -> None:
+    result = cylinder_scan.result
+    rings = len(result.radial_r_mm)
+    # The region ends 20 mm inside the wall, so the two rings of 10 mm next to it are beyond.
+    assert f"Mean value in {rings} rings" in drawn["cylinder"]["radial_profile"].alt
+    assert "The 2 outermost lie beyond the measured region" in drawn["cylinder"]["radial_profile"].alt
+    assert "hollow: outside the measured region" in drawn["cylinder"]["radial_profile"].caption
