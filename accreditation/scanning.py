@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import F, Q, Window
+from django.db.models import F, Q, Window, prefetch_related_objects
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
@@ -104,11 +104,9 @@ def scans_for(
 
 
 def _sites_of(trials: Sequence[Trial]) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = defaultdict(set)
-    pairs = Trial.sites.through.objects.filter(trial__in=[trial.pk for trial in trials])
-    for trial_id, site_id in pairs.values_list("trial_id", "site_id"):
-        found[trial_id].add(site_id)
-    return found
+    """Return the sites of each trial; where its page has read them already, those."""
+    prefetch_related_objects(list(trials), "sites")
+    return {trial.pk: {site.pk for site in trial.sites.all()} for trial in trials}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Model, Prefetch, Q, QuerySet, Value
+from django.db.models import Count, Model, Prefetch, Q, QuerySet, Value, prefetch_related_objects
 from django.utils import timezone
 
 from corelab import access
@@ -174,6 +174,12 @@ def filters_for(user: User) -> tuple[list[Choice], list[Choice]]:
     for kind, code, name in sites.union(trials, all=True):
         found[kind].append(Choice(code=code, name=name))
     return sorted(found["site"], key=lambda one: one.name), sorted(found["trial"], key=lambda one: one.code)
+
+
+def with_sites_listed(user: User, trial: Trial) -> Trial:
+    """Give a trial the list of its sites that the person sees, so that each part of its page takes it from there."""
+    prefetch_related_objects([trial], Prefetch("sites", queryset=sites_listed_for(user)))
+    return trial
 
 
 def site_scanners(user: User, site: Site) -> QuerySet[Scanner]:

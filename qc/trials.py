@@ -15,15 +15,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q, QuerySet
-from django.db.models.functions import Floor
+from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Value, When
 
 from corelab import access
 from corelab.errors import NotFound
 from corelab.models import Clearance, Scanner, Trial, User
 from corelab.models.work import WorkState
 from phantoms.results import Outcome
-from qc.histogram import BIN_MIN
 from qc.models import ProtocolVersion, Query, Submission, TrialReport
 from qc.models.submissions import Kind
 from qc.reports import trial as report
@@ -168,31 +166,45 @@ class Standing:
         return uptake_band(self.protocol.document) if self.protocol else None
 
 
-def standings(trials: Iterable[Trial], *, today: date) -> dict[int, Standing]:
-    """Count some trials' scans, by the key of the trial; six queries however many there are."""
+def standings(
+    trials: Iterable[Trial], *, today: date, protocols: Iterable[ProtocolVersion] | None = None
+) -> dict[int, Standing]:
+    """Count some trials' scans, by the key of the trial; three queries however many there are.
+
+    The scans are read once, row by row; of 5,000 that takes as long as asking for each count in groups.
+
+    Parameters
+    ----------
+    protocols : iterable of ProtocolVersion, optional
+        The published versions of these trials with their documents, where the caller has read them already.
+    """
     wanted = list(trials)
     tallies: dict[int, Tally[int]] = {trial.pk: Tally() for trial in wanted}
-    scans, signed = scans_of(wanted), Q(state=S.RELEASED)
-    counted = scans.values_list("trial_id", "scanner_id", "standard", "state", "verdict").annotate(times=Count("pk"))
-    for trial_id, scanner_id, standard, state, verdict, times in counted.order_by():
-        tallies[trial_id].add(scanner_id, standard, verdict if state == S.RELEASED else "", times)
-    deviating = scans.filter(signed).exclude(verdict=Outcome.PASS).order_by()
-    for trial_id, scanner_id, verdict, raised in deviating.values_list("trial_id", "scanner_id", "verdict", "raised"):
-        tallies[trial_id].add_causes(scanner_id, verdict, raised)
-    bins = scans.filter(signed, uptake_min__isnull=False).annotate(bin=Floor(F("uptake_min") / BIN_MIN))
-    for trial_id, bin_number, times in bins.values_list("trial_id", "bin").annotate(times=Count("pk")).order_by():
-        tallies[trial_id].uptake_bins[int(bin_number) * BIN_MIN] += times
+    times_of: Counter[tuple[int, int, str, str]] = Counter()
+    visits: Counter[tuple[int, str, str]] = Counter()
+    for trial_id, scanner_id, standard, verdict, uptake_min, raised, subject, visit in _counted(wanted):
+        times_of[trial_id, scanner_id, standard, verdict] += 1
+        if subject and visit:
+            visits[trial_id, subject, visit] += 1
+        if verdict:
+            tallies[trial_id].add_causes(scanner_id, verdict, raised)
+            tallies[trial_id].add_uptake(uptake_min)
+    for (trial_id, scanner_id, standard, verdict), times in times_of.items():
+        tallies[trial_id].add(scanner_id, standard, verdict, times)
+    repeats: dict[int, list[report.Repeat]] = {trial.pk: [] for trial in wanted}
+    for (trial_id, subject, visit), times in sorted(visits.items()):
+        if times > 1:
+            repeats[trial_id].append(report.Repeat(subject=subject, visit=visit, times=times))
     asked: dict[int, Counter[int]] = {trial.pk: Counter() for trial in wanted}
     oldest: dict[int, datetime] = {}
     queries = open_queries_of(wanted).values_list("submission__trial_id", "submission__scanner_id")
     for trial_id, scanner_id, times, first in queries.annotate(times=Count("pk"), first=Min("asked_at")).order_by():
         asked[trial_id][scanner_id] += times
         oldest[trial_id] = min(oldest.get(trial_id, first), first)
-    repeats: dict[int, list[report.Repeat]] = {trial.pk: [] for trial in wanted}
-    for trial_id, subject, visit, times in repeats_of(wanted):
-        repeats[trial_id].append(report.Repeat(subject=subject, visit=visit, times=times))
     in_force: dict[int, ProtocolVersion] = {}
-    for protocol in published_of(wanted).filter(effective_on__lte=today).order_by("effective_on", "version"):
+    published = published_of(wanted) if protocols is None else protocols
+    begun = (one for one in published if one.effective_on <= today)
+    for protocol in sorted(begun, key=lambda one: (one.effective_on, one.version)):
         in_force[protocol.trial_id] = protocol
     return {
         pk: Standing(
@@ -204,6 +216,18 @@ def standings(trials: Iterable[Trial], *, today: date) -> dict[int, Standing]:
         )
         for pk, tally in tallies.items()
     }
+
+
+def _counted(trials: list[Trial]) -> QuerySet[Submission, tuple[int, int, str, str, float | None, Any, str, str]]:
+    """Return of each scan that counts what it is counted by; verdict, uptake and causes of what is signed only."""
+    signed = Q(state=S.RELEASED)
+    rows = scans_of(trials).annotate(
+        signed_verdict=Case(When(signed, then=F("verdict")), default=Value("")),
+        signed_uptake=Case(When(signed, then=F("uptake_min"))),
+        causes=Case(When(signed & ~Q(verdict=Outcome.PASS), then=F("raised"))),
+    )
+    by_what = ("scanner_id", "standard", "signed_verdict", "signed_uptake", "causes", "subject_code", "visit")
+    return rows.order_by().values_list("trial_id", *by_what)
 
 
 def open_queries_of(trials: Iterable[Trial]) -> QuerySet[Query]:

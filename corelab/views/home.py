@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from corelab import access, panels, selectors
 from corelab.models import Role, Site, User
 from corelab.panels import Sent, Task
-from corelab.views.register import trial_detail
+from corelab.views.register import trial_page
 
 
 @require_safe
@@ -88,7 +88,7 @@ def _welcome(user: User, sites: list[Site]) -> list[Task]:
 def _trial_home(request: HttpRequest) -> HttpResponse:
     trials = list(selectors.trials_listed_for(request.user))
     if len(trials) == 1:
-        return trial_detail(request, trials[0].code)
+        return trial_page(request, trials[0])
     return render(
         request,
         "corelab/home_trials.html",

@@ -318,14 +318,19 @@ def trial_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def trial_detail(request: HttpRequest, code: str) -> HttpResponse:
     """Show a trial: its sites, and what packages above have to say about it."""
-    trial = selectors.trial_for(request.user, code)
+    return trial_page(request, selectors.trial_for(request.user, code))
+
+
+def trial_page(request: HttpRequest, trial: Any) -> HttpResponse:
+    """Show one trial that the person sees."""
+    trial = selectors.with_sites_listed(request.user, trial)
     return render(
         request,
         "corelab/trial_detail.html",
         {
             "trial": trial,
             "crumbs": _trial_crumbs(),
-            "sites": selectors.sites_listed_for(request.user).filter(trials=trial),
+            "sites": trial.sites.all(),
             "panels": panels.panels("trial", request, trial),
             "may_edit": access.is_administrator(request.user),
             "may_audit": selectors.sees_audit(request.user),

@@ -12,10 +12,18 @@ from corelab.panels import Panel
 from qc import protocols, selectors
 
 
+def versions_of(request: HttpRequest, trial: Any) -> list[Any]:
+    """Return the versions of a trial's protocol that the person sees, the newest first, read once a request."""
+    kept: dict[int, list[Any]] = request.__dict__.setdefault("_protocols", {})
+    if trial.pk not in kept:
+        kept[trial.pk] = list(selectors.protocols_visible_to(request.user).filter(trial=trial))
+    return kept[trial.pk]
+
+
 def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
     """Yield which version is in force, and those that come after it."""
     today = timezone.now().date()
-    versions = list(selectors.protocols_visible_to(request.user).filter(trial=trial).defer("document"))
+    versions = versions_of(request, trial)
     begun = [one for one in versions if one.published_at and one.effective_on <= today]
     in_force = max(begun, key=lambda one: (one.effective_on, one.version), default=None)
     writes = selectors.writes_protocols(request.user)

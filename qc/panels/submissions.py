@@ -213,7 +213,8 @@ def of_trials(request: HttpRequest) -> Iterator[Panel]:
 def _panel(request: HttpRequest, rows: QuerySet[Any], title: str, narrowed: str) -> Panel:
     sees_proposed = access.sees_everything(request.user)
     listed = []
-    for submission in rows.defer(*NOT_IN_LISTS)[:PANEL_ROWS]:
+    counted = rows.defer(*NOT_IN_LISTS).annotate(of_all=selectors.count_of(rows))
+    for submission in counted[:PANEL_ROWS]:
         verdict, is_proposed = shown_verdict(submission, sees_proposed=sees_proposed)
         status = status_for_lab(submission) if sees_proposed else status_for_site(submission)
         listed.append(
@@ -228,7 +229,7 @@ def _panel(request: HttpRequest, rows: QuerySet[Any], title: str, narrowed: str)
     context = {
         "title": title,
         "rows": listed,
-        "total": rows.count() if len(listed) == PANEL_ROWS else len(listed),
+        "total": listed[0]["submission"].of_all if listed else 0,
         "all_url": f"{reverse('qc:submission-list')}?{narrowed}",
     }
     return Panel(template="qc/_panel_submissions.html", context=context)

@@ -17,6 +17,7 @@ from phantoms.results import Outcome
 from qc import trials
 from qc.deviations import BY_EYE, cause_words
 from qc.histogram import bars_of, described, histogram_svg
+from qc.panels import protocols
 from qc.reports.trial import waiting_words, warnings_of
 from qc.tally import Count, Tally
 from qc.trials import Standing
@@ -29,7 +30,8 @@ def of_trial(request: HttpRequest, trial: Any) -> Iterator[Panel]:
     """Yield where a trial stands: five counts and a warning, scanners, causes, uptake, reports."""
     if not trials.may_read(request.user, trial):
         return
-    standing = trials.standings([trial], today=timezone.now().date())[trial.pk]
+    published = [one for one in protocols.versions_of(request, trial) if one.published_at]
+    standing = trials.standings([trial], today=timezone.now().date(), protocols=published)[trial.pk]
     context = {
         "trial": trial,
         "counts": counts_of(trial, standing),

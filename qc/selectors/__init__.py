@@ -18,6 +18,7 @@ from qc.selectors.calibrators import (
     reference_sources_visible_to,
 )
 from qc.selectors.drifts import drift_for, drifts_visible_to
+from qc.selectors.lookup import count_of
 from qc.selectors.progress import Progress, progress_of
 from qc.selectors.protocols import protocol_for, protocol_in_force, protocols_visible_to, writes_protocols
 from qc.selectors.queries import queries_about, queries_needing, queries_visible_to, query_for, reads_query
@@ -58,6 +59,7 @@ __all__ = [
     "checked_calibrators_visible_to",
     "checklist_of",
     "choices_behind",
+    "count_of",
     "draft_for",
     "draft_id_for",
     "drafts_visible_to",

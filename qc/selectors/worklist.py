@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, F, Min, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Min, Q, QuerySet
 from django.utils import timezone
 
 from corelab import access
 from corelab.models import Role, User
 from qc.models import Submission
+from qc.selectors.lookup import count_of
 from qc.selectors.submissions import OPEN_STATES, OUR_ERROR, submissions_visible_to
 from qc.states import SubmissionState as S
 
@@ -77,13 +77,12 @@ def worklist_totals(user: User, view: str = "open", narrow: Q = ANY) -> Totals:
     if not access.sees_everything(user):
         return Totals(counts=dict.fromkeys([*filters, "released"], 0))
     rows = Submission.objects.filter(is_dry_run=False)
-    released = rows.filter(narrow, state=S.RELEASED).order_by().values("state").annotate(times=Count("pk"))
     shown = narrow & filters.get(view, Q(pk__in=[]))
     today = timezone.now().date()
     found = rows.filter(filters["open"]).aggregate(
         **{f"in_{name.replace('-', '_')}": Count("pk", filter=narrow & one) for name, one in filters.items()},
         # Beside an aggregate, so that the count comes also where nothing is open.
-        released=Count("pk") * 0 + Coalesce(Subquery(released.values("times")), 0),
+        released=Count("pk") * 0 + count_of(rows.filter(narrow, state=S.RELEASED)),
         overdue=Count("pk", filter=shown & Q(due_on__lt=today)),
         due_today=Count("pk", filter=shown & Q(due_on=today)),
         oldest_at=Min("sent_at", filter=shown),

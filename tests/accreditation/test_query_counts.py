@@ -106,6 +106,16 @@ def test_site_home_when_the_site_is_new_then_12_queries_are_enough():
     assert count(factories.user(Role.SITE_USER, site=site), "/") <= 12
 
 
+def test_trial_home_when_everything_stands_on_it_then_15_queries_are_enough(scene):
+    held(scene, factories.user(Role.TRIAL_MANAGER, trial=scene.trial), "/", most=15)
+
+
+def test_trial_home_when_there_are_several_trials_then_15_queries_are_enough(scene):
+    manager = factories.user(Role.TRIAL_MANAGER, trial=scene.trial)
+    scene.also(manager, Role.TRIAL_MANAGER, trial=factories.trial(scene.site))
+    held(scene, manager, "/", most=15)
+
+
 @pytest.mark.parametrize("who", ["physicist", "technician", "approver"])
 def test_worklist_when_every_kind_of_row_stands_in_it_then_10_queries_are_enough(scene, who):
     views = ("", "?view=open", "?view=open&kind=patient", "?view=waiting-for-sites", "?view=released")

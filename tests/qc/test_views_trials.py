@@ -171,7 +171,7 @@ def test_trial_page_when_scans_and_scanners_grow_then_it_asks_no_more_queries(cl
     for number in range(6):
         add(f"02{number:02}", scenes.patient_result(**LATE), scanner=factories.scanner(site))
         trial.sites.add(factories.site())
-    assert count() == few <= 24
+    assert count() == few <= 15
 
 
 def test_scan_list_when_it_grows_then_it_asks_no_more_queries(client, site, trial, manager, add):
