@@ -77,18 +77,19 @@ class InHand:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A declared change of the scanner or its reconstruction, and the scan that first showed it."""
+    """A declared change of the scanner or its reconstruction, and the scan that first showed it, if one did."""
 
     what: str
     before: str
     after: str
     seen_on: date
-    submission: str
+    submission: str = ""
 
     @property
     def words(self) -> str:
         """The change in a sentence without its end."""
-        return f"{self.what} changed from {self.before or 'nothing registered'} to {self.after} ({self.submission})"
+        where = self.submission or "entered in the register"
+        return f"{self.what} changed from {self.before or 'nothing registered'} to {self.after} ({where})"
 
 
 @dataclass(frozen=True, kw_only=True)

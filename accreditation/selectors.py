@@ -288,7 +288,7 @@ def facts_of(cases: Sequence[Case]) -> dict[UUID, Known]:
                     before=row["registered"],
                     after=row["seen"],
                     seen_on=(row["scanned_at"] or row["opened_at"]).astimezone(zone).date(),
-                    submission=f"S-{row['submission']}",
+                    submission=f"S-{row['submission']}" if row["submission"] else "",
                 )
                 for row in changes[case.scanner_id]
             ),

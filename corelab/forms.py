@@ -117,7 +117,7 @@ class ScannerForm(RegisterForm):
             "manufacturer": "As in the images (0008,0070).",
             "model": "As in the images (0008,1090).",
             "serial": "As in the images (0018,1000).",
-            "software": "As in the images (0018,1020).",
+            "software": "As in the images (0018,1020). Whether a change calls for a new phantom, staff are asked.",
         }
 
 

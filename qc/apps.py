@@ -11,10 +11,13 @@ class QcConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        """Put this package's rows and panels on the pages of the core app."""
+        """Put this package's rows and panels on the pages of the core app, and listen to changes of its register."""
+        from corelab.signals import scanner_edited
         from qc import panels
+        from qc.services.drifts import drift_note_edit
 
         panels.register()
+        scanner_edited.connect(drift_note_edit, dispatch_uid="qc.drifts")
 
 
 class OfflineConfig(AppConfig):

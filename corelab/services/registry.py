@@ -18,6 +18,7 @@ from django.db import models, transaction
 from corelab import access, audit
 from corelab.errors import NotAllowed, Refused, StaleState
 from corelab.models import DoseCalibrator, ReconstructionProfile, Role, Scanner, Site, Trial, User
+from corelab.signals import scanner_edited
 
 audit.catalogue(
     {
@@ -39,6 +40,8 @@ audit.catalogue(
 SITE_FIELDS = ("code", "name", "city", "country", "time_zone", "is_active")
 SCANNER_FIELDS = ("manufacturer", "model", "serial", "software", "is_active")
 RECONSTRUCTION_FIELDS = ("name", "method", "kernel", "filter_fwhm_mm", "matrix", "pixel_mm", "slice_mm", "is_active")
+#: What tells a reconstruction from others in the headers of its images.
+FINGERPRINT_FIELDS = frozenset(RECONSTRUCTION_FIELDS) - {"name", "is_active"}
 CALIBRATOR_FIELDS = ("manufacturer", "model", "serial", "is_active")
 TRIAL_FIELDS = ("code", "title", "ends_on", "is_active")
 #: What a declared change may say of a scanner.
@@ -105,7 +108,8 @@ def _edit(
     reason: str,
     fields: Mapping[str, Any],
     sites: Iterable[Site] | None = None,
-) -> None:
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Change a row and record it; return what it said before and says now, of what changed."""
     # The row is locked before it is compared: the caller's object may be old.
     current = type(row)._default_manager.select_for_update().get(pk=row.pk)
     before = _values(current)
@@ -120,15 +124,10 @@ def _edit(
     row.refresh_from_db()
     after = _values(current)
     changed = [name for name in after if after[name] != before[name]]
+    was, now = {name: before[name] for name in changed}, {name: after[name] for name in changed}
     if changed:
-        audit.record(
-            action,
-            current,
-            before={name: before[name] for name in changed},
-            after={name: after[name] for name in changed},
-            reason=reason,
-            site_id=_site_id(current),
-        )
+        audit.record(action, current, before=was, after=now, reason=reason, site_id=_site_id(current))
+    return was, now
 
 
 @transaction.atomic
@@ -169,9 +168,11 @@ def scanner_add(*, actor: User, site: Site, manufacturer: str, model: str, seria
 
 @transaction.atomic
 def scanner_edit(*, actor: User, scanner: Scanner, seen: str = "", reason: str = "", **fields: Any) -> Scanner:
-    """Change a scanner's entry."""
+    """Change a scanner's entry; whoever judges what its certificates rest on is told in the same transaction."""
     _require_administrator(actor)
-    _edit("scanner.edit", scanner, seen=seen, reason=reason, fields=_known(fields, SCANNER_FIELDS))
+    was, now = _edit("scanner.edit", scanner, seen=seen, reason=reason, fields=_known(fields, SCANNER_FIELDS))
+    if now:
+        scanner_edited.send(Scanner, scanner=scanner, before=was, after=now)
     return scanner
 
 
@@ -191,10 +192,23 @@ def reconstruction_add(*, actor: User, scanner: Scanner, name: str, **fields: An
 def reconstruction_edit(
     *, actor: User, reconstruction: ReconstructionProfile, seen: str = "", reason: str = "", **fields: Any
 ) -> ReconstructionProfile:
-    """Change a reconstruction's entry."""
+    """Change a reconstruction's entry.
+
+    Raises
+    ------
+    Refused
+        ``REGISTER-CLEARED``: a clearance was given for what its images say, and this would change it. Another way to
+        reconstruct is another entry, which has no clearance yet.
+    """
     known = _known(fields, RECONSTRUCTION_FIELDS)
     _require_administrator(actor)
-    _edit("reconstruction.edit", reconstruction, seen=seen, reason=reason, fields=known)
+    _, now = _edit("reconstruction.edit", reconstruction, seen=seen, reason=reason, fields=known)
+    if now.keys() & FINGERPRINT_FIELDS and reconstruction.clearances.exists():
+        raise Refused(
+            "A clearance was given for this reconstruction as it stands. Add the changed one as a new entry, which is "
+            "accredited by itself, and take this one out of use when nobody scans with it any more.",
+            code="REGISTER-CLEARED",
+        )
     return reconstruction
 
 

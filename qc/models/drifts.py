@@ -1,4 +1,4 @@
-"""Where the headers of scans and the register say different things about a scanner."""
+"""Where scans, or a change of its entry, say something else about a scanner than the register did."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from django.utils import timezone
 
 
 class Drift(models.Model):
-    """One attribute of a scanner that a scan showed differently from the register: a task until somebody decides."""
+    """One attribute of a scanner that is not as the register said: a task until somebody decides.
+
+    A scan showed it, or an administrator entered it.
+    """
 
     class Attribute(models.TextChoices):
         """What differs."""
@@ -31,7 +34,14 @@ class Drift(models.Model):
     attribute = models.CharField(max_length=16, choices=Attribute)
     registered = models.CharField(max_length=200, blank=True)
     seen = models.CharField(max_length=200)
-    submission = models.ForeignKey("qc.Submission", on_delete=models.PROTECT, related_name="drifts")
+    submission = models.ForeignKey(
+        "qc.Submission",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="drifts",
+        verbose_name="the scan that shows it; none where the register's entry was changed",
+    )
     state = models.CharField(max_length=10, choices=State, default=State.OPEN, db_index=True)
     opened_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True, blank=True)

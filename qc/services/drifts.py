@@ -1,7 +1,8 @@
-"""Where a scan and the register differ about a scanner: noted by runs, declared or explained by people."""
+"""Where a scanner is not as the register said: noted by runs and edits, declared or explained by people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -11,13 +12,13 @@ from django.utils import timezone
 from corelab import access, audit
 from corelab import services as registry
 from corelab.errors import NotAllowed, Refused, StaleState
-from corelab.models import ReconstructionProfile, Role, User
+from corelab.models import ReconstructionProfile, Role, Scanner, User
 from qc import selectors
 from qc.models import Drift, Run, Submission
 
 audit.catalogue(
     {
-        "drift.open": "A scan showed a scanner differently from the register.",
+        "drift.open": "A scan, or a change of its entry, showed a scanner otherwise than the register did.",
         "drift.settle": "The register says by now what a scan had shown.",
         "drift.declare": "A change that a scan showed was declared: the register follows.",
         "drift.explain": "A difference between a scan and the register was explained: the register stays.",
@@ -64,8 +65,32 @@ def drift_note(run: Run, submission: Submission) -> None:
             audit.record("drift.open", drift, after=after)
 
 
+def drift_note_edit(*, scanner: Scanner, before: Mapping[str, str], after: Mapping[str, str], **_: Any) -> None:
+    """Open one difference for each change of a scanner that an administrator entered; it stands in their transaction.
+
+    The register says already what is new. Whether the scanner has changed, or its entry was wrong, the site or staff
+    say: declared it counts as a change of the scanner, explained it does not. What was not registered before is no
+    change. Of several edits before anybody answered, one difference from the first value to the last stays.
+    """
+    for attribute in sorted(OF_SCANNER & before.keys()):
+        rows = Drift.objects.filter(scanner=scanner, attribute=attribute, state=State.OPEN)
+        edited = rows.filter(submission=None).first()
+        registered, seen = edited.registered if edited else before[attribute], after[attribute]
+        if edited:
+            _close(edited, State.EXPLAINED, actor=None, reason="Its entry was changed again.")
+            audit.record("drift.settle", edited, before={"state": State.OPEN}, after={"state": State.EXPLAINED})
+        # What a scan has shown already is asked once.
+        if not registered or registered == seen or rows.filter(seen=seen).exists():
+            continue
+        drift = Drift.objects.create(scanner=scanner, attribute=attribute, registered=registered, seen=seen)
+        audit.record("drift.open", drift, after={"attribute": attribute, "registered": registered, "seen": seen})
+
+
 def _settle(submission: Submission) -> None:
-    for drift in Drift.objects.filter(scanner=submission.scanner, state=State.OPEN, attribute__in=OF_SCANNER):
+    shown = Drift.objects.filter(
+        scanner=submission.scanner, state=State.OPEN, attribute__in=OF_SCANNER, submission__isnull=False
+    )
+    for drift in shown:
         if getattr(submission.scanner, drift.attribute) == drift.seen:
             reason = "The register says so by now."
             _close(drift, State.DECLARED, actor=None, reason=reason)
@@ -91,9 +116,11 @@ def drift_declare(*, drift_id: int, actor: User, reason: str) -> Drift:
     drift = _open(drift_id, actor, MAY_DECLARE, reason)
     words = reason.strip()
     _close(drift, State.DECLARED, actor=actor, reason=words)
-    if drift.attribute in OF_SCANNER:
-        registry.scanner_declare(actor=actor, scanner=drift.scanner, reason=words, **{drift.attribute: drift.seen})
+    if drift.submission is None:
         evidence: dict[str, Any] = {"scanner": drift.scanner_id}
+    elif drift.attribute in OF_SCANNER:
+        registry.scanner_declare(actor=actor, scanner=drift.scanner, reason=words, **{drift.attribute: drift.seen})
+        evidence = {"scanner": drift.scanner_id}
     else:
         evidence = {"reconstruction": _registered_reconstruction(drift, actor, words).pk}
     audit.record(
@@ -148,7 +175,7 @@ def _was_faster(drift: Drift) -> str:
 
 def _registered_reconstruction(drift: Drift, actor: User, reason: str) -> ReconstructionProfile:
     """Return the reconstruction that the scan showed, added to the register where it is not there yet."""
-    run = drift.submission.current_run
+    run = drift.submission.current_run if drift.submission else None
     shown = ((run.result if run else {}).get("conformance") or {}).get("reconstruction") or {"method": drift.seen}
     fields = {name: _fitting(name, value) for name, value in shown.items() if value not in (None, "")}
     found = ReconstructionProfile.objects.filter(scanner=drift.scanner, **fields).first()

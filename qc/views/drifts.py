@@ -45,6 +45,9 @@ def _decide(
 
 
 def _declare_words(drift: Any) -> dict[str, str]:
+    if drift.submission is None:
+        explanation = "The scanner itself has changed. A change of this kind can call for a new phantom."
+        return {"title": "Declare the change", "explanation": explanation, "button": "Declare", "done": "Declared."}
     explanation = (
         "This reconstruction is added to the register as a new one. The one that is registered keeps its clearances; "
         "the new one has none until it is accredited."
@@ -55,6 +58,13 @@ def _declare_words(drift: Any) -> dict[str, str]:
 
 
 def _explain_words(drift: Any) -> dict[str, str]:
+    if drift.submission is None:
+        return {
+            "title": "Explain the change of the entry",
+            "explanation": "The scanner has not changed: its entry was wrong, and is right now.",
+            "button": "Only the entry was wrong",
+            "done": "Explained.",
+        }
     return {
         "title": "Explain the difference",
         "explanation": f"The register stays as it is. Scans that show {drift.seen} are not asked about again.",

@@ -8,7 +8,10 @@ import pytest
 
 from accreditation import services
 from accreditation.models import Case
+from corelab import services as registry
+from corelab.errors import Refused
 from corelab.models import AuditEvent, Clearance, Role
+from qc import services as qc_services
 from qc.models import Drift, Submission
 from tests import factories
 from tests.accreditation.scenes import TODAY, UK, Scene, certificate_of, days, fresh
@@ -194,6 +197,42 @@ def test_change_when_it_is_only_seen_and_not_declared_then_nothing_ends(clock):
     Drift.objects.update(state="OPEN")
     assert advance() == 0
     assert fresh(case).state == "ACCREDITED"
+
+
+@pytest.mark.parametrize(("answer", "state"), [("declare", "SUSPENDED"), ("explain", "ACCREDITED")])
+def test_change_when_an_administrator_entered_it_then_staff_say_whether_the_scanner_changed(clock, answer, state):
+    scene = Scene(UK)
+    scene.scanner.software = "VG80B"
+    scene.scanner.save()
+    case = scene.accredited()
+    clock.to(TODAY + days(30))
+    administrator = factories.user(Role.ADMINISTRATOR)
+    call(registry.scanner_edit, actor=administrator, scanner=scene.scanner, software="VG85A", reason="by telephone")
+    assert advance() == 0
+    act = getattr(qc_services, f"drift_{answer}")
+    call(act, drift_id=Drift.objects.get().pk, actor=scene.technician, reason="asked the site")
+    advance()
+    assert fresh(case).state == state
+    if state == "SUSPENDED":
+        reason = Clearance.objects.get().ended_reason
+        assert "Software version changed from VG80B to VG85A (entered in the register)" in reason
+
+
+def test_reconstruction_when_it_has_a_clearance_then_its_fingerprint_is_not_changed_under_it(clock):
+    scene = Scene()
+    scene.accredited()
+    administrator = factories.user(Role.ADMINISTRATOR)
+
+    def edit(**fields):
+        call(registry.reconstruction_edit, actor=administrator, reconstruction=scene.reconstruction, **fields)
+
+    with pytest.raises(Refused, match="Add the changed one as a new entry"):
+        edit(filter_fwhm_mm=5)
+    scene.reconstruction.refresh_from_db()
+    assert scene.reconstruction.filter_fwhm_mm is None
+    edit(name="OSEM, the usual", is_active=False)
+    other = scene.scanner.reconstructions.create(name="PSF")
+    call(registry.reconstruction_edit, actor=administrator, reconstruction=other, filter_fwhm_mm=5)
 
 
 def test_calendar_when_there_are_more_cases_then_reading_them_takes_no_more_queries(

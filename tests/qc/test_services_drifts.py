@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from corelab import services as registry
 from corelab.errors import NotAllowed, NotFound, Refused, StaleState
 from corelab.models import AuditEvent, ReconstructionProfile, Role
 from qc import selectors, services
@@ -197,6 +198,91 @@ def test_visible_when_a_stranger_or_a_trial_looks_then_there_is_nothing(note, si
         assert not selectors.drifts_visible_to(person).exists()
         with pytest.raises(NotFound):
             declare(drift, person)
+
+
+# --- what an administrator enters -------------------------------------------------------------
+
+
+@pytest.fixture
+def edit(scanner):
+    administrator = factories.user(Role.ADMINISTRATOR)
+
+    def of(**fields):
+        return call(registry.scanner_edit, actor=administrator, scanner=scanner, reason="upgraded", **fields)
+
+    return of
+
+
+def test_edit_when_an_administrator_changes_a_scanner_then_each_change_is_to_be_declared_or_explained(
+    edit, scanner, sender
+):
+    edit(software="VG85A", serial="60422", is_active=False)
+    found = Drift.objects.order_by("attribute").values_list("attribute", "registered", "seen", "state", "submission")
+    assert list(found) == [
+        ("serial", "60421", "60422", "OPEN", None),
+        ("software", "VG80B", "VG85A", "OPEN", None),
+    ]
+    assert AuditEvent.objects.filter(action="drift.open").count() == 2
+    software = Drift.objects.get(attribute="software")
+    declare(software, sender)
+    software.refresh_from_db()
+    scanner.refresh_from_db()
+    assert (software.state, scanner.software) == ("DECLARED", "VG85A")
+    assert AuditEvent.objects.filter(action="scanner.declare").count() == 0
+
+
+def test_edit_when_nothing_of_it_changes_or_nothing_was_registered_then_nobody_is_asked(edit, scanner):
+    scanner.software = ""
+    scanner.save()
+    edit(software="VG80B", manufacturer="Digital 2")
+    edit(software="VG80B", is_active=False)
+    assert not Drift.objects.exists()
+
+
+def test_edit_when_it_is_changed_again_then_one_difference_from_first_to_last_stays(edit):
+    edit(software="VG85A")
+    edit(software="VG86A")
+    assert list(Drift.objects.filter(state="OPEN").values_list("registered", "seen")) == [("VG80B", "VG86A")]
+    edit(software="VG80B")
+    assert not Drift.objects.filter(state="OPEN").exists()
+
+
+def test_edit_when_a_scan_showed_it_already_then_it_is_asked_once(edit, note):
+    submission = note(row())
+    edit(software="VG85A")
+    assert list(Drift.objects.values_list("submission", "state")) == [(submission.pk, "OPEN")]
+
+
+def test_edit_when_a_scan_follows_then_a_person_still_says_whether_the_scanner_changed(edit, note):
+    edit(software="VG85A")
+    note()
+    assert Drift.objects.get().state == "OPEN"
+
+
+def test_edit_when_it_is_refused_then_nothing_is_opened(edit, scanner):
+    factories.scanner(scanner.site, serial="60422")
+    with pytest.raises(Refused):
+        edit(software="VG85A", serial="60422")
+    assert not Drift.objects.exists()
+
+
+def test_page_when_an_entry_was_changed_then_staff_can_say_that_only_the_entry_was_wrong(
+    client, edit, scanner, technician
+):
+    edit(software="VG85A")
+    drift = Drift.objects.get()
+    client.force_login(technician)
+    html = client.get(reverse("corelab:scanner-detail", args=[scanner.pk])).content.decode()
+    assert "which said VG80B before" in html
+    for name, words in (("drift-declare", "The scanner itself has changed"), ("drift-explain", "its entry was wrong")):
+        assert words in client.get(reverse(f"qc:{name}", args=[drift.pk])).content.decode()
+    client.force_login(factories.user(Role.SITE_USER, site=factories.site()))
+    assert client.get(reverse("qc:drift-declare", args=[drift.pk])).status_code == 404
+    client.force_login(technician)
+    assert client.post(reverse("qc:drift-explain", args=[drift.pk]), {"reason": "typing"}).status_code == 302
+    drift.refresh_from_db()
+    scanner.refresh_from_db()
+    assert (drift.state, scanner.software) == ("EXPLAINED", "VG85A")
 
 
 # --- the pages ------------------------------------------------------------------------------------
