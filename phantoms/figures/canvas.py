@@ -74,26 +74,37 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def draw_value(axes: Axes, x: float, found: Measurement, top: float) -> None:
-    """Mark one judged value by its outcome's shape and colour; one beyond the axis becomes an arrow with its number."""
-    value = found.value or 0.0
-    marker, color = MARKS[found.verdict]
-    if value > top:
-        axes.annotate(
-            f"{value:.2f}",
-            xy=(x, top),
-            xytext=(x, top * 0.9),
-            ha="center",
-            va="top",
-            color=color,
-            arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": LINE_PT, "shrinkA": 0, "shrinkB": 0},
-        )
-        return
-    if found.uncertainty is not None:
+def draw_values(axes: Axes, points: Sequence[tuple[float, Measurement]], top: float) -> None:
+    """Mark judged values by their outcome's shape and colour; one beyond the axis becomes an arrow with its number."""
+    for verdict, (marker, color) in MARKS.items():
+        shown = [(x, found.value, found.uncertainty) for x, found in points if found.verdict is verdict]
+        known = [(x, value, sd) for x, value, sd in shown if value is not None]
+        for x, value, _ in known:
+            if value > top:
+                axes.annotate(
+                    f"{value:.2f}",
+                    xy=(x, top),
+                    xytext=(x, top * 0.9),
+                    ha="center",
+                    va="top",
+                    color=color,
+                    arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": LINE_PT, "shrinkA": 0, "shrinkB": 0},
+                )
+        inside = [(x, value, sd) for x, value, sd in known if value <= top]
+        draw_bars(axes, [(x, value, sd) for x, value, sd in inside if sd is not None], color)
+        if inside:
+            at, heights, _ = zip(*inside, strict=True)
+            axes.plot(at, heights, marker=marker, color=color, markersize=4.2, linestyle="none", zorder=5)
+
+
+def draw_bars(axes: Axes, values: Sequence[tuple[float, float, float]], color: str) -> None:
+    """Draw bars of two standard deviations: place, value and its standard deviation."""
+    if values:
+        at, heights, sds = zip(*values, strict=True)
+        reach = [2 * sd for sd in sds]
         axes.errorbar(
-            [x], [value], yerr=[2 * found.uncertainty], color=color, linewidth=LINE_PT, capsize=1.6, capthick=LINE_PT
+            at, heights, yerr=reach, color=color, linestyle="none", elinewidth=LINE_PT, capsize=1.6, capthick=LINE_PT
         )
-    axes.plot([x], [value], marker=marker, color=color, markersize=4.2, linestyle="none", zorder=5)
 
 
 def judged(measurements: Sequence[Measurement], standard: standards.Standard | None) -> dict[str, Measurement]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +19,10 @@ from phantoms.figures.canvas import (
     PROFILE_AXIS_PCT,
     SERIES_1,
     SERIES_2,
+    TEXT_PT,
     circle_patch,
-    draw_value,
+    draw_bars,
+    draw_values,
     drawing,
     dress_chart,
     high_limit,
@@ -55,12 +57,13 @@ if TYPE_CHECKING:
     from phantoms.volume import PetVolume
 
 DIAMETERS_MM = (10, 13, 17, 22, 28, 37)
+CONTRAST_METRICS = {"a50": "A50", "max": "hottest voxel", "peak": "1 mL peak"}
 ODD_WIDTH_MM = 72.0  # one sphere with its surroundings
 
 
 @drawing()
 def nema_iq_figures(
-    volume: PetVolume, result: NemaIqResult, standard: standards.Standard | None
+    volume: PetVolume, result: NemaIqResult, standard: standards.Standard | None, *more: standards.Standard
 ) -> dict[str, FigureSvg]:
     """Draw a NEMA image quality phantom.
 
@@ -72,13 +75,16 @@ def nema_iq_figures(
         Pose, spheres and background regions.
     standard : Standard or None
         Its recovery bands are drawn and decide the shape of the marks.
+    *more : Standard
+        Further editions that decide: each has its band and its marks in a chart of its own.
 
     Returns
     -------
     dict
         ``central_slice``, ``coronal``, ``contrast``, ``lung_profile`` and, where the true sphere concentration is
-        known, ``recovery_a50`` and ``recovery_max``; ``post_filter`` where one is looked for; ``odd_sphere``
-        where one sphere is not like its siblings, and ``background_profile`` where the background drifts.
+        known, ``recovery_a50`` and ``recovery_max``; ``contrast_recovery`` where the ratio is; ``post_filter`` where
+        one is looked for; ``odd_sphere`` where one sphere is not like its siblings, and ``background_profile`` where
+        the background drifts.
     """
     measured = judged(result.measurements, standard)
     window = Window.for_phantom(volume, result.true_sphere_bqml, result.sphere_filling, "sphere")
@@ -93,7 +99,10 @@ def nema_iq_figures(
         ("recovery_max", "max", "hottest voxel", 1.8),
     ):
         if any((found := measured.get(f"sphere_{d}mm_rc_{metric}")) and found.value is not None for d in DIAMETERS_MM):
-            figures[key] = _recovery(measured, metric, words, top, standard)
+            editions = [one for one in (standard, *more) if one is not None]
+            figures[key] = _recovery(result.measurements, metric, words, top, editions)
+    if any((found := measured.get(f"sphere_{d}mm_crc_a50")) and found.value is not None for d in DIAMETERS_MM):
+        figures["contrast_recovery"] = _contrast_recovery(result.measurements, standard)
     advice = next((one for one in result.filter_advice if standard and one.standard_id == standard.id), None)
     is_held_back = advice is not None and advice.help is harmonise.Help.PRECHECK_FIRST
     if result.filter_curves is not None and not is_held_back:
@@ -167,43 +176,93 @@ def _nema_coronal(volume: PetVolume, result: NemaIqResult, window: Window) -> Fi
 
 
 def _recovery(
-    measured: Mapping[str, Measurement], metric: str, words: str, top: float, standard: standards.Standard | None
+    measurements: Sequence[Measurement], metric: str, words: str, top: float, editions: Sequence[standards.Standard]
 ) -> FigureSvg:
-    figure = new_figure(83, 66)
-    axes = new_axes(figure, 10.5, 9.5, 57, 54)
-    dress_chart(axes, (8.0, 39.0), (0.0, top), "inner diameter, mm", "recovery, measured / true")
-    axes.set_xticks(DIAMETERS_MM)
-    axes.set_yticks(np.arange(0.0, top + 0.01, 0.2))
-    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
-    axes.axhline(1.0, color=INK_3, linewidth=LINE_PT)
+    """Draw a recovery in a chart for each edition that judges it; in one without a band where none does."""
     names = {d: f"sphere_{d}mm_rc_{metric}" for d in DIAMETERS_MM}
-    band = _draw_band(axes, names, standard)
-    series = _draw_spheres(axes, {d: measured.get(name) for d, name in names.items()}, top)
-    labels = []
-    if band is not None and standard is not None:
-        labels.append((band, standard_name(standard), INK_3))
-    if series is not None:
-        labels.append((min(series, top), "measured", SERIES_1))
-    right_labels(axes, labels, least_gap=0.075 * top)
-    counted = [found.verdict for name in names.values() if (found := measured.get(name)) is not None]
-    outside = f"{counted.count(Outcome.FAIL)} of {len(counted)} fail" if band is not None else "no band drawn"
+    with_band = [one for one in editions if _band_of(names, one)]
+    charts: list[standards.Standard | None] = [*with_band] or [None]
+    rows, wide = -(-len(charts) // 2), len(charts) > 1
+    high = 66.0
+    figure = new_figure(174 if wide else 83, high * rows)
+    counts = []
+    for number, standard in enumerate(charts):
+        below = rows - 1 - number // 2
+        axes = new_axes(figure, 10.5 + 91.0 * (number % 2), 9.5 + high * below, 57, 52 if wide else 54)
+        label = "" if number % 2 else "recovery, measured / true"
+        _spheres_axes(axes, top, label, step=0.4 if wide else 0.2)
+        measured = judged(measurements, standard)
+        band = _draw_band(axes, names, standard)
+        series = _draw_spheres(axes, {d: measured.get(name) for d, name in names.items()}, top)
+        labels = []
+        if band is not None and standard is not None:
+            labels.append((band, standard_name(standard), INK_3))
+        if series is not None:
+            labels.append((min(series, top), "measured", SERIES_1))
+        right_labels(axes, labels, least_gap=0.075 * top)
+        counted = [found.verdict for name in names.values() if (found := measured.get(name)) is not None]
+        outside = f"{counted.count(Outcome.FAIL)} of {len(counted)} fail" if band is not None else "no band drawn"
+        counts.append(f"{standard_name(standard)}: {outside}" if wide and standard is not None else outside)
+        if wide and standard is not None:
+            axes.set_title(counts[-1], fontsize=TEXT_PT, color=INK_2, loc="left", pad=1.5)
+    band_words = ""
+    if with_band:
+        band_words = " Bands: what each edition accepts, one a chart." if wide else " Band: what the standard accepts."
     return written(
         figure,
-        f"Recovery against inner sphere diameter, {words}, axis 0 to {top:g}; {outside}.",
-        f"Recovery, {words}." + (" Band: what the standard accepts." if band is not None else "") + " ● pass, "
-        "▲ warning, ■ fail, ◆ could not check; bars are ± 2 SD where stated.",
+        f"Recovery against inner sphere diameter, {words}, axis 0 to {top:g}; {'; '.join(counts)}.",
+        f"Recovery, {words}.{band_words} ● pass, ▲ warning, ■ fail, ◆ could not check; bars are ± 2 SD where stated.",
     )
+
+
+def _contrast_recovery(measurements: Sequence[Measurement], standard: standards.Standard | None) -> FigureSvg:
+    """Draw the three contrast recoveries beside each other."""
+    top = 1.6
+    measured = judged(measurements, standard)
+    figure = new_figure(174, 60)
+    has_band = False
+    for number, (metric, title) in enumerate(CONTRAST_METRICS.items()):
+        axes = new_axes(figure, 10.5 + 57.0 * number, 9.5, 46, 45)
+        _spheres_axes(axes, top, "contrast recovery" if number == 0 else "", step=0.4)
+        if number > 0:
+            axes.set_yticklabels([])
+        axes.set_title(title, fontsize=TEXT_PT, color=INK_2, loc="left", pad=1.5)
+        names = {d: f"sphere_{d}mm_crc_{metric}" for d in DIAMETERS_MM}
+        has_band |= _draw_band(axes, names, standard) is not None
+        _draw_spheres(axes, {d: measured.get(name) for d, name in names.items()}, top)
+    limited = " Band: what the standard accepts." if has_band else " No edition sets a limit."
+    return written(
+        figure,
+        "Contrast recovery (CRC) against inner sphere diameter for A50, hottest voxel and 1 mL peak, axis 0 to "
+        f"{top:g}, with bars of two standard deviations where stated.",
+        "Contrast recovery: (sphere / background − 1) over the same by the activity sheet, so no calibration error is "
+        "in it."
+        f"{limited} Bars are ± 2 SD where stated.",
+    )
+
+
+def _spheres_axes(axes: Axes, top: float, label: str, *, step: float = 0.2) -> None:
+    """Dress a chart of recoveries against the spheres' diameters."""
+    dress_chart(axes, (8.0, 39.0), (0.0, top), "inner diameter, mm", label)
+    axes.set_xticks(DIAMETERS_MM)
+    axes.set_yticks(np.arange(0.0, top + 0.01, step))
+    axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
+    axes.axhline(1.0, color=INK_3, linewidth=LINE_PT)
+
+
+def _band_of(names: Mapping[int, str], standard: standards.Standard | None) -> list[tuple[int, float, float]]:
+    """Return diameter, lower and upper end of each sphere that a standard limits on both sides."""
+    limits = standard.limits if standard is not None else {}
+    return [
+        (d, limit.low, limit.high)
+        for d, name in names.items()
+        if (limit := limits.get(name)) is not None and limit.low is not None and limit.high is not None
+    ]
 
 
 def _draw_band(axes: Axes, names: Mapping[int, str], standard: standards.Standard | None) -> float | None:
     """Draw the standard's band; return its middle at the largest sphere."""
-    if standard is None:
-        return None
-    edges = [
-        (d, limit.low, limit.high)
-        for d, name in names.items()
-        if (limit := standard.limits.get(name)) is not None and limit.low is not None and limit.high is not None
-    ]
+    edges = _band_of(names, standard)
     if not edges:
         return None
     diameters, low, high = zip(*edges, strict=True)
@@ -219,8 +278,7 @@ def _draw_spheres(axes: Axes, spheres: Mapping[int, Measurement | None], top: fl
     if not points:
         return None
     axes.plot([d for d, _ in points], [found.value or 0.0 for _, found in points], color=SERIES_1, linewidth=1.0)
-    for d, found in points:
-        draw_value(axes, d, found, top)
+    draw_values(axes, points, top)
     return points[-1][1].value
 
 
@@ -231,7 +289,7 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
     axes.set_xticks(DIAMETERS_MM)
     axes.set_yticks(np.arange(0.0, 121.0, 20.0))
     axes.grid(axis="y", color=GRID, linewidth=LINE_PT)
-    labels = []
+    labels, has_bars = [], False
     for metric, label, color, marker, dashes in (
         ("qh_pct", "hot contrast", SERIES_1, "o", "-"),
         ("qc_pct", "cold", SERIES_1, "s", ":"),
@@ -243,6 +301,13 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
             continue
         x, y = zip(*points, strict=True)
         axes.plot(x, y, color=color, linewidth=1.0, linestyle=dashes, marker=marker, markersize=3.6)
+        bars = [
+            (d, one.value, one.uncertainty)
+            for d, one in found
+            if one is not None and one.value is not None and one.uncertainty is not None
+        ]
+        draw_bars(axes, bars, color)
+        has_bars |= bool(bars)
         labels.append((float(y[-1]), label, color))
     right_labels(axes, labels, least_gap=9.0)
     cold = ", cold contrast (dotted)" if any(label == "cold" for _, label, _ in labels) else ""
@@ -250,7 +315,7 @@ def _contrast(measured: Mapping[str, Measurement]) -> FigureSvg:
         figure,
         f"Hot contrast recovery{cold} and background variability against inner sphere diameter, axis 0 to 120 %.",
         f"NEMA hot contrast recovery (solid){cold} and background variability (dashed) by sphere. "
-        "No edition sets a limit.",
+        "No edition sets a limit." + (" Bars are ± 2 SD where stated." if has_bars else ""),
     )
 
 

@@ -14,6 +14,8 @@ from qc.reports.meta import SignatureBlock
 if TYPE_CHECKING:
     from phantoms.figure_svg import FigureSvg
 
+#: A picture up to this wide has another beside it on a page.
+HALF_PAGE_MM = 86.0
 PX_PER_MM = 5.0
 
 
@@ -77,6 +79,13 @@ def figures_block(pictures: Mapping[str, dict[str, Any]], *keys: str) -> dict[st
     """Return those of the named pictures that exist, side by side."""
     found = [pictures[key] for key in keys if key in pictures]
     return {"kind": "figures", "figures": found} if found else {}
+
+
+def figure_rows(pictures: Mapping[str, dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """Return those of the named pictures that exist, side by side, or in rows where one is too wide."""
+    found = [key for key in keys if key in pictures]
+    is_wide = any(pictures[key]["width_mm"] > HALF_PAGE_MM for key in found)
+    return [figures_block(pictures, key) for key in found] if is_wide else [figures_block(pictures, *found)]
 
 
 def text_block(paragraphs: list[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from phantoms.results import Outcome
 from qc import wording
 from qc.reports.activity import suv_blocks
-from qc.reports.blocks import cell, column, figures_block, table_block, text_block, verdict_cell
+from qc.reports.blocks import cell, column, figure_rows, figures_block, table_block, text_block, verdict_cell
 from qc.reports.meta import ReportMeta
 from qc.reports.numbers import (
     ORDER,
@@ -68,9 +68,10 @@ def _recovery_blocks(
 ) -> list[dict[str, Any]]:
     shown = editions_of(run, deciding)
     return [
-        figures_block(pictures, "recovery_a50", "recovery_max"),
+        *figure_rows(pictures, "recovery_a50", "recovery_max"),
         sphere_judged(run, "rc_a50", "Recovery A50: mean inside the half-maximum contour", shown),
         sphere_judged(run, "rc_max", "Recovery max: hottest voxel", shown),
+        figures_block(pictures, "contrast_recovery"),
         *_contrast_recovery(run, deciding),
         sphere_plain(
             run,

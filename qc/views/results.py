@@ -32,12 +32,15 @@ FIRST_PICTURES: Mapping[str, tuple[str, ...]] = {
         "background_profile",
         "recovery_a50",
         "recovery_max",
+        "contrast_recovery",
     ),
     "acr": ("faceplate", "coronal", "rods", "uniform_slices", "slice_profile"),
     "patient": ("mip_coronal", "mip_sagittal"),
 }
 #: Pictures that are several times as wide as high, and take a whole row.
-WIDE_PICTURES = frozenset({"slice_profile", "odd_sphere", "bias", "post_filter", "rods", "uniform_slices"})
+WIDE_PICTURES = frozenset(
+    {"slice_profile", "odd_sphere", "bias", "contrast_recovery", "post_filter", "rods", "uniform_slices"}
+)
 
 
 @dataclass(frozen=True)

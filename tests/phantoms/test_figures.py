@@ -24,7 +24,7 @@ from phantoms.spheres import DIAMETERS_MM
 from phantoms.volume import PetVolume
 
 SCANNED_AT = datetime(2026, 3, 2, 10, 30)
-FAIL_COLOR, PASS_COLOR = "#972614", "#237f71"
+FAIL_COLOR, PASS_COLOR, BAND_COLOR = "#972614", "#237f71", "#d6e4f2"
 EARL1 = standards.load("earl1_18f")
 
 Drawn = dict[str, FigureSvg]
@@ -83,7 +83,7 @@ def test_figures_when_a_method_is_drawn_then_all_its_pictures_are_there(drawn: d
     }  # fmt: skip
     assert set(drawn["nema_iq"]) == {
         "central_slice", "coronal", "recovery_a50", "recovery_max", "contrast", "lung_profile",
-        "post_filter",
+        "contrast_recovery", "post_filter",
     }  # fmt: skip
     assert set(drawn["patient"]) == {"mip_coronal", "mip_sagittal"}
 
@@ -96,6 +96,7 @@ def test_figures_when_a_method_is_drawn_then_all_its_pictures_are_there(drawn: d
         ("nema_iq recovery_a50", (83, 66)),
         ("nema_iq recovery_max", (83, 66)),
         ("nema_iq post_filter", (174, 90)),
+        ("nema_iq contrast_recovery", (174, 60)),
         ("cylinder central_slice", (83, 83)),
         ("cylinder uniformity_map", (83, 70)),
         ("cylinder slice_profile", (174, 50)),
@@ -278,6 +279,48 @@ def test_recovery_when_a_sphere_fails_then_its_mark_is_a_failing_one(
     assert f"{len(failing)} of 6 fail" in strict.alt
 
 
+def test_recovery_when_two_editions_decide_then_each_has_its_band_and_its_marks_in_words(nema_scan: Measured) -> None:
+    earl2 = standards.load("earl2_18f")
+    for key in ("recovery_a50", "recovery_max"):
+        alone = {
+            one.id: figures.nema_iq_figures(nema_scan.volume, nema_scan.result, one)[key] for one in (EARL1, earl2)
+        }
+        both = figures.nema_iq_figures(nema_scan.volume, nema_scan.result, EARL1, earl2)[key]
+        bands = [figure.svg.decode().count(BAND_COLOR) for figure in (*alone.values(), both)]
+        assert bands[2] == bands[0] + bands[1] > 0
+        for one in (EARL1, earl2):
+            fails = re.search(r"\d of 6 fail", alone[one.id].alt)
+            assert fails is not None
+            assert f"{one.title}: {fails[0]}" in both.alt
+        assert "Bands: what each edition accepts" in both.caption
+        assert both.size_mm == pytest.approx((174, 66), abs=0.01)
+        assert len(both.svg) <= 60_000
+
+
+def test_recovery_when_the_other_edition_limits_no_sphere_then_one_band_is_drawn(nema_scan: Measured) -> None:
+    cylinder_only = standards.load("acrin_cylinder")
+    drawn_with = figures.nema_iq_figures(nema_scan.volume, nema_scan.result, cylinder_only, EARL1)["recovery_a50"]
+    assert drawn_with.size_mm == pytest.approx((83, 66), abs=0.01)
+    assert "0 of 6 fail" in drawn_with.alt
+
+
+def test_contrast_figures_when_uncertainties_are_known_then_bars_stand_on_every_value(nema_scan: Measured) -> None:
+    result = nema_scan.result
+    bare = replace(result, measurements=tuple(replace(one, uncertainty=None) for one in result.measurements))
+    for key in ("contrast_recovery", "contrast"):
+        found = {
+            name: figures.nema_iq_figures(nema_scan.volume, one, EARL1)[key]
+            for name, one in {"with": result, "bare": bare}.items()
+        }
+        assert len(found["with"].svg) > len(found["bare"].svg)
+    assert "± 2 SD" in figures.nema_iq_figures(nema_scan.volume, result, EARL1)["contrast"].caption
+    assert "± 2 SD" not in figures.nema_iq_figures(nema_scan.volume, bare, EARL1)["contrast"].caption
+    assert (
+        "No edition sets a limit"
+        in figures.nema_iq_figures(nema_scan.volume, result, EARL1)["contrast_recovery"].caption
+    )
+
+
 def test_recovery_when_no_standard_is_named_then_no_band_is_claimed(nema_scan: Measured) -> None:
     figure = figures.nema_iq_figures(nema_scan.volume, nema_scan.result, None)["recovery_a50"]
     assert "no band" in figure.alt
@@ -300,7 +343,7 @@ def test_figures_when_the_true_value_is_unknown_then_the_scale_says_so_and_ratio
     assert "bias" not in without
     assert "1.1 × the maximum" in without["central_slice"].alt
     spheres = figures.nema_iq_figures(nema_scan.volume, nema_scan.without_sheet, EARL1)
-    assert not {"recovery_a50", "recovery_max"} & set(spheres)
+    assert not {"recovery_a50", "recovery_max", "contrast_recovery"} & set(spheres)
     assert "1.1 × the maximum" in spheres["central_slice"].alt
 
 

@@ -595,3 +595,14 @@ def test_page_when_shown_then_it_keeps_to_the_pages_own_rules(nema: Any) -> None
     assert "For trial quality control, not for diagnosis" in main
     assert len(re.findall(r"<caption>", main)) == len(re.findall(r"<table", main))
     assert main.count('<svg xmlns="http://www.w3.org/2000/svg" role="img" class="band-plot"') >= 8
+
+
+def test_pages_when_two_editions_decide_then_each_recovery_has_a_row_of_its_own(nema: Any) -> None:
+    run, drawn, _ = nema
+    wide = {key: replace(one, svg=one.svg.replace(b'width="235.', b'width="493.', 1)) for key, one in drawn.items()}
+    for figures_of, rows in ((drawn, [2]), (wide, [1, 1])):
+        context = reports.build_context(run, META, figures_of)
+        (recovery,) = (one for one in context["sections"] if one["key"] == "recovery")
+        kinds = [[one["key"] for one in block["figures"]] for block in recovery["blocks"] if block["kind"] == "figures"]
+        assert [len(keys) for keys in kinds if keys[0].startswith("recovery_")] == rows
+        assert ["contrast_recovery"] in kinds
