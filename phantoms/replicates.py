@@ -1,7 +1,9 @@
 """Several scans of one phantom: mean and standard deviation of every number, of scans that are really several.
 
 NEMA NU 2-2018 asks for three acquisitions. One acquisition that was reconstructed more than once has the same counts,
-and its scatter would tell nothing: it is known by its acquisition times.
+and its scatter would tell nothing. It is known by its times: a phantom is scanned once at a time, so what overlaps in
+time is one acquisition, also where one of its reconstructions takes a part of the counts. Study, frame of reference and
+injection are shared by true replicates too, and tell nothing.
 """
 
 from __future__ import annotations
@@ -9,14 +11,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from phantoms.errors import AnalysisRefused
+from phantoms.suv.header import parse_date, parse_datetime, parse_time
 
 if TYPE_CHECKING:
     from phantoms.results import Measurement
     from phantoms.suv.header import SeriesHeader
+
+
+#: Headers may cut a start to whole seconds, so scans that follow at once may seem to overlap by as much.
+TIME_IS_KNOWN_TO = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Span:
+    """From the begin of a series' first slice to the end of its last, the scanner's clock."""
+
+    start: datetime
+    end: datetime
+
+    def overlaps(self, other: Span) -> bool:
+        """Say whether both were acquired at one time, by more than the times are known to."""
+        shared = min(self.end, other.end) - max(self.start, other.start)
+        return shared > TIME_IS_KNOWN_TO or self.start == other.start
 
 
 @dataclass(frozen=True)
@@ -26,14 +47,14 @@ class Replicate:
     Attributes
     ----------
     series_instance_uid : str
-    acquired : frozenset of str
-        When its slices were acquired, ``YYYYMMDDHHMMSS``; see `acquisition_times`.
+    acquired : Span or None
+        When it was acquired; see `acquisition_span`.
     measurements : tuple of Measurement
         Its plain numbers.
     """
 
     series_instance_uid: str
-    acquired: frozenset[str]
+    acquired: Span | None
     measurements: tuple[Measurement, ...]
 
 
@@ -52,12 +73,20 @@ class Combined:
         return {"name": self.name, "unit": self.unit, "mean": self.mean, "sd": self.sd, "values": list(self.values)}
 
 
-def acquisition_times(header: SeriesHeader) -> frozenset[str]:
-    """Return when the slices of a series were acquired, to the second; empty where its headers do not say."""
-    written = (
-        one.AcquisitionDateTime or f"{one.AcquisitionDate or ''}{one.AcquisitionTime or ''}" for one in header.slices
-    )
-    return frozenset(time[:14] for time in written if len(time) >= 14 and time[:14].isdigit())
+def acquisition_span(header: SeriesHeader) -> Span | None:
+    """Return from when to when a series was acquired; None where a slice does not say when, or for how long."""
+    zone = header.TimezoneOffsetFromUTC
+    starts, ends = [], []
+    for one in header.slices:
+        start = parse_datetime(one.AcquisitionDateTime, zone)
+        if start is None:
+            day, clock = parse_date(one.AcquisitionDate), parse_time(one.AcquisitionTime)
+            start = datetime.combine(day, clock) if day is not None and clock is not None else None
+        if start is None or not one.ActualFrameDuration or one.ActualFrameDuration < 0:
+            return None
+        starts.append(start)
+        ends.append(start + timedelta(milliseconds=one.ActualFrameDuration))
+    return Span(min(starts), max(ends)) if starts else None
 
 
 def combine(replicates: Sequence[Replicate]) -> tuple[Combined, ...]:
@@ -66,28 +95,33 @@ def combine(replicates: Sequence[Replicate]) -> tuple[Combined, ...]:
     Raises
     ------
     AnalysisRefused
-        ``NEMA-REPLICATE-NO-TIME`` where a series does not say when it was acquired;
-        ``NEMA-REPLICATE-SAME-ACQUISITION`` where two have a slice acquired at the same second.
+        ``NEMA-REPLICATE-NO-TIME`` where a series does not say when, and for how long, it was acquired;
+        ``NEMA-REPLICATE-SAME-ACQUISITION`` where two overlap in time.
     ValueError
         Of fewer than two.
     """
     if len(replicates) < 2:
         msg = "replicates are two or more"
         raise ValueError(msg)
+    spans = []
     for one in replicates:
-        if not one.acquired:
+        if one.acquired is None:
             raise AnalysisRefused(
                 "NEMA-REPLICATE-NO-TIME",
-                f"Series {one.series_instance_uid} does not say when it was acquired (0008,0022) (0008,0032).",
+                f"Series {one.series_instance_uid} does not say for every slice when, and for how long, it was "
+                "acquired (0008,0022) (0008,0032) (0018,1242).",
                 "(0008,0032)",
-                "Export the series again from the scanner or archive, with all dates and times.",
+                "Export the series again from the scanner or archive, with all dates, times and frame durations.",
             )
-    for one, other in combinations(replicates, 2):
-        if shared := one.acquired & other.acquired:
+        spans.append((one.series_instance_uid, one.acquired))
+    for (uid, first), (other_uid, second) in combinations(spans, 2):
+        if first.overlaps(second):
+            begun = "both begun" if first.start == second.start else "begun"
+            at = " and ".join(dict.fromkeys(f"{start:%Y-%m-%d %H:%M:%S}" for start in (first.start, second.start)))
             raise AnalysisRefused(
                 "NEMA-REPLICATE-SAME-ACQUISITION",
-                f"Series {one.series_instance_uid} and {other.series_instance_uid} are one acquisition, begun "
-                f"{min(shared)}: reconstructed twice, it is no replicate (0008,0032).",
+                f"Series {uid} and {other_uid} were acquired at the same time, {begun} {at}, and one phantom is in one "
+                "scan at a time: they are one acquisition reconstructed twice, no replicates (0008,0032) (0018,1242).",
                 "(0008,0032)",
                 "Name one series of each acquisition.",
             )

@@ -85,7 +85,7 @@ def analyse_replicates(
         if work.refused is not None or work.series is None:
             return compose(work, asked)
     measured = [
-        replicates.Replicate(uid, replicates.acquisition_times(work.series.header), tuple(work.measurements))
+        replicates.Replicate(uid, replicates.acquisition_span(work.series.header), tuple(work.measurements))
         for uid, work in zip(series_uids, works, strict=True)
         if work.series is not None
     ]
