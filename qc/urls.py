@@ -91,6 +91,7 @@ urlpatterns = [
     path("runs/<run:number>/suv/", suv.suv_trace_show, name="suv-trace"),
     path("standards/suv/", suv.standing_show, name="standing-show"),
     path("runs/<run:number>/report/", runs.report_show, name="report-show"),
+    path("runs/<run:number>/report/again/", runs.report_repeat, name="report-repeat"),
     path("runs/<run:number>/report.pdf", runs.report_download, name="report-download"),
     path("runs/<run:number>/conformance.csv", runs.conformance_csv, name="conformance-csv"),
     path("runs/<run:number>/figures/<slug:name>.svg", runs.figure_show, name="figure-show"),

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from corelab.models import Work
+from corelab.models.work import WorkState
 from phantoms.results import Outcome
 
 
@@ -100,6 +101,11 @@ class Report(Work):
 
     def __str__(self) -> str:
         return f"{self.run} report"
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended as our error: nobody makes it until a person asks for it again."""
+        return self.stored_id is None and self.work_state == WorkState.FAILED
 
     @property
     def site_id(self) -> int:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import FileResponse, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from corelab import access, storage
 from corelab.csv_lines import csv_lines
 from corelab.errors import NotFound
-from qc import selectors
+from qc import selectors, services
 from qc.reports import build_context
 from qc.reports.activity import suv_blocks
 from qc.reports.tables import RULE_COLUMNS, rule_rows
-from qc.services.reports import report_figures, report_meta
+from qc.services.reports import MAY_REPEAT, report_figures, report_meta
 from qc.status import sentence_of
 from qc.views import results
 from qc.views.submissions import report_of
@@ -49,6 +50,8 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
         "choices": selectors.choices_behind(run),
         "has_report": report is not None and report.stored_id is not None,
         "suv_blocks": suv_blocks(run.result, report_meta(report)) if report is not None and run.result else [],
+        "failed_report": report if report is not None and report.is_failed else None,
+        "may_repeat_report": bool(access.lab_roles_of(request.user) & MAY_REPEAT),
         "is_staff": access.sees_everything(request.user),
     }
     return render(request, "qc/run_detail.html", context)
@@ -95,6 +98,24 @@ def report_download(request: HttpRequest, number: int) -> HttpResponse:
     )
     response.headers["Cache-Control"] = KEPT_AND_ASKED_ABOUT
     return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def report_repeat(request: HttpRequest, number: int) -> HttpResponse:
+    """Let a report that ended as our error be made again, once the person has confirmed it."""
+    run = selectors.run_for(request.user, number)
+    if not access.lab_roles_of(request.user) & MAY_REPEAT:
+        raise NotFound("There is nothing here, or it is not yours to see.")
+    report = report_of(request.user, run)
+    if report is None:
+        raise NotFound("There is no report of this run yet. It usually takes a few seconds.")
+    if request.method == "POST":
+        services.report_repeat(report_id=report.pk, actor=request.user)
+        messages.success(request, "The report is made again. It usually takes a few seconds.")
+    if request.method == "POST" or not report.is_failed:
+        return redirect("qc:submission-detail", run.submission.number)
+    context = {"run": run, "submission": run.submission, "report": report}
+    return render(request, "qc/report_repeat.html", context)
 
 
 @require_safe

@@ -23,7 +23,7 @@ from qc.forms import ReasonForm, kept_of
 from qc.forms.place import KINDS
 from qc.reports.activity import suv_blocks
 from qc.selectors import OUR_ERROR
-from qc.services.reports import report_meta
+from qc.services.reports import MAY_REPEAT, report_meta
 from qc.states import SUBMISSION
 from qc.states import SubmissionState as S
 from qc.status import (
@@ -152,7 +152,9 @@ def _common_context(request: HttpRequest, submission: Any, run: Any) -> dict[str
         "review": review,
         "review_sentence": _review_sentence(submission, review),
         "has_report": report is not None and report.stored_id is not None,
-        "waits_for_report": report is not None and report.stored_id is None,
+        "waits_for_report": report is not None and report.stored_id is None and not report.is_failed,
+        "failed_report": report if report is not None and report.is_failed else None,
+        "may_repeat_report": bool(access.lab_roles_of(request.user) & MAY_REPEAT),
         "suv_blocks": suv_blocks(result, report_meta(report, is_whole=False)) if report is not None and result else [],
         "choices": selectors.choices_behind(run) if run is not None else [],
         "is_our_error": submission.state == S.HELD and submission.hold_code == OUR_ERROR,

@@ -176,6 +176,7 @@ ROWS: dict[str, Row] = {
     "qc:standing-show": Row(SIGNED_IN),
     "qc:report-show": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:report-download": Row(SITE | STAFF_VIEW | TRIAL, run),
+    "qc:report-repeat": Row(TECHNICIAN | PHYSICIST, run),
     "qc:conformance-csv": Row(SITE | STAFF_VIEW | TRIAL, run),
     "qc:figure-show": Row(SITE | STAFF_VIEW | TRIAL, lambda w: [w.run.number, "central_slice"]),
     "qc:query-list": Row(SIGNED_IN),

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from corelab.models import Role
-from qc.models import Query
+from qc.models import Query, Report
 from tests import factories
 from tests.qc import scenes
 
@@ -183,3 +183,50 @@ def test_conformance_csv_when_it_is_not_released_then_the_site_has_none(client, 
     run = scenes.measured(submission, scenes.patient_result())
     client.force_login(sender)
     assert client.get(at("conformance-csv", run)).status_code == 404
+
+
+# --- a report that was not made -------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(released):
+    Report.objects.filter(run=released.run).update(stored=None, work_state="FAILED", work_error="7F3K-2Q", attempts=3)
+    return released.run
+
+
+def test_report_when_it_was_not_made_then_staff_may_let_it_be_made_again_and_must_confirm(client, physicist, broken):
+    client.force_login(physicist)
+    address = at("report-repeat", broken)
+    for page in (at("run-detail", broken), at("submission-detail", broken.submission)):
+        html = client.get(page).content.decode()
+        assert "Our error" in html
+        assert "7F3K-2Q" in html
+        assert address in html
+    assert "Make it again" in client.get(address).content.decode()
+    assert set(Report.objects.values_list("work_state", flat=True)) == {"FAILED"}  # asking for the page does nothing
+    assert client.post(address).status_code == 302
+    assert Report.objects.filter(work_state="QUEUED", review__isnull=False).count() == 1
+    assert client.post(address).status_code == 409
+    assert client.get(address).status_code == 302
+    assert address not in client.get(at("submission-detail", broken.submission)).content.decode()
+
+
+def test_report_when_it_was_not_made_then_its_site_reads_that_it_need_not_act(client, sender, broken):
+    client.force_login(sender)
+    html = client.get(at("submission-detail", broken.submission)).content.decode()
+    assert "the report could not be made, reference 7F3K-2Q" in html
+    assert "you need not do anything" in html
+    assert "Load this page again" not in html
+    assert at("report-repeat", broken) not in html
+
+
+@pytest.mark.parametrize("role", [Role.SITE_USER, Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, None])
+def test_report_when_somebody_else_asks_for_it_again_then_there_is_nothing(client, broken, role):
+    person = factories.user(role, site=broken.submission.site if role == Role.SITE_USER else None)
+    client.force_login(person)
+    for answer in (client.get(at("report-repeat", broken)), client.post(at("report-repeat", broken))):
+        assert answer.status_code == 404
+    assert not Report.objects.filter(work_state="QUEUED").exists()
+    if role in (Role.APPROVER, Role.AUDITOR):
+        html = client.get(at("submission-detail", broken.submission)).content.decode()
+        assert "A physicist or technician lets it be made again." in html
