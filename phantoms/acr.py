@@ -24,8 +24,8 @@ from phantoms.errors import AnalysisRefused
 from phantoms.reformat import ThickSlices, thick_slices
 from phantoms.resolution import EDGE_REACH_MM, EdgeFit, fit_edge
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
-from phantoms.sphere_ring import along_patient_axes
 from phantoms.standards import judge
+from phantoms.volume import along_patient_axes
 from phantoms.voxel_noise import VoxelNoise
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from scipy import ndimage
 from phantoms.cylinder_pose import CylinderPose, find_round_body
 from phantoms.errors import AnalysisRefused
 from phantoms.reformat import ThickSlices, thick_slices
-from phantoms.sphere_ring import along_patient_axes, binned
+from phantoms.volume import along_patient_axes, binned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from phantoms.body import beside_an_end
 from phantoms.errors import AnalysisRefused
 from phantoms.sight import PhantomNotFound, Sight
-from phantoms.sphere_ring import along_patient_axes, beside_an_end, binned
-from phantoms.volume import PetVolume
+from phantoms.volume import PetVolume, along_patient_axes, binned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from phantoms.sphere_ring import along_patient_axes
-from phantoms.volume import PetVolume
+from phantoms.volume import PetVolume, along_patient_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,11 +10,12 @@ import numpy as np
 
 from phantoms import sphere_ring
 from phantoms.acr_pose import AcrPose, find_acr
+from phantoms.body import Body, find_body, without_hot_ends
 from phantoms.cylinder_pose import CylinderPose, find_cylinder
 from phantoms.sight import PhantomNotFound, Place, Sight
 from phantoms.sphere_order import is_cold
 from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
-from phantoms.volume import PetVolume
+from phantoms.volume import PetVolume, along_patient_axes, binned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,12 +127,12 @@ def find_nema_iq(volume: PetVolume) -> NemaPose:
     (root mean square) off the ring, the order is less than 0.99 probable, or the model explains less than 0.7 of the
     variance beyond noise. A uniform cylinder fails in the template search already; patients fail several of these.
     """
-    oriented = sphere_ring.along_patient_axes(volume)
-    fine = sphere_ring.binned(oriented, sphere_ring.FINE_VOXEL_MM)
-    body = sphere_ring.find_body(fine)
+    oriented = along_patient_axes(volume)
+    fine = binned(oriented, sphere_ring.FINE_VOXEL_MM)
+    body = find_body(fine)
     if body is None:
         raise _not_found("no body stands out from the image", Sight(None))
-    fine = sphere_ring.without_hot_ends(fine, body)
+    fine = without_hot_ends(fine, body)
     seen: list[tuple[float, Place]] = []
     for guess in sphere_ring.guesses(body, count=_NEMA_GUESSES):
         found = _fit(fine, guess)
@@ -197,7 +198,7 @@ def _doubt(fit: sphere_ring.RingFit, free: sphere_ring.FreeFit) -> str | None:
     return None
 
 
-def _pose(volume: PetVolume, body: sphere_ring.Body, fit: sphere_ring.RingFit, free: sphere_ring.FreeFit) -> NemaPose:
+def _pose(volume: PetVolume, body: Body, fit: sphere_ring.RingFit, free: sphere_ring.FreeFit) -> NemaPose:
     ring = fit.ring
     filled_mm, is_cut = sphere_ring.filled_extent(body.image, ring)
     lung = sphere_ring.cold_insert(volume, ring, filled_mm)

@@ -17,9 +17,8 @@ from scipy import ndimage
 from phantoms import fill_line, findings, rois, sphere_walls, standards
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Finding, Measurement, QualityFlag
-from phantoms.sphere_ring import along_patient_axes
 from phantoms.spheres import DIAMETERS_MM
-from phantoms.volume import PetVolume
+from phantoms.volume import PetVolume, along_patient_axes
 from phantoms.voxel_noise import VoxelNoise
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ def thick_slices(
     Parameters
     ----------
     volume : PetVolume
-        With its slices nearly square to ``axis`` (`phantoms.sphere_ring.along_patient_axes`).
+        With its slices nearly square to ``axis`` (`phantoms.volume.along_patient_axes`).
     center_lps_mm, axis : ndarray, shape (3,)
         A point on the axis, and the axis, a unit vector.
     position_mm : sequence of float

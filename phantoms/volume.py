@@ -54,3 +54,40 @@ class PetVolume:
         """Map patient positions ``[..., (x, y, z)]``, millimetres, to voxel indices ``[..., (z, y, x)]``."""
         inverse = np.linalg.inv(self.affine_lps_mm[:3, :3])
         return ((np.asarray(lps_mm) - self.affine_lps_mm[:3, 3]) @ inverse.T)[..., ::-1]
+
+
+def along_patient_axes(volume: PetVolume) -> PetVolume:
+    """Return a view whose index axes run as nearly as they can along +z, +y and +x of the patient."""
+    columns = volume.affine_lps_mm[:3, :3] / np.linalg.norm(volume.affine_lps_mm[:3, :3], axis=0)
+    image, affine = volume.image, volume.affine_lps_mm.copy()
+    order_xyz = [int(np.argmax(np.abs(columns[k]))) for k in range(3)]
+    if sorted(order_xyz) != [0, 1, 2]:
+        return volume
+    image = image.transpose([2 - order_xyz[2], 2 - order_xyz[1], 2 - order_xyz[0]])
+    affine[:3, :3] = affine[:3, order_xyz]
+    for k in range(3):
+        if affine[k, k] < 0:
+            image = np.flip(image, axis=2 - k)
+            affine[:3, 3] += affine[:3, k] * (image.shape[2 - k] - 1)
+            affine[:3, k] *= -1
+    return PetVolume(image, affine, volume.unit)
+
+
+def binned(volume: PetVolume, voxel_mm: float) -> PetVolume:
+    """Average whole blocks of voxels so that none is much larger than ``voxel_mm``; large voxels stay as they are."""
+    factors = [max(1, round(voxel_mm / step)) for step in volume.spacing_zyx_mm]
+    if factors == [1, 1, 1]:
+        return volume
+    image = volume.image
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            count = image.shape[axis] // factor * factor
+            first, second, *others = (image[(slice(None),) * axis + (slice(k, count, factor),)] for k in range(factor))
+            image = first + second
+            for other in others:
+                image += other
+            image /= np.float32(factor)
+    affine = volume.affine_lps_mm.copy()
+    affine[:3, :3] = volume.affine_lps_mm[:3, :3] * factors[::-1]
+    affine[:3, 3] += volume.affine_lps_mm[:3, :3] @ ((np.array(factors[::-1]) - 1) / 2.0)
+    return PetVolume(image, affine, volume.unit)

@@ -24,6 +24,7 @@ from phantoms import (
     acr,
     acr_pose,
     background_rois,
+    body,
     calibrator,
     cylinder,
     cylinder_pose,
@@ -49,6 +50,7 @@ from phantoms import resolution as resolutions
 from phantoms import sheet as sheets
 from phantoms.dicom_series import list_files, pixels, stack
 from phantoms.results import Owner
+from phantoms.sphere_ring import fit, search
 from phantoms.suv import reference, timing
 from phantoms.suv.catalogue import CATALOGUE
 from qc import analysis, checklists, conformance, protocols, states, wording
@@ -541,12 +543,12 @@ def _numbers() -> Iterator[tuple[str, str]]:
     yield part, f"volume more than {cylinder.VOLUME_WARN_PCT:g} % off"
     yield part, f"fails under {cylinder.REPEAT_BELOW_PCT:g} %"
     part = "Finding the NEMA phantom"
-    yield part, f"smoothed by {sphere_ring._SMOOTHING_MM:g} mm"
-    yield part, f"every {sphere_ring._COARSE_VOXEL_MM:g} mm voxel within {sphere_ring._AXIS_REACH_MM:g} mm of that line"
-    yield part, f"every {60 / sphere_ring._PHASE_STEPS:g}° as the turn"
-    yield part, f"under {sphere_ring._MIN_SCORE:g} is nothing"
-    yield part, f"radius {sphere_ring.RING_RADIUS_MM:g} mm [C2] ± {sphere_ring._RING_RADIUS_SD_MM:g}"
-    yield part, f"tolerance of a stem, {sphere_ring._SPHERE_PLACE_SD_MM:g} mm"
+    yield part, f"smoothed by {body.SMOOTHING_MM:g} mm"
+    yield part, f"every {body._COARSE_VOXEL_MM:g} mm voxel within {search._AXIS_REACH_MM:g} mm of that line"
+    yield part, f"every {60 / search._PHASE_STEPS:g}° as the turn"
+    yield part, f"under {search._MIN_SCORE:g} is nothing"
+    yield part, f"radius {sphere_ring.RING_RADIUS_MM:g} mm [C2] ± {fit._RING_RADIUS_SD_MM:g}"
+    yield part, f"tolerance of a stem, {fit._SPHERE_PLACE_SD_MM:g} mm"
     yield part, f"fewer than {localise._MIN_VISIBLE} spheres"
     yield part, f"more than {localise._MAX_RADIUS_ERROR_MM:g} mm off"
     yield part, f"more than {localise._MAX_RESIDUAL_MM:g} mm (RMS)"

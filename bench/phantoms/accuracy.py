@@ -21,12 +21,12 @@ import numpy as np
 
 from bench.phantoms import peers
 from bench.rows import MODES, RECON_1, RECON_1_SHEET, Row
-from phantoms import cylinder, dicom_series, digital, nema_iq, resolution, sphere_ring
+from phantoms import cylinder, dicom_series, digital, nema_iq, resolution
 from phantoms.metrics import isocontour, peak
 from phantoms.profile_weights import ProfileWeights
 from phantoms.sheet import Sheet
 from phantoms.spheres import FWHM_PER_SIGMA, sphere_model
-from phantoms.volume import PetVolume
+from phantoms.volume import PetVolume, along_patient_axes
 from tests.phantoms import slow_reference as slow
 from tests.phantoms.test_accuracy import (
     DIAMETERS,
@@ -600,7 +600,7 @@ def chameleoniq_rows(mode: str) -> Iterator[Row]:
     if RECON_1.is_dir():
         result = real_phantom()
         volume = dicom_series.choose(dicom_series.read_scan(dicom_series.list_files(RECON_1))).load()
-        volume = sphere_ring.along_patient_axes(volume)
+        volume = along_patient_axes(volume)
         task = task_for_chameleoniq(volume, result.pose.spheres, result, 10.0)
         (answer,) = ask_chameleoniq([task], [volume])
         largest = max(

@@ -20,8 +20,9 @@ from bench.phantoms import peers
 from bench.phantoms.accuracy import task_for_chameleoniq
 from bench.reading import resident_bytes
 from bench.rows import RECON_1, RECON_1_SHEET, Row, at_most, best_s, ms
-from phantoms import dicom_series, digital, nema_iq, sphere_ring, standards
+from phantoms import dicom_series, digital, nema_iq, standards
 from phantoms.sheet import Sheet
+from phantoms.volume import along_patient_axes
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Of what pynemaiqpet takes to read and fit.
@@ -142,7 +143,7 @@ def chameleoniq_inputs(folder: Path, work: Path) -> tuple[Path, Path]:
     """Write what that command takes: NIfTI, and a file with the places of spheres and background."""
     volume = dicom_series.choose(dicom_series.read_scan(dicom_series.list_files(folder))).load()
     result = nema_iq.measure(volume, reference_time=None, sheet=Sheet.parse(RECON_1_SHEET))
-    volume = sphere_ring.along_patient_axes(volume)
+    volume = along_patient_axes(volume)
     np.save(work / "image.npy", volume.image)
     task = task_for_chameleoniq(volume, result.pose.spheres, result, 10.0)
     # Its plots take whole voxels only.

@@ -13,8 +13,7 @@ from phantoms.cylinder.tiles import TILE_SIZE_MM, Tiles
 from phantoms.cylinder_pose import CylinderPose, find_cylinder
 from phantoms.resolution import EdgeFit, fit_edge
 from phantoms.results import Finding, Measurement, QualityFlag
-from phantoms.sphere_ring import along_patient_axes
-from phantoms.volume import PetVolume
+from phantoms.volume import PetVolume, along_patient_axes
 
 if TYPE_CHECKING:
     from datetime import datetime

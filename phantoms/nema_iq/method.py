@@ -22,7 +22,6 @@ from phantoms import (
     resolution,
     sphere_contents,
     sphere_noise,
-    sphere_ring,
 )
 from phantoms.diagnosis import sight, sphere_findings, unevenness
 from phantoms.errors import AnalysisRefused
@@ -36,7 +35,9 @@ from phantoms.nema_iq.sphere import SphereResult, measure_sphere, regions_of
 from phantoms.nema_iq.truth import true_values
 from phantoms.nema_iq.uncertainty import recovery_parts, scatter_of, standard_deviations, step_along_mm
 from phantoms.results import Finding, Measurement, QualityFlag
+from phantoms.sphere_ring import FINE_VOXEL_MM
 from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
+from phantoms.volume import along_patient_axes, binned
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -131,7 +132,7 @@ def measure(
     else, and what is refused, as `measure_numbers` has it.
     """
     del suv_factor
-    volume = sphere_ring.along_patient_axes(volume)
+    volume = along_patient_axes(volume)
     numbers = measure_numbers(volume, reference_time=reference_time, sheet=sheet, edition=edition, pose=pose)
     return look_for_faults(volume, numbers)
 
@@ -177,7 +178,7 @@ def measure_numbers(
             f"Edition {edition} of NEMA NU 2 is not known.",
             next_step=f"Choose {' or '.join(LUNG_EXCLUSION_MM)}.",
         )
-    volume = sphere_ring.along_patient_axes(volume)
+    volume = along_patient_axes(volume)
     pose = pose or find_nema_iq(volume)
     layout = background_rois.place(volume, pose)
     is_steep = pose.tilt_deg > findings.STEEP_TILT_DEG
@@ -260,7 +261,7 @@ def look_for_faults(volume: PetVolume, result: NemaIqResult) -> NemaIqResult:
     The background is looked at along the axis and around it, each sphere beside its siblings, on voxels no finer than
     needed.
     """
-    fine = sphere_ring.binned(sphere_ring.along_patient_axes(volume), sphere_ring.FINE_VOXEL_MM)
+    fine = binned(along_patient_axes(volume), FINE_VOXEL_MM)
     columns = background_columns.measure(fine, result.pose, result.layout)
     contents = None
     if columns is not None and result.fwhm_mm is not None:

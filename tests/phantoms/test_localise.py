@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from phantoms import dicom_series, digital, sphere_ring
+from phantoms import body, dicom_series, digital
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.volume import PetVolume
@@ -235,4 +235,4 @@ def test_find_nema_iq_on_an_empty_image_refuses(image: NDArray[np.float32]) -> N
 def test_filled_by_slice_when_a_mask_has_holes_then_equals_the_same_slice_after_slice(share: float) -> None:
     mask = np.random.default_rng(3).random((6, 31, 23)) < share
     slowly = np.stack([ndimage.binary_fill_holes(section) for section in mask])
-    np.testing.assert_array_equal(sphere_ring._filled_by_slice(mask), slowly)
+    np.testing.assert_array_equal(body._filled_by_slice(mask), slowly)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench.phantoms import localise as drawn
-from phantoms import digital, sphere_ring
+from phantoms import digital
+from phantoms.body import find_body
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import find_nema_iq
 
@@ -67,8 +68,8 @@ def test_find_body_when_both_ends_outshine_it_leaves_them_out() -> None:
     scan = digital.nema_iq(cov=0.05, **COARSE)
     image = scan.volume.image.copy()
     image[:4] = image[-4:] = 5 * image.max()
-    body = sphere_ring.find_body(scan.volume)
-    hot = sphere_ring.find_body(type(scan.volume)(image, scan.volume.affine_lps_mm, "Bq/mL"))
+    body = find_body(scan.volume)
+    hot = find_body(type(scan.volume)(image, scan.volume.affine_lps_mm, "Bq/mL"))
     assert body is not None
     assert hot is not None
     # Slices of 4 mm: the four of either end are gone, and the body is where it was.
