@@ -153,8 +153,21 @@ class Regions:
 
 
 @dataclass(frozen=True)
+class PlaceScatter:
+    """How surely one sphere's centre is known by its own voxels.
+
+    ``covariance_mm2`` is that of the centre (LPS). ``steepness`` is what a shift of it weighs in a fit in which all
+    voxels count alike: the integral over the sphere of the squared slope along one direction, in the square of the
+    image's unit times millimetres.
+    """
+
+    covariance_mm2: NDArray[np.float64]
+    steepness: float
+
+
+@dataclass(frozen=True)
 class SphereScatter:
-    """Standard deviations of what is read off one sphere, in the image's unit; ``fwhm_mm`` and ``center_mm`` in mm.
+    """Standard deviations of what is read off one sphere, in the image's unit; ``fwhm_mm`` in mm, and its place.
 
     ``filling`` is that of the fitted concentration inside; None where it was not fitted.
     """
@@ -164,7 +177,7 @@ class SphereScatter:
     peak: float | None
     disc_mean: float
     fwhm_mm: float
-    center_mm: NDArray[np.float64]
+    place: PlaceScatter
     filling: float | None
 
 
@@ -216,14 +229,14 @@ class SphereNoise:
         hottest, a50 = isocontours(noisy[(slice(None), *inside(box.slices))], box.inside, self.background)
         in_disc = (disc.weights * sd[inside(disc.slices)])[..., None]
         disc_variance = float(self.noise.covariance(in_disc, self.volume.spacing_zyx_mm)[0, 0])
-        covariance = self._fit_covariance()
+        covariance, place = self._fit_scatter()
         return SphereScatter(
             a50=float(a50.std(ddof=1)),
             max=float(hottest.std(ddof=1, dtype=np.float64)),
             peak=None if places is None else self._peak_sd(noisy[(slice(None), *inside(places.slices))], places),
             disc_mean=math.sqrt(disc_variance) / float(disc.weights.sum()),
             fwhm_mm=FWHM_PER_SIGMA * math.sqrt(covariance[3, 3]),
-            center_mm=np.sqrt(np.diag(covariance)[:3]),
+            place=place,
             filling=math.sqrt(float(covariance[4:, 4:].sum())) if self._is_free else None,
         )
 
@@ -243,7 +256,11 @@ class SphereNoise:
         ]
         return float(np.max(means, axis=0).std(ddof=1, dtype=np.float64))
 
-    def _fit_covariance(self) -> NDArray[np.float64]:
+    def place(self) -> PlaceScatter:
+        """Return how surely its centre is known; for a sphere whose other numbers do not scatter about a fit."""
+        return self._fit_scatter()[1]
+
+    def _fit_scatter(self) -> tuple[NDArray[np.float64], PlaceScatter]:
         """Return the covariance of the fit's centre, sigma, background and filling under correlated noise.
 
         With A what each voxel counts for: (AᵀJ)⁻¹ AᵀΣA (JᵀA)⁻¹ with Σ = D R D, D the SD of each voxel and R the product
@@ -283,7 +300,8 @@ class SphereNoise:
         if not self._is_free:
             moved = self.filling_sd * (inverse @ (equations.T @ (model.profile * counted)))
             covariance = covariance + np.outer(moved, moved)
-        return np.asarray(covariance)
+        steepness = float(np.square(jacobian[:, :3]).sum()) / 3.0 * math.prod(self.volume.spacing_zyx_mm)
+        return np.asarray(covariance), PlaceScatter(np.asarray(covariance[:3, :3]), steepness)
 
 
 def voxel_shares(

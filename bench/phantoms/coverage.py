@@ -122,6 +122,7 @@ def tilted_spheres(seed: int) -> dict[str, Any]:
 def scores_of_spheres(seed: int, noises: int, draw: Callable[[int], dict[str, Any]]) -> Scores:
     drawn = draw(seed)
     true: dict[str, float] = {"resolution_fwhm_mm": drawn["fwhm_mm"], "activity_ratio": 10.0}
+    true["phantom_tilt_deg"] = abs(drawn.get("tilt_x_deg", 0.0))
     rng, pairs = np.random.default_rng([seed, 2]), []
     for noise in range(noises):
         scan = digital.nema_iq(**drawn, seed=1000 * seed + noise)

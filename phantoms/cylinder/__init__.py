@@ -1,4 +1,4 @@
-"""Uniform cylinder, ``cylinder@4``: calibration against the activity sheet, and uniformity.
+"""Uniform cylinder, ``cylinder@5``: calibration against the activity sheet, and uniformity.
 
 Steps: find the cylinder (`phantoms.cylinder_pose`); measured region = radius less 20 mm, ends less 20 mm, in slices
 that lie wholly within; bias = mean of the region over the sheet's concentration at the image's decay reference time;

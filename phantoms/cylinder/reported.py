@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phantoms import calibrator
+from phantoms.magnitudes import tilt_sd_deg
 from phantoms.results import Measurement, QualityFlag, other_than_bqml
 
 if TYPE_CHECKING:
@@ -120,7 +121,10 @@ def uniformity(region: Region, tiles: Tiles, noise: Noise) -> Iterator[Measureme
 
 
 def edge_numbers(edge: EdgeFit, pose: CylinderPose, cut: QualityFlag) -> Iterator[Measurement]:
-    """Give what the edge tells: the blur, the size and the tilt; where it cannot be fitted, size and tilt as found."""
+    """Give what the edge tells: the blur, the size and the tilt; where it cannot be fitted, size and tilt as found.
+
+    The axis errs alike in every direction; what that makes of the tilt is `phantoms.magnitudes.tilt_sd_deg`.
+    """
     is_fitted = edge.fwhm_mm is not None
     yield Measurement(
         name="cylinder_edge_fwhm_mm",
@@ -141,5 +145,5 @@ def edge_numbers(edge: EdgeFit, pose: CylinderPose, cut: QualityFlag) -> Iterato
         name="cylinder_tilt_deg",
         value=tilt_deg if is_fitted else pose.tilt_deg,
         unit="deg",
-        uncertainty=edge.axis_sd_deg if is_fitted else None,
+        uncertainty=tilt_sd_deg(edge.axis, np.eye(3) * math.radians(edge.axis_sd_deg) ** 2) if is_fitted else None,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms import background_rois, resolution, sphere_noise
+from phantoms import background_rois, resolution, ring_scatter, sphere_noise
 from phantoms.nema_iq.background import PLANE_OFFSETS_MM, Background
 
 if TYPE_CHECKING:
@@ -47,6 +47,27 @@ def scatter_of(
         if own is not None and own.filling is not None and diameter in filling_from:
             fillings.append(own.filling)
     return found
+
+
+def placement(
+    volume: PetVolume,
+    pose: NemaPose,
+    noise: sphere_noise.Noise,
+    scatter: Mapping[int, sphere_noise.SphereScatter | None],
+    background: float,
+) -> ring_scatter.RingScatter | None:
+    """Return how tilt and misfit of the ring scatter; a sphere without a fit of its own is taken as the ring has it."""
+    places = {}
+    for diameter, found in scatter.items():
+        if diameter in pose.odd_spheres:
+            continue
+        if found is not None:
+            places[diameter] = found.place
+            continue
+        inside = 0.0 if diameter in pose.cold_spheres else pose.background * pose.contrast
+        as_ring = resolution.SphereFit(pose.fwhm_mm, inside, pose.background, misfit=0.0)
+        places[diameter] = sphere_noise.SphereNoise(volume, noise, pose, diameter, as_ring, background).place()
+    return ring_scatter.ring_scatter(pose, places, noise.cov * background)
 
 
 def recovery_parts(
@@ -122,7 +143,7 @@ def standard_deviations(
                 yield f"{prefix}_qh_pct", 100.0 * disc["crc"].total
                 yield f"{prefix}_qh_pct_axial", 100.0 * disc["crc"].total
         yield f"{prefix}_fwhm_mm", found.fwhm_mm
-        for axis, off_mm in zip("xyz", found.center_mm, strict=True):
+        for axis, off_mm in zip("xyz", np.sqrt(np.diag(found.place.covariance_mm2)), strict=True):
             yield f"{prefix}_center_{axis}_mm", float(off_mm)
         if sphere.diameter_mm >= resolution.SMALLEST_FREE_MM:
             widths.append(found.fwhm_mm)

@@ -34,9 +34,9 @@ _FITTED_MM3 = (
 )
 _SKIN_MM = 9.0  # voxels up to here outside a sphere take part in its fit: about two blurs
 _LUNG_KEEPOUT_MM = 33.0  # voxels nearer to the axis see the cold insert (radius 25.5 mm and its blur)
-_OUTLINE_AXIS_SD = math.radians(0.5)  # the axis through the outline's centroids, against the true one
-_RING_RADIUS_SD_MM = 1.0  # how exactly phantoms are made
-_SPHERE_PLACE_SD_MM = 0.7  # how far a sphere on its stem stands from its place on the ring
+OUTLINE_AXIS_SD = math.radians(0.5)  # the axis through the outline's centroids, against the true one
+RING_RADIUS_SD_MM = 1.0  # how exactly phantoms are made
+SPHERE_PLACE_SD_MM = 0.7  # how far a sphere on its stem stands from its place on the ring
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def fit_ring(volume: PetVolume, guess: Ring, *, noise: float, without: frozenset
     scale = max(guess.background, noise, 1e-30)
     # What is known beforehand weighs as much as the noise lets it: neighbouring voxels repeat each other.
     blob_noise = noise * _blob(every * voxel_mm3, guess.sigma_mm)
-    radius_weight, tilt_weight = blob_noise / _RING_RADIUS_SD_MM, blob_noise / _OUTLINE_AXIS_SD
+    radius_weight, tilt_weight = blob_noise / RING_RADIUS_SD_MM, blob_noise / OUTLINE_AXIS_SD
     across = guess.frame[:, :2].T
     cold = sphere_order.is_cold(has_cold=guess.has_cold)
 
@@ -200,7 +200,7 @@ def free_spheres(volume: PetVolume, fit: RingFit, *, noise: float) -> FreeFit | 
         # Counting noise grows with the root of the signal.
         top = height * float(blurred_sphere(np.zeros(1), radius, ring.sigma_mm)[0])
         own_noise = blob_noise * math.sqrt(max(0.1, 1.0 + top / max(ring.background, 0.01 * ring.amplitude)))
-        weight = own_noise / _SPHERE_PLACE_SD_MM
+        weight = own_noise / SPHERE_PLACE_SD_MM
 
         def residuals(
             p: NDArray[np.float64],

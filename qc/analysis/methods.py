@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 #: Methods that are built, with the version that a change of their numbers raises.
-METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 4, "nema_iq": 7, "acr": 3, "calibrator": 2}
+METHODS: Mapping[str, int] = {"suv": 2, "patient": 2, "cylinder": 5, "nema_iq": 7, "acr": 3, "calibrator": 2}
 #: What decides when nobody names a standard.
 DEFAULT_STANDARD = "earl1_18f"
 #: Methods whose numbers one standard alone limits: of a phantom it decides, whatever is named.

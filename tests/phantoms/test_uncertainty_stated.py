@@ -17,8 +17,6 @@ NOT_STATED = {
     "nema_iq": {
         "background_edge_margin_mm",
         "background_sphere_margin_mm",
-        "localisation_residual_mm",
-        "phantom_tilt_deg",
         *(f"sphere_{diameter}mm_bubble_limit_pct" for diameter in digital.SPHERE_DIAMETERS_MM),
     },
     "acr": {"acr_ring_residual_mm", "acr_tilt_deg"},
