@@ -54,6 +54,7 @@ app.conf.update(
         },
         "delete-old-dry-runs": {"task": "qc.delete_old_dry_runs", "schedule": 3600.0},
         "delete-stale-uploads": {"task": "qc.delete_stale_uploads", "schedule": 3600.0},
+        "set-unnamed-bytes-aside": {"task": "qc.set_unnamed_bytes_aside", "schedule": 86400.0},
     },
 )
 app.autodiscover_tasks()

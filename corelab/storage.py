@@ -11,19 +11,23 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from corelab.errors import OutOfSpace
 from corelab.models import StoredObject
 
 CHUNK_BYTES = 1024 * 1024
+SHA256_DIGITS = 64
+#: Digests that the database is asked for at once.
+NAMES_AT_ONCE = 500
 #: What the system says when no more can be written.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -150,6 +154,76 @@ def remove_unused(stored: StoredObject) -> bool:
     return True
 
 
+def unnamed(*, before: datetime) -> Iterator[str]:
+    """Yield the digests of bytes that lie at their place since before a moment, and that no row names.
+
+    A landing that broke between disk and database leaves them. Younger ones may still get their row.
+    """
+    for folder in sorted(Path(settings.OBJECT_STORE_DIR).glob("[0-9a-f][0-9a-f]")):
+        old = [path.name for path in folder.iterdir() if _is_old_object(path, before)]
+        for at in range(0, len(old), NAMES_AT_ONCE):
+            names = old[at : at + NAMES_AT_ONCE]
+            named = set(StoredObject.objects.filter(sha256__in=names).values_list("sha256", flat=True))
+            yield from sorted(set(names) - named)
+
+
+@transaction.atomic(durable=True)
+def set_aside(sha256: str, record: Callable[[StoredObject], object]) -> bool:
+    """Take bytes that no row names out of the store into a folder beside it; False where a row names them by now.
+
+    The row that is missing is written first and deleted last, in this one transaction: whoever brings the same bytes
+    meanwhile waits for it, and then finds no file and puts their own. Nothing is deleted here; `take_back` undoes it.
+
+    Parameters
+    ----------
+    record : callable
+        Writes the audit row, given the row of the bytes.
+    """
+    path = path_of(sha256)
+    try:
+        size_bytes = path.stat().st_size
+        with transaction.atomic():
+            row = StoredObject.objects.create(sha256=sha256, size_bytes=size_bytes)
+    except (FileNotFoundError, IntegrityError):
+        return False
+    record(row)
+    target = _aside_path(sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(target)
+    os.utime(target)  # when it was set aside
+    row.delete()
+    return True
+
+
+def lies_aside() -> list[tuple[str, datetime]]:
+    """Return the digests of what was set aside, and since when it lies there."""
+    folder = _aside_folder()
+    if not folder.is_dir():
+        return []
+    return [(path.name, _written_at(path)) for path in sorted(folder.iterdir())]
+
+
+@transaction.atomic
+def take_back(sha256: str) -> bool:
+    """Put back what was set aside where a row names it after all; False where none does."""
+    if not StoredObject.objects.select_for_update().filter(sha256=sha256).exists():
+        return False
+    path, target = _aside_path(sha256), path_of(sha256)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.hardlink_to(path)
+        _sync(target.parent)
+    path.unlink()
+    return True
+
+
+@transaction.atomic
+def delete_aside(sha256: str, record: Callable[[], object]) -> None:
+    """Delete for good what was set aside, with an audit row that ``record`` writes."""
+    record()
+    transaction.on_commit(lambda: _aside_path(sha256).unlink(missing_ok=True))
+
+
 def read_chunks(file: BinaryIO) -> Iterable[bytes]:
     """Yield a file's bytes piece by piece."""
     while chunk := file.read(CHUNK_BYTES):
@@ -191,6 +265,26 @@ def _rows_of(parts: Sequence[Part]) -> list[Put]:
     written = {row.sha256: row for row in locked.filter(sha256__in=missing)} if missing else {}
     rows_by_digest = known | written
     return [Put(stored=rows_by_digest[part.sha256], is_new=part.sha256 in written) for part in parts]
+
+
+def _aside_folder() -> Path:
+    return Path(settings.OBJECT_STORE_DIR) / "aside"
+
+
+def _aside_path(sha256: str) -> Path:
+    return _aside_folder() / sha256
+
+
+def _is_old_object(path: Path, before: datetime) -> bool:
+    """Say whether this is an object at its place since before a moment; what is gone meanwhile is none."""
+    try:
+        return path_of(path.name) == path and len(path.name) == SHA256_DIGITS and _written_at(path) < before
+    except FileNotFoundError:
+        return False
+
+
+def _written_at(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
 
 
 def _sync(path: Path) -> None:

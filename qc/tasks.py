@@ -65,3 +65,9 @@ def delete_old_dry_runs() -> None:
 def delete_stale_uploads() -> None:
     """Delete stale uploads."""
     services.uploads_delete_stale()
+
+
+@job("qc.set_unnamed_bytes_aside", queue="intake", time_limit_s=3600)
+def set_unnamed_bytes_aside() -> None:
+    """Set bytes aside that no row names."""
+    services.unnamed_bytes_set_aside()

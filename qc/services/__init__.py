@@ -6,7 +6,13 @@ caller is inside ``audit.acting``; functions without an actor are what jobs call
 
 from qc.services.calibrators import reading_add, reading_withdraw, readings_of, source_add
 from qc.services.checks import preview_findings, submission_check
-from qc.services.cleaning import dry_runs_delete_old, uploads_delete_stale, work_sweep
+from qc.services.cleaning import (
+    Unnamed,
+    dry_runs_delete_old,
+    unnamed_bytes_set_aside,
+    uploads_delete_stale,
+    work_sweep,
+)
 from qc.services.drifts import drift_declare, drift_explain
 from qc.services.protocols import protocol_publish, protocol_save, protocol_start
 from qc.services.queries import (
@@ -43,6 +49,7 @@ from qc.services.unpacking import upload_unpack
 from qc.services.uploads import series_remove, upload_append, upload_create, upload_receive, upload_remove
 
 __all__ = [
+    "Unnamed",
     "checklist_answer",
     "drift_declare",
     "drift_explain",
@@ -82,6 +89,7 @@ __all__ = [
     "suv_choice_sign",
     "trial_report_make",
     "trial_report_request",
+    "unnamed_bytes_set_aside",
     "upload_append",
     "upload_create",
     "upload_receive",

@@ -1,10 +1,12 @@
-"""What the beat does: give lost work back, delete old dry runs and stale uploads."""
+"""What the beat does: give lost work back, delete old dry runs and stale uploads, set lost bytes aside."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from corelab import audit, jobs, storage
-from corelab.models import StoredObject
+from corelab.models import AuditHead, StoredObject
 from corelab.models.work import WorkState
 from qc.models import Report, Run, Submission, TrialReport, Upload
 from qc.services.checks import check_failed
@@ -29,12 +31,18 @@ audit.catalogue(
     {
         "submission.delete": "A dry run was deleted after the days it is kept.",
         "upload.expire": "Unfinished uploads were deleted that nobody went on with.",
+        "bytes.set_aside": "Bytes that no row named were taken out of the store and set aside.",
+        "bytes.delete": "Bytes that had been set aside, and that no row named since, were deleted.",
     }
 )
 
 UPLOAD_KEPT_DAYS = 30
 #: A part that no row knows belongs to a request that broke; one that is being written is younger than this.
 _ORPHAN_AGE = timedelta(days=1)
+#: Bytes without a row that are younger may still get one.
+UNNAMED_AGE = timedelta(hours=48)
+#: How long they lie aside; an older database that comes back from its backup may name them.
+ASIDE_KEPT = timedelta(days=90)
 _DELETABLE = (S.DRAFT, S.PREVIEWED, S.WITHDRAWN, S.REPLACED, S.HELD)
 
 
@@ -82,6 +90,44 @@ def uploads_delete_stale() -> int:
         deleted += gone
     _delete_orphans()
     return deleted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unnamed:
+    """What became of bytes that no row named: how many were set aside, put back, deleted for good."""
+
+    set_aside: int = 0
+    taken_back: int = 0
+    deleted: int = 0
+
+
+def unnamed_bytes_set_aside(*, is_rehearsal: bool = False) -> Unnamed:
+    """Job: set bytes aside that no row has named for two days, and delete them when 90 more have passed.
+
+    What a row names is left alone, also where the row is committed in the same moment; what lies aside and is named
+    after all is put back. A rehearsal counts what would be done and does nothing.
+    """
+    now = timezone.now()
+    found = list(storage.unnamed(before=now - UNNAMED_AGE))
+    aside = dict(storage.lies_aside())
+    named = set(StoredObject.objects.filter(sha256__in=list(aside)).values_list("sha256", flat=True))
+    old = [sha256 for sha256, since in aside.items() if sha256 not in named and since < now - ASIDE_KEPT]
+    if is_rehearsal:
+        return Unnamed(set_aside=len(found), taken_back=len(named), deleted=len(old))
+    done = Unnamed(
+        set_aside=sum(storage.set_aside(sha256, _record_set_aside) for sha256 in found),
+        taken_back=sum(storage.take_back(sha256) for sha256 in sorted(named)),
+        deleted=len(old),
+    )
+    head = AuditHead.objects.get(pk=1)
+    for sha256 in old:
+        what = {"sha256": sha256, "aside_since": aside[sha256].isoformat()}
+        storage.delete_aside(sha256, partial(audit.record, "bytes.delete", head, before=what))
+    return done
+
+
+def _record_set_aside(row: StoredObject) -> None:
+    audit.record("bytes.set_aside", row, before={"sha256": row.sha256, "size_bytes": row.size_bytes})
 
 
 def _nothing_more(report: Report | TrialReport) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError
 from django.utils import timezone
 
-from corelab import storage
+from corelab import audit, storage
 from corelab.models import AuditEvent, StoredObject
 from qc import services
 from qc.models import Figure, ReceivedFile, Report, Run, Submission, Upload
@@ -157,3 +159,127 @@ def test_uploads_when_a_part_has_no_row_then_it_goes_after_a_day(settings):
         os.utime(path, (when, when))
     work(services.uploads_delete_stale)
     assert (old.exists(), new.exists()) == (False, True)
+
+
+# --- bytes that no row names ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def lost():
+    """Return a function that leaves bytes in the store as a landing does that broke before its commit."""
+
+    def leave(content: bytes = b"a slice that was never received", hours: float = 49) -> str:
+        part = storage.write_part([content])
+        storage.secure([part])
+        part.path.unlink()
+        touch(storage.path_of(part.sha256), hours)
+        return part.sha256
+
+    return leave
+
+
+def touch(path, hours: float) -> None:
+    when = (timezone.now() - timedelta(hours=hours)).timestamp()
+    os.utime(path, (when, when))
+
+
+def aside(sha256: str):
+    return storage.path_of(sha256).parent.parent / "aside" / sha256
+
+
+def sweep(**how):
+    return work(services.unnamed_bytes_set_aside, **how)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_when_no_row_names_them_for_two_days_then_they_are_set_aside_with_a_line_in_the_log(lost):
+    old, young = lost(b"old"), lost(b"young", hours=47)
+    kept = storage.put_once([b"kept"]).stored
+    touch(storage.path_of(kept.sha256), 999)
+    assert sweep(is_rehearsal=True).set_aside == 1
+    assert storage.path_of(old).exists()
+    assert not AuditEvent.objects.filter(action__startswith="bytes.").exists()
+    assert sweep() == services.Unnamed(set_aside=1)
+    assert aside(old).read_bytes() == b"old"
+    assert [storage.path_of(one).exists() for one in (old, young, kept.sha256)] == [False, True, True]
+    assert AuditEvent.objects.get(action="bytes.set_aside").before == {"sha256": old, "size_bytes": 3}
+    assert list(StoredObject.objects.all()) == [kept]
+    assert sweep() == services.Unnamed()  # once more finds nothing to do
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_when_a_row_is_committed_meanwhile_then_they_stay_where_they_are(lost, monkeypatch):
+    sha256 = lost(b"slice")
+    found = storage.unnamed
+
+    def committed_meanwhile(**when):
+        yield from list(found(**when))
+        storage.put_once([b"slice"])
+
+    def named_after_the_look(**when):
+        names = list(committed_meanwhile(**when))
+        assert names == [sha256]
+        return names
+
+    monkeypatch.setattr(storage, "unnamed", named_after_the_look)
+    assert sweep() == services.Unnamed()
+    with storage.open_object(sha256) as file:
+        assert file.read() == b"slice"
+    assert not AuditEvent.objects.filter(action="bytes.set_aside").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_when_they_come_again_after_they_were_set_aside_then_they_are_received_as_new(lost):
+    sha256 = lost(b"slice")
+    sweep()
+    assert storage.put_once([b"slice"]).is_new
+    with storage.open_object(sha256) as file:
+        assert file.read() == b"slice"
+    assert sweep() == services.Unnamed(taken_back=1)
+    assert not aside(sha256).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_when_a_restored_database_names_what_lies_aside_then_they_are_put_back(lost):
+    sha256 = lost(b"slice")
+    sweep()
+    touch(aside(sha256), 24 * 365)
+    StoredObject.objects.create(sha256=sha256, size_bytes=5)
+    assert sweep() == services.Unnamed(taken_back=1)
+    with storage.open_object(sha256) as file:
+        assert file.read() == b"slice"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_when_they_lay_aside_for_90_days_then_they_are_deleted_with_a_line_in_the_log(lost):
+    sha256 = lost()
+    sweep()
+    touch(aside(sha256), 24 * 89)
+    assert sweep() == services.Unnamed()
+    touch(aside(sha256), 24 * 91)
+    assert sweep(is_rehearsal=True).deleted == 1
+    assert aside(sha256).exists()
+    assert sweep() == services.Unnamed(deleted=1)
+    assert not aside(sha256).exists()
+    assert AuditEvent.objects.get(action="bytes.delete").before["sha256"] == sha256
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_when_the_log_cannot_be_written_then_they_stay(lost, monkeypatch):
+    sha256 = lost()
+    monkeypatch.setattr(audit, "record", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sweep()
+    assert storage.path_of(sha256).exists()
+    assert not StoredObject.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_command_when_it_is_a_dry_run_then_it_counts_and_does_nothing(lost):
+    sha256, said = lost(), StringIO()
+    call_command("set_unnamed_bytes_aside", "--dry-run", stdout=said)
+    assert said.getvalue() == "Nothing was done. Would be: 1 set aside, 0 put back, 0 deleted.\n"
+    assert storage.path_of(sha256).exists()
+    call_command("set_unnamed_bytes_aside", stdout=said)
+    assert "1 set aside, 0 put back, 0 deleted." in said.getvalue()
+    assert not storage.path_of(sha256).exists()

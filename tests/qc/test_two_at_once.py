@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
+from time import sleep
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from corelab import audit, storage
 from corelab.errors import InvalidMove, StaleState
@@ -145,3 +146,42 @@ def test_close_when_the_site_answers_at_once_then_both_are_kept_or_the_slower_is
     expected = {(True, True): "CLOSED", (True, False): "CLOSED", (False, True): "SITE_RESPONDED"}
     assert query.state == expected[outcomes]
     assert query.messages.count() == outcomes[1]
+
+
+def test_bytes_when_they_are_set_aside_while_the_same_come_in_then_the_row_has_its_bytes():
+    for number in range(8):
+        content = f"slice {number}".encode()
+        lost = storage.write_part([content])
+        storage.secure([lost])
+        lost.path.unlink()
+        sha256 = lost.sha256
+        answers = at_once(
+            lambda content=content: storage.put_once([content]),
+            lambda sha256=sha256: storage.set_aside(sha256, lambda row: None),
+        )
+        assert isinstance(answers[0], storage.Put)
+        assert isinstance(answers[1], bool)
+        assert StoredObject.objects.filter(sha256=sha256).count() == 1
+        with storage.open_object(sha256) as file:
+            assert file.read() == content
+
+
+def test_bytes_when_a_row_is_written_and_not_committed_yet_then_setting_them_aside_waits_and_leaves_them():
+    part = storage.write_part([b"slice"])
+    storage.secure([part])
+    is_written, answers = Event(), []
+
+    def land():
+        with transaction.atomic():
+            storage.adopt([part])
+            is_written.set()
+            sleep(0.3)
+
+    def sweep():
+        is_written.wait(timeout=10)
+        answers.append(storage.set_aside(part.sha256, lambda row: None))
+
+    at_once(land, sweep)
+    assert answers == [False]
+    with storage.open_object(part.sha256) as file:
+        assert file.read() == b"slice"
