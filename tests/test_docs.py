@@ -413,27 +413,53 @@ def _analysed(scan: digital.DigitalScan, folder: Path, **asked: Any) -> analysis
     return analysis.analyse_files(list_files(folder), analysis.Request(**asked), with_figures=True)
 
 
-@pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, analysis.Analysis]:
-    """Return what small digital scans come to, by method; the patient's is measured in a mask too."""
+def _patient(folder: Path) -> analysis.Analysis:
     import nibabel
     import numpy as np
 
-    folder = tmp_path_factory.mktemp("scans")
     torso = digital.patient_like(weight_kg=75.0, shape_zyx=(20, 40, 40), spacing_zyx_mm=(25.0, 12.0, 12.0))
     mask = folder / "mask.nii"
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ torso.volume.affine_lps_mm
     nibabel.save(nibabel.Nifti1Image(np.ones((40, 40, 20), np.uint8), affine), mask)
-    drum = digital.uniform_cylinder(shape_zyx=(60, 72, 72), spacing_zyx_mm=(4.0, 4.0, 4.0))
+    return _analysed(torso, folder / "scan", method="patient", mask=mask)
+
+
+def _nema_iq(folder: Path) -> analysis.Analysis:
     hot = digital.nema_iq(shape_zyx=(60, 90, 90), spacing_zyx_mm=(3.5, 4.0, 4.0))
-    digital_ct.write_ct(digital_ct.nema_iq_ct(hot.truth["spheres"]), folder / "nema_iq" / "ct")
-    return {
-        "patient": _analysed(torso, folder / "patient", method="patient", mask=mask),
-        "cylinder": _analysed(drum, folder / "cylinder", method="cylinder"),
-        "nema_iq": _analysed(hot, folder / "nema_iq", method="nema_iq"),
-        "acr": _analysed(digital_acr.acr_pet(), folder / "acr", method="acr"),
-        "calibrator": analysis.analyse_readings(_calibrator_readings(), analysis.Request(), with_figures=True),
-    }
+    digital_ct.write_ct(digital_ct.nema_iq_ct(hot.truth["spheres"]), folder / "ct")
+    return _analysed(hot, folder, method="nema_iq")
+
+
+def _cylinder(folder: Path) -> analysis.Analysis:
+    drum = digital.uniform_cylinder(shape_zyx=(60, 72, 72), spacing_zyx_mm=(4.0, 4.0, 4.0))
+    return _analysed(drum, folder, method="cylinder")
+
+
+def _acr(folder: Path) -> analysis.Analysis:
+    return _analysed(digital_acr.acr_pet(), folder, method="acr")
+
+
+def _calibrator(_: Path) -> analysis.Analysis:
+    return analysis.analyse_readings(_calibrator_readings(), analysis.Request(), with_figures=True)
+
+
+#: What analyses a small digital scan by each method; the patient's is measured in a mask too, a phantom with its CT.
+ANALYSES: dict[str, Callable[[Path], analysis.Analysis]] = {
+    "patient": _patient,
+    "cylinder": _cylinder,
+    "nema_iq": _nema_iq,
+    "acr": _acr,
+    "calibrator": _calibrator,
+}
+
+
+# A group, so that one worker makes what both tests of a method look at.
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"docs-{name}")) for name in ANALYSES]
+)
+def analysed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, analysis.Analysis]:
+    """Return each method, and what a small digital scan comes to by it."""
+    return request.param, ANALYSES[request.param](tmp_path_factory.mktemp(request.param))
 
 
 def _calibrator_readings() -> dict[str, Any]:
@@ -460,15 +486,22 @@ def test_measurements_when_digital_scans_are_analysed_then_the_page_lists_their_
         "calibrator": written["calibrator"],
         "acr": whole | written["acr"],
     }
-    for method, outcome in analysed.items():
-        assert outcome.json["refused"] is None
-        plain = {one["name"]: one["unit"] for one in outcome.json["measurements"] if one["standard"] is None}
-        assert plain == expected[method], method
+    method, outcome = analysed
+    assert outcome.json["refused"] is None
+    plain = {one["name"]: one["unit"] for one in outcome.json["measurements"] if one["standard"] is None}
+    assert plain == expected[method]
 
 
 def test_figures_when_digital_scans_are_drawn_then_the_page_lists_them(analysed) -> None:
     written = {method: set(codes_in(names)) for method, names in rows_of(METHODS_PAGE, "figures")}
-    assert written == {method: set(outcome.figures) for method, outcome in analysed.items()}
+    method, outcome = analysed
+    assert written[method] == set(outcome.figures)
+    assert set(written) == set(ANALYSES)
+
+
+def test_methods_when_there_is_a_new_one_then_its_measurements_and_figures_are_looked_at_here() -> None:
+    # `suv` measures no more than `patient`.
+    assert set(ANALYSES) == set(analysis.METHODS) - {"suv"}
 
 
 def test_methods_when_their_version_rises_then_page_and_changelog_say_so() -> None:
