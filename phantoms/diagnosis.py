@@ -14,7 +14,7 @@ from phantoms.sphere_contents import MATTERS_PCT as SMALLEST_BUBBLE_PCT
 from phantoms.standards import Standard, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from phantoms.artefacts import Wedge
     from phantoms.background_columns import Columns
@@ -42,7 +42,8 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     fails where it lies outside the standard's limits and a recovery fails, and warns else. Where all spheres are off
     beside the background, by more than two fills differ, one of the two fills is not what the sheet says. A blur
     outside the range in which the bands hold is named where a recovery fails: a matter of the reconstruction, whatever
-    the calibration.
+    the calibration. Where the background drifts along the axis, it is named only where a recovery would fail
+    without the drift too.
 
     Parameters
     ----------
@@ -63,7 +64,9 @@ def diagnose(result: NemaIqResult, standard: Standard) -> tuple[Finding, ...]:
     if biases is not None:
         factor = _calibration(biases, standard, is_failed=bool(failed)) or _fill(biases)
     advice = next((one for one in result.filter_advice if one.standard_id == standard.id), None)
-    found = (factor, _filter(result, standard, failed, advice) if failed else None)
+    # What the drift alone moves out of the bands says nothing of the blur.
+    blurred = failed if failed and not _is_of_drift(result, judged) else []
+    found = (factor, _filter(result, standard, blurred, advice) if blurred else None)
     causes = tuple(finding for finding in found if finding is not None)
     # What the image alone shows explains the fail as well, and no filter mends it.
     is_explained = bool(causes) or any(one.id in harmonise.MENDED_FIRST for one in result.findings)
@@ -104,10 +107,7 @@ class _Biases:
         if filling is None or result.true_sphere_bqml is None or result.true_background_bqml is None:
             return None
         # Where the reading drifts along the axis, the middle of the phantom counts, not the plane of the spheres.
-        level = 1.0
-        if result.columns is not None and _slope(result.columns) is not None:
-            profile = result.columns.profile
-            level -= profile.slope_pct_per_cm / 1000.0 * float(profile.height_mm.mean())
+        level = _drift_level(result)
         large = [] if result.contents is None else [result.contents.filling_sd_pct[d] for d in _LARGE_MM]
         return cls(
             100.0 * (filling / level / result.true_sphere_bqml - 1.0),
@@ -172,6 +172,25 @@ def _off(pct: float) -> str:
     return "as it says" if abs(pct) < 1.0 else f"{abs(pct):.0f} % {'high' if pct > 0 else 'low'}"
 
 
+def _drift_level(result: NemaIqResult) -> float:
+    """Return what the plane of the spheres reads over the middle of the phantom by a drift that is named; else 1."""
+    if result.columns is None or _slope(result.columns) is None:
+        return 1.0
+    profile = result.columns.profile
+    return 1.0 - profile.slope_pct_per_cm / 1000.0 * float(profile.height_mm.mean())
+
+
+def _is_of_drift(result: NemaIqResult, judged: Iterable[Measurement]) -> bool:
+    """Say whether every recovery would lie inside its band without the drift along the axis that is named."""
+    level = _drift_level(result)
+    inside = (
+        (one.limit_low or 0.0) <= one.value / level <= (one.limit_high or math.inf)
+        for one in judged
+        if "mm_rc_" in one.name and one.value is not None
+    )
+    return level != 1.0 and all(inside)
+
+
 def _filter(
     result: NemaIqResult, standard: Standard, failed: list[Measurement], advice: harmonise.FilterAdvice | None
 ) -> Finding | None:
@@ -202,12 +221,22 @@ def _filter(
         f"the band allows {limit.low:g} to {limit.high:g}.",
         observed=f"{fwhm_mm:.2f} mm",
         expected=f"{limit.low:g} to {limit.high:g} mm",
-        next_step=(harmonise.next_step(advice) if advice is not None else "")
-        or f"Reconstruct the same data with a {narrower} post-filter and send that series.",
+        next_step=_filter_step(result, advice, narrower),
         owner=Owner.SITE,
         source=limit.source,
         evidence={"fwhm_mm": {str(sphere.diameter_mm): sphere.fwhm_mm for sphere in result.spheres}},
     )
+
+
+def _filter_step(result: NemaIqResult, advice: harmonise.FilterAdvice | None, narrower: str) -> str:
+    first = [harmonise.MENDED_FIRST[one.id] for one in result.findings if one.id in harmonise.MENDED_FIRST]
+    if first:
+        return (
+            f"First mend {' and '.join(dict.fromkeys(first))}, for recoveries hang on that too. Then reconstruct "
+            f"with a {narrower} post-filter if the image is still outside."
+        )
+    given = harmonise.next_step(advice) if advice is not None else ""
+    return given or f"Reconstruct the same data with a {narrower} post-filter and send that series."
 
 
 # --- what the image alone shows, whatever the standard ------------------------------------------------
