@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -22,6 +23,7 @@ if __name__ == "__main__":
     django.setup()
 
 from django.db import transaction
+from django.utils import timezone
 
 from corelab import audit, jobs
 from corelab.models import Attempt, Role, User
@@ -100,11 +102,11 @@ def _upload(draft: Submission, name: str, content: bytes) -> Upload:
     return upload
 
 
-def _running(number: int) -> str:
-    """Return which worker process has the run, as soon as one has it."""
+def _running(number: int, **which: int) -> str:
+    """Return which worker process has the run, as soon as one has it; ``which`` narrows to a try."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        run = Run.objects.filter(submission__number=number, work_state=WorkState.RUNNING).first()
+        run = Run.objects.filter(submission__number=number, work_state=WorkState.RUNNING, **which).first()
         if run is not None:
             return run.worker
         time.sleep(0.01)
@@ -131,6 +133,35 @@ def send_and_kill_process(kind: str, fineness: str, pid: str) -> dict:
     return {"number": number, "worker": worker}
 
 
+def send_and_crash_workers(kind: str, fineness: str, times: str) -> dict:
+    """Send, let the process that has the run crash at so many tries as a decoder does, then run it again by hand.
+
+    Each crash is made a minute old at once, so that the sweep sees the silence without anybody waiting for it.
+    One command: a process of its own for each step would take longer than the steps.
+    """
+    number = send(kind, fineness)["number"]
+    crashed = []
+    for attempt in range(1, int(times) + 1):
+        worker = _running(number, attempts=attempt)
+        if not worker:
+            break
+        pid = int(worker.rpartition("/")[2])
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))  # no file of its memory
+        os.kill(pid, signal.SIGSEGV)
+        crashed.append(worker)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.01)
+        silent_since = timezone.now() - timedelta(minutes=1)
+        Run.objects.filter(submission__number=number, attempts=attempt).update(heartbeat_at=silent_since)
+    after_crashes = settled(number, "30")
+    if after_crashes["state"] == "HELD":
+        physicist = factories.user(Role.PHYSICIST)
+        held = Submission.objects.get(number=number)
+        with audit.acting(physicist, role="Physicist"):
+            services.submission_recheck(submission_id=held.pk, actor=physicist, reason="The worker crashed.")
+    return {"crashed": crashed, "after_crashes": after_crashes, "again": settled(number, "30")}
+
+
 def state(number: str | int) -> dict:
     """Return where a submission and its runs stand, with every try at each run."""
     submission = Submission.objects.get(number=number)
@@ -146,7 +177,8 @@ def state(number: str | int) -> dict:
         }
         for run in submission.runs.order_by("number")
     ]
-    return {"state": submission.state, "findings": submission.check_findings, "runs": runs}
+    said = {"hold_code": submission.hold_code, "hold_reason": submission.hold_reason}
+    return {"state": submission.state, "findings": submission.check_findings, "runs": runs} | said
 
 
 def uploads(*ids: str) -> dict:
@@ -164,7 +196,7 @@ def checked(number: str, within_s: str) -> dict:
     return {"state": submission.state, "attempts": list(attempts.values_list("outcome", flat=True))}
 
 
-def settled(number: str, within_s: str) -> dict:
+def settled(number: str | int, within_s: str) -> dict:
     """Wait until a submission is measured or held."""
     deadline = time.monotonic() + float(within_s)
     while time.monotonic() < deadline:
@@ -176,7 +208,14 @@ def settled(number: str, within_s: str) -> dict:
 
 if __name__ == "__main__":
     command, *words = sys.argv[1:]
-    sending = (send, send_zips, send_to_a_lost_worker, send_and_kill_worker, send_and_kill_process)
+    sending = (
+        send,
+        send_zips,
+        send_to_a_lost_worker,
+        send_and_kill_worker,
+        send_and_kill_process,
+        send_and_crash_workers,
+    )
     known = {known.__name__: known for known in (*sending, state, uploads, checked, settled)}
     answer = known[command](*words)
     sys.stdout.write(f"{json.dumps(answer)}\n")

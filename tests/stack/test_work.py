@@ -72,6 +72,27 @@ def test_worker_when_its_group_is_killed_in_mid_analysis_then_another_completes_
     client.close()
 
 
+def test_worker_when_its_process_crashes_at_every_try_then_it_ends_as_our_error_that_a_person_runs_again(
+    place: Place,
+) -> None:
+    place.up("--port", "0")
+    told = place.ask("send_and_crash_workers", "cylinder", "1", "3")
+    assert len(set(told["crashed"])) == 3, place.story(told)
+
+    end = told["after_crashes"]
+    (run,) = end["runs"]
+    assert (end["state"], end["hold_code"]) == ("HELD", "OUR-ERROR"), place.story(end)
+    assert (run["state"], run["verdict"]) == ("FAILED", "ERROR")
+    assert run["attempts"] == ["LOST", "LOST", "LOST"]
+    assert end["hold_reason"].startswith("Our error in cylinder@")
+    assert end["hold_reason"].endswith("The files are safe.")
+
+    # The pool has new processes, and the files are there: the next step that the page offers ends well.
+    end = told["again"]
+    assert end["state"] == "AWAITING_REVIEW", place.story(end)
+    assert end["runs"][0]["attempts"] == ["LOST", "LOST", "LOST", "COMPLETED"]
+
+
 def test_parent_when_killed_in_mid_analysis_then_no_process_is_left_within_five_seconds(place: Place) -> None:
     process, _ = place.up("--port", "0")
     killed = place.ask("send_and_kill_process", "nema_iq", "2", str(process.pid))
