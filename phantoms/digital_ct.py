@@ -74,6 +74,8 @@ def nema_iq_ct(
     bubble_pct: Mapping[int, float] | None = None,
     air: Air = Air(),
     wall_mm: float = 1.0,
+    body_wall_mm: float = BODY_WALL_MM,
+    body_wall_hu: float = WALL_HU,
     noise_hu: float = 15.0,
     noise_fwhm_mm: float = 0.0,
     fwhm_mm: float = 1.6,
@@ -98,6 +100,8 @@ def nema_iq_ct(
         Air that lies in the background.
     wall_mm, noise_hu, fwhm_mm : float
         Wall of the spheres, SD of a voxel, resolution.
+    body_wall_mm, body_wall_hu : float
+        Wall of the body.
     noise_fwhm_mm : float
         How broad the noise is within a slice; 0 where it is white.
     stack_mm : float
@@ -119,12 +123,12 @@ def nema_iq_ct(
     def along(low: float, high: float) -> NDArray[np.float64]:
         return np.asarray(blurred.blurred_slab(w[:, None] + within, low, high, sigma).mean(axis=1)[:, None, None])
 
-    inner, outer = iec_body.blurred_body(sigma)(u, v), iec_body.blurred_body(sigma, BODY_WALL_MM)(u, v)
+    inner, outer = iec_body.blurred_body(sigma)(u, v), iec_body.blurred_body(sigma, body_wall_mm)(u, v)
     lung = blurred.blurred_disc(iec_body.LUNG_INSERT_DIAMETER_MM / 2, sigma)(np.hypot(u, v))
     filled = along(*ENDS_MM)
-    image = AIR_HU + (WALL_HU - AIR_HU) * outer * along(ENDS_MM[0] - END_PLATE_MM, ENDS_MM[1] + END_PLATE_MM)
-    image += ((water_hu - WALL_HU) * inner + (LUNG_HU - water_hu) * lung) * filled
-    back_mm = float(middle[1]) + iec_body.BODY_WAIST_Y_MM + iec_body.BODY_CORNER_RADIUS_MM + BODY_WALL_MM
+    image = AIR_HU + (body_wall_hu - AIR_HU) * outer * along(ENDS_MM[0] - END_PLATE_MM, ENDS_MM[1] + END_PLATE_MM)
+    image += ((water_hu - body_wall_hu) * inner + (LUNG_HU - water_hu) * lung) * filled
+    back_mm = float(middle[1]) + iec_body.BODY_WAIST_Y_MM + iec_body.BODY_CORNER_RADIUS_MM + body_wall_mm
     image += (BED_HU - AIR_HU) * blurred.blurred_bed(np.asarray(x[None, :]), np.asarray(y[:, None]), back_mm, sigma)
     if air.height_mm:
         layer = _blurred_layer(air, sigma)

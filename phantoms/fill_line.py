@@ -29,15 +29,25 @@ _TOP_MM = 165.0  # the body ends below, its wall with it
 _END_MM = 5.0  # from the ends of the filled body, which the PET tells
 END_SD_MM = 1.0  # how well: 0.15 mm on digital phantoms, whose lid is flat
 _STEP_MM = 2.5  # slices nearer to each other say nothing more
-_LEVEL_HU = -450.0  # half way from air to water or wall
+_WALL_HU, _WALL_SD_HU = 120.0, 20.0 / math.sqrt(3.0)  # plastic of 100 to 140 HU
+_LEVEL_HU = (AIR_HU + _WALL_HU) / 2  # where the body ends
 _DARK_HU = -150.0  # a column that nowhere falls below it has no air in it
 _RUN_MM = 6.0  # what is summed beyond the air on both sides: several blurs
 _WALL_MM = 4.0  # no wall of a body is thicker
 _PLASTIC_HU = 50.0  # water lies below it, the wall above
 _WALL_LACK_MM, _WALL_LACK_SD_MM = -0.36, 0.15  # 3 mm of plastic of 120 HU, where no column without air shows it
 _LEAST_COLUMNS = 40
-# Of what the body holds: a wall of 3 mm, 5 % of its section, that a soft kernel hides counts as water, at most by half.
-_HELD_SD = 0.025 / math.sqrt(12.0)
+_SPHERE_WALL_MM = 1.0
+_WALL_DEPTH_MM = 8.0  # of the mean profile through the wall
+_PROFILE_STEP_MM = 0.25
+_WALL_HIDDEN_SD_MM = 2.0 / math.sqrt(12.0)  # where no column shows whether 2 of 3 mm pass for water
+_WALL_SEEN = 0.75  # of the way to plastic: a profile that comes so near shows its half way where it is
+_WALL_SEEN_SD_MM = 0.1  # two crossings on it
+_CLEAR_LAYER_MM = 6.0  # half of it is beyond the blur of water and wall
+_WALL_IN_AIR_SD_MM = 0.05  # air that is off by 10 HU along 5 mm
+# Of what the body holds: the edge of the water is read at whole pixels, and at the insert at a level that is half way
+# for air and not for foam.
+_HELD_SD = 0.002
 # Of a pixel, of where a column crosses a level between two: at most a fifteenth, whichever part of a pixel it is.
 _EDGE_SD = 2.0 / 15.0 / math.sqrt(12.0)
 _THIN_MM = 0.4  # a thinner layer is no layer
@@ -123,13 +133,14 @@ def measure(
     body = _Body.of(along_patient_axes(volume), np.mean(list(spheres.values()), axis=0), axis, filled_mm, up)
     if body is None:
         return None
-    bubble, bubble_at, held_ml = _bubbles(body, spheres, axis, water_hu, noise_hu)
+    bubble, bubble_at, water = _bubbles(body, spheres, axis, water_hu, noise_hu)
     columns = _Columns.of(body, water_hu, noise_hu)
     if columns is None or columns.is_deep:
         return FillLine(
             air_ml=None, air_pct=None, height_mm=None, tilt_deg=None, bubble_ml=bubble, is_whole=body.is_whole
         )
-    return _layer(body, columns, up, bubble, bubble_at, held_ml)
+    held = _held(body, columns, water, spheres)
+    return _layer(body, columns, up, bubble, bubble_at, held)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,13 +211,18 @@ class _Columns:
     """The columns above the spheres, arrays of ``[slice, across]``.
 
     ``lack_mm`` is what a column lacks against water, but for the air outside and the wall; ``surface`` is the index at
-    which it leaves the water, NaN where the layer's two faces are not seen apart.
+    which it leaves the water, NaN where the layer's two faces are not seen apart; ``edge`` that at which a column
+    without air leaves the body, NaN for others, and ``oblique`` how much longer than straight its way through the wall
+    is.
     """
 
     lack_mm: NDArray[np.float64]
     surface: NDArray[np.float64]
+    edge: NDArray[np.float64]
+    oblique: NDArray[np.float64]
     noise_mm: float
     wall_sd_mm: float
+    thickness: Estimate | None  # mm of the wall, None where no column without air shows it
     is_deep: bool
     left: int
 
@@ -253,21 +269,108 @@ class _Columns:
         if plain.sum() >= _LEAST_COLUMNS:
             wall = lack[plain] / oblique[plain]
             wall_mm, wall_sd = float(np.median(wall)), 0.02
+            depth_mm = (edge[plain][:, None] - index) * upwards / oblique[plain][:, None]
+            thickness = _wall_thickness(depth_mm, part[plain], wall_mm, wall_sd, water_hu)
         else:
-            wall_mm, wall_sd = _WALL_LACK_MM, _WALL_LACK_SD_MM
+            wall_mm, wall_sd, thickness = _WALL_LACK_MM, _WALL_LACK_SD_MM, None
         lack -= wall_mm * oblique
         noise_mm = upwards * noise_hu * float(np.sqrt(np.median(count[is_body]) if is_body.any() else 1)) / 1000.0
         surface = _surface(smooth, first, has_air & is_body, water_hu, upwards)
         _drop_what_lies_on_top(smooth, surface, lack, has_air, water_hu, upwards)
+        clear = has_air & is_body & np.isfinite(surface) & (lack > _CLEAR_LAYER_MM)
+        if clear.sum() >= _LEAST_COLUMNS:
+            inner = surface[clear] + lack[clear] / 2.0 / upwards
+            thickness, shift_mm = _wall_in_air(part[clear], inner, stop[clear], edge[clear], oblique[clear], upwards)
+            lack += np.where(has_air & (lack > _RESOLVED_MM), shift_mm * oblique, 0.0)
         surface[~(lack > _RESOLVED_MM)] = np.nan
         return cls(
             lack_mm=lack,
             surface=surface + low,
+            edge=np.where(plain, edge, np.nan) + low,
+            oblique=oblique,
             noise_mm=noise_mm,
             wall_sd_mm=wall_sd,
+            thickness=thickness,
             is_deep=bool(deep[:, near].mean() > 0.2),
             left=left,
         )
+
+
+def _wall_in_air(
+    columns: NDArray[np.float32],
+    inner: NDArray[np.float64],
+    stop: NDArray[np.int64],
+    edge: NDArray[np.float64],
+    oblique: NDArray[np.float64],
+    upwards: float,
+) -> tuple[Estimate, float]:
+    """Return how thick the wall over air is, and how far beyond where columns cross `_LEVEL_HU` it ends, mm.
+
+    Between air and air neither its sum nor its middle hang on blur, which takes from a thin wall's height.
+    """
+    index = np.arange(columns.shape[1])
+    is_in = (index >= inner[:, None]) & (index <= stop[:, None])
+    plastic = np.where(is_in, columns.astype(np.float64) - AIR_HU, 0.0)
+    total = plastic.sum(axis=1)
+    middle = (plastic * index).sum(axis=1) / np.maximum(total, 1.0)
+    thickness_mm = float(np.median(total * upwards / (_WALL_HU - AIR_HU) / oblique))
+    shift_mm = float(np.median((middle - edge) * upwards / oblique)) + thickness_mm / 2.0
+    sd_mm = math.hypot(thickness_mm * _WALL_SD_HU / (_WALL_HU - AIR_HU), _WALL_IN_AIR_SD_MM)
+    return Estimate(value=thickness_mm, sd=sd_mm), shift_mm
+
+
+def _wall_thickness(
+    depth_mm: NDArray[np.float64], values: NDArray[np.float32], lack_mm: float, lack_sd_mm: float, water_hu: float
+) -> Estimate:
+    """Return how thick the wall is: to half way into it from the water, or, where blur hides that, by what it adds."""
+    bins = np.floor(depth_mm / _PROFILE_STEP_MM).astype(int)
+    is_in = (bins >= 0) & (bins < int(_WALL_DEPTH_MM / _PROFILE_STEP_MM))
+    count = np.bincount(bins[is_in])
+    profile = np.bincount(bins[is_in], values[is_in]) / np.maximum(count, 1)
+    contrast = max(_WALL_HU - water_hu, _PLASTIC_HU)
+    if float(profile.max()) > water_hu + _WALL_SEEN * contrast:
+        level = water_hu + contrast / 2
+        k = int(profile.argmax())
+        below = np.flatnonzero(profile[k:] < level)
+        if len(below):
+            last = k + int(below[0])
+            share = float((profile[last - 1] - level) / (profile[last - 1] - profile[last]))
+            return Estimate(value=(last - 0.5 + share) * _PROFILE_STEP_MM, sd=_WALL_SEEN_SD_MM)
+    value = max(-lack_mm, 0.0) * (water_hu - AIR_HU) / contrast
+    sd = math.hypot(lack_sd_mm * (water_hu - AIR_HU), value * _WALL_SD_HU) / contrast
+    return Estimate(value=value, sd=sd)
+
+
+def _held(
+    body: _Body, columns: _Columns, water: NDArray[np.bool_], spheres: Mapping[int, NDArray[np.float64]]
+) -> Estimate:
+    """Return how much water the slices hold, mL: its voxels, less spheres and wall that blur lets pass for water."""
+    along, across, upwards = body.steps_mm
+    water, steps = water.copy(), np.array(body.steps_mm)
+    inverse = np.linalg.inv(body.affine_lps_mm)
+    for diameter, place in spheres.items():
+        # A wall of 1 mm is too thin to part the water in it from that about it.
+        radius = diameter / 2.0 + _SPHERE_WALL_MM
+        at = inverse[:3, :3] @ place + inverse[:3, 3]
+        low = np.maximum(np.floor(at - radius / steps), 0).astype(int)
+        box = tuple(slice(a, max(int(b) + 1, a)) for a, b in zip(low, np.ceil(at + radius / steps), strict=True))
+        away = np.indices(water[box].shape) + (low - at)[:, None, None, None]
+        water[box] &= ((away * steps[:, None, None, None]) ** 2).sum(axis=0) > radius**2
+    held_ml = float(water.sum()) * along * across * upwards / 1000.0
+    # A convex section: lines across it and upwards meet its wall twice, but where air lies over the water (Crofton).
+    has_air = int(np.isfinite(columns.surface).sum())
+    lines = 2 * int(water.any(axis=1).sum()) * upwards + (2 * int(water.any(axis=2).sum()) - has_air) * across
+    wall_mm2 = np.pi / 4 * lines * along
+    part = water[:, columns.left : columns.left + columns.edge.shape[1]]
+    top = part.shape[2] - 0.5 - np.argmax(part[:, :, ::-1], axis=2)
+    gap_mm = ((columns.edge - top) * upwards / columns.oblique)[np.isfinite(columns.edge) & part.any(axis=2)]
+    excess_mm, sd_mm = 0.0, _WALL_HIDDEN_SD_MM
+    if columns.thickness is not None and gap_mm.size:
+        # A mean, for noise may let blur hide the wall here and not there.
+        excess_mm = columns.thickness.value - float(np.clip(gap_mm, 0.0, _WALL_DEPTH_MM).mean())
+        sd_mm = columns.thickness.sd
+    sd_ml = math.hypot(wall_mm2 * sd_mm / 1000.0, _HELD_SD * held_ml)
+    return Estimate(value=held_ml - excess_mm * wall_mm2 / 1000.0, sd=sd_ml)
 
 
 def _crossing(smooth: NDArray[np.float32], last: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -327,7 +430,7 @@ def _layer(
     up: NDArray[np.float64],
     bubble: Estimate,
     bubble_at: NDArray[np.float64] | None,
-    held_ml: float,
+    held: Estimate,
 ) -> FillLine:
     along, across, _ = body.steps_mm
     lack = np.nan_to_num(columns.lack_mm)
@@ -350,11 +453,11 @@ def _layer(
     sd_ml = float(np.sqrt(count * columns.noise_mm**2 + (count * columns.wall_sd_mm) ** 2) * column_ml)
     total = Estimate(value=air_ml + added_ml, sd=float(np.hypot(sd_ml, added_sd_ml)))
     # Per cent of the whole length too; where the layer is thicker at one end, that end's place matters.
-    section_mm2 = 1000.0 * (held_ml + air_ml) / covered_mm
+    section_mm2 = 1000.0 * (held.value + air_ml) / covered_mm
     share = 100.0 / (section_mm2 * (covered_mm + missing_mm) / 1000.0)
     uneven = np.array([areas[:3].mean(), areas[-3:].mean()]) - areas.mean()
     uneven_ml = END_SD_MM * float(np.hypot(*uneven)) / 1000.0 if body.is_whole else 0.0
-    air_sd_ml = float(np.linalg.norm([sd_ml, uneven_ml, _HELD_SD * air_ml]))
+    air_sd_ml = float(np.linalg.norm([sd_ml, uneven_ml, held.sd / held.value * air_ml]))
     air_pct = Estimate(value=total.value * share, sd=air_sd_ml * share)
     edge_sd = math.sqrt(2.0) * _EDGE_SD * body.steps_mm[2]  # of a column with the layer, and of those without
     thick_sd = float(np.hypot(columns.noise_mm / np.sqrt(np.prod(window)), np.hypot(columns.wall_sd_mm, edge_sd)))
@@ -410,11 +513,10 @@ def _plane(
     cosine = float(np.clip(normal @ (up / np.linalg.norm(up)), -1.0, 1.0))
     slope = float(np.hypot(found[1], found[2]))
     way = np.array([0.0, found[1], found[2]]) / slope if slope > 0 else np.array([0.0, 0.0, 1.0])
-    # Crossings read between two pixels are off by a part of a pixel that returns with each: over a rise of several
-    # pixels it averages out, over less than one it is a slope of its own.
-    across_mm = float(np.ptp(cols)) * body.steps_mm[1]
-    rise = max(slope * across_mm / body.steps_mm[2], 1.0)
-    edge = _EDGE_SD * body.steps_mm[2] / across_mm / rise**2
+    # A crossing read between two pixels is off by a wave that returns with each: nothing on a pixel and half way to the
+    # next. The fit makes a slope of it where the surface rises by less than a pixel, and little of it where by several.
+    wave = _EDGE_SD * body.steps_mm[2] * np.sin(2 * np.pi * columns.surface[rows, cols][kept])
+    edge = float(way @ np.linalg.lstsq(design[kept], wave, rcond=None)[0])
     variance = max(float(way @ scatter @ way), 0.0)
     sd_deg = float(np.degrees(np.hypot(np.sqrt(variance), edge)))
     tilt = Estimate(value=float(np.degrees(np.arccos(cosine))), sd=sd_deg)
@@ -444,8 +546,8 @@ def _scatter(
 
 def _bubbles(
     body: _Body, spheres: Mapping[int, NDArray[np.float64]], axis: NDArray[np.float64], water_hu: float, noise_hu: float
-) -> tuple[Estimate, NDArray[np.float64] | None, float]:
-    """Return the largest bubble and its middle, and how much water the body holds."""
+) -> tuple[Estimate, NDArray[np.float64] | None, NDArray[np.bool_]]:
+    """Return the largest bubble and its middle, and where the body's water is."""
     along, across, upwards = body.steps_mm
     voxel_ml = along * across * upwards / 1000.0
     smooth = ndimage.uniform_filter(body.image, (1, 3, 3), mode="nearest")
@@ -462,7 +564,9 @@ def _bubbles(
         sizes = np.bincount(parts[k].ravel())
         if len(sizes) > 1:
             water[k] = parts[k] == 1 + int(sizes[1:].argmax())
-    held_ml = float(water.sum()) * voxel_ml
+    # Against air the edge is half way to it.
+    is_edge = (along_z < water_hu - _WATER_HU) & (along_z > _LEVEL_HU)
+    held = ndimage.binary_dilation(water, in_plane, iterations=3, mask=is_edge | water)
     rest, count = ndimage.label(~water, in_plane)
     rim = np.unique(np.concatenate([rest[:, [0, -1], :].ravel(), rest[:, :, [0, -1]].ravel()]))
     is_open = np.zeros(count + 1, bool)
@@ -484,7 +588,7 @@ def _bubbles(
             shared = noise_hu * float(np.sqrt(lack.size))
             sd = float(np.hypot(shared, _WATER_SD_HU * lack.size)) / (water_hu - AIR_HU) * voxel_ml
     unseen_ml = 2.0 * voxel_ml
-    return Estimate(value=largest, sd=max(sd, unseen_ml / 4)), where, held_ml
+    return Estimate(value=largest, sd=max(sd, unseen_ml / 4)), where, held
 
 
 def _is_of_phantom(

@@ -49,7 +49,7 @@ SHOWN = (
 
 def drawn(seed: int) -> dict[str, Any]:
     """Draw one CT and measure it; return every number with its truth, and the names it got and should have."""
-    rng = np.random.default_rng([seed, 26])
+    rng, body = np.random.default_rng([seed, 26]), np.random.default_rng([seed, 27])
     center = np.add(rng.uniform(-8, 8, 3), (0, 0, 27))
     first, way = rng.uniform(0, 2 * np.pi), rng.choice((-1, 1))
     angles = {d: first + way * k * np.pi / 3 for k, d in enumerate(digital.SPHERE_DIAMETERS_MM)}
@@ -78,6 +78,8 @@ def drawn(seed: int) -> dict[str, Any]:
         bubble_pct={holder: share} if has["PHA-CT-BUBBLE"] else None,
         air=air,
         wall_mm=rng.uniform(0.5, 1.5),
+        body_wall_mm=body.uniform(2.5, 3.5),
+        body_wall_hu=body.uniform(100, 140),
         noise_hu=rng.uniform(8, 35),
         noise_fwhm_mm=fwhm_mm,
         fwhm_mm=fwhm_mm,
