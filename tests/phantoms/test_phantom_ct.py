@@ -377,7 +377,9 @@ def plain(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def pet_numbers(result: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in plain(result).items() if "ct_" not in name}
+    """Return what was measured in the PET; a post-filter is advice, which no phantom gets whose pre-check fails."""
+    numbers = {name: value for name, value in plain(result).items() if "ct_" not in name}
+    return {name: value for name, value in numbers.items() if not name.startswith("harmonisation_filter_")}
 
 
 def found_of(result: dict[str, Any]) -> Iterator[str]:
