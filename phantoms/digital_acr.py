@@ -11,30 +11,22 @@ ring of 60 mm, evenly spaced, is this module's own choice, and a pose may turn a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from scipy import ndimage
 
-from phantoms.digital.blurred import (
-    SIGMA_PER_FWHM,
-    Grid,
-    Vector,
-    blurred_disc,
-    blurred_slab,
-    own_frame,
-    rotation,
-    with_noise,
-)
-from phantoms.digital.scan import DigitalScan
-from phantoms.digital.written import HALF_LIFE_S, SCANNED_AT, Times, fill_of, header_of, net_dose_bq, sheet_of
-from phantoms.volume import PetVolume
+from phantoms.digital.acquisition import Acquisition
+from phantoms.digital.blurred import blurred_disc, blurred_slab, own_frame
+from phantoms.digital.written import fill_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
 
     from numpy.typing import NDArray
+
+    from phantoms.digital.acquisition import AcquisitionOptions
+    from phantoms.digital.scan import DigitalScan
 
 HOT_DIAMETERS_MM = (25, 16, 12, 8)
 COLD_DIAMETER_MM = 25.0
@@ -45,6 +37,7 @@ ROD_DIAMETERS_MM = (12.7, 11.1, 9.5, 7.9, 6.4, 4.8)
 INSERT_LENGTH_MM, UNIFORM_LENGTH_MM, ROD_LENGTH_MM = 38.0, 58.1, 83.4
 LENGTH_MM = INSERT_LENGTH_MM + UNIFORM_LENGTH_MM + ROD_LENGTH_MM
 
+_GRID: AcquisitionOptions = {"shape_zyx": (110, 84, 84)}  # as much of the usual field as the phantom takes
 _TABLE_STEP_MM = 0.5
 _RODS_WITHIN = 0.92  # of the radius: the rods leave a rim of liquid at the wall
 _ROD_SECTOR_GAP_MM = 4.0
@@ -56,23 +49,14 @@ def acr_pet(
     ratio: float = 2.5,
     *,
     background_bqml: float = 4000.0,
-    calibration: float = 1.0,
     wall_mm: float = 0.0,
     radius_mm: float = 100.0,
-    shift_mm: Vector = (0.0, 0.0, 0.0),
-    tilt_x_deg: float = 0.0,
-    tilt_y_deg: float = 0.0,
-    roll_deg: float = 0.0,
     is_mirrored: bool = False,
     is_lid_at_head: bool = True,
     has_faceplate: bool = True,
     has_rods: bool = True,
     cold_fractions: Mapping[str, float] | None = None,
-    shape_zyx: tuple[int, int, int] = (110, 84, 84),
-    spacing_zyx_mm: Vector = (2.0, 3.2, 3.2),
-    samples_per_voxel: int = 1,
-    scanned_at: datetime = SCANNED_AT,
-    seed: int = 0,
+    **options: Unpack[AcquisitionOptions],
 ) -> DigitalScan:
     """Return an ACR PET phantom.
 
@@ -82,25 +66,21 @@ def acr_pet(
         Resolution, and noise SD in the background as a fraction of the background.
     ratio, background_bqml : float
         True ratio of the hot cylinders to the background, and the background at the decay reference time.
-    calibration : float
-        What the scanner reads over what is true.
     wall_mm : float
         Cold wall round each hot cylinder.
     radius_mm : float
         Inner radius of the phantom.
-    shift_mm, tilt_x_deg, tilt_y_deg, roll_deg
-        Pose of the middle of the phantom: rolled about its axis, turned about x, then y, then shifted.
     is_mirrored : bool
         The cylinders follow each other the other way round the ring.
     is_lid_at_head, has_faceplate, has_rods : bool
         Which end the faceplate is at, and whether it and the rods are there at all.
     cold_fractions : mapping of str to float, optional
         What ``water``, ``air`` and ``bone`` seem to hold, as fractions of the background; 0 where not named.
+    **options
+        Calibration, pose of the middle of the phantom, voxels, clock and seed, as `Acquisition` has them.
     """
-    grid = Grid(shape_zyx, spacing_zyx_mm, samples_per_voxel)
-    turn = rotation(tilt_x_deg, tilt_y_deg, roll_deg)
-    center = np.array(shift_mm)
-    sigma = fwhm_mm * SIGMA_PER_FWHM
+    acquisition = Acquisition(fwhm_mm=fwhm_mm, cov=cov, **(_GRID | options))
+    turn, center, sigma = acquisition.turn, acquisition.center_lps_mm, acquisition.sigma_mm
     sign = 1.0 if is_lid_at_head else -1.0
     places = _ring(is_mirrored=is_mirrored)
     inserts: list[tuple[tuple[float, float], float, float]] = []
@@ -122,29 +102,22 @@ def acr_pet(
         value = value + faceplate(u, v) * blurred_slab(w, lid_mm, LENGTH_MM / 2, sigma)
         return value + rods(u, v) * blurred_slab(w, bottom_mm, bottom_mm + ROD_LENGTH_MM, sigma)
 
-    image = grid.sample(reading) * background_bqml
-    image = with_noise(image, grid, fwhm_mm, cov, background_bqml, seed) * calibration
-    times = Times(scanned_at, 600.0, HALF_LIFE_S["F-18"])
+    image = acquisition.grid.sample(reading) * background_bqml
+    times = acquisition.times()
     volume_ml = np.pi * radius_mm**2 * LENGTH_MM / 1000
-    hot_fill = fill_of("spheres", ratio * background_bqml, 1000.0, times)
-    background_fill = fill_of("background", background_bqml, volume_ml, times)
-    attributes, by_slice = header_of(
-        times, "F-18", shape_zyx[0], beds=1, dose_bq=net_dose_bq(background_fill, times), weight_kg=volume_ml / 1000
-    )
     insert_w = sign * (lid_mm + LENGTH_MM / 2) / 2
-    return DigitalScan(
-        volume=PetVolume(image.astype(np.float32), grid.affine_lps_mm, "Bq/mL"),
-        attributes={**attributes, "SeriesDescription": "ACR PET phantom"},
-        slice_attributes=by_slice,
-        sheet=sheet_of("F-18", hot_fill, background_fill),
+    return acquisition.scan(
+        image,
+        background_bqml,
+        times,
+        fill_of("spheres", ratio * background_bqml, 1000.0, times),
+        fill_of("background", background_bqml, volume_ml, times),
+        description="ACR PET phantom",
         truth={
             "kind": "acr",
             "background_bqml": background_bqml,
             "hot_bqml": ratio * background_bqml,
             "ratio": ratio,
-            "calibration": calibration,
-            "fwhm_mm": fwhm_mm,
-            "cov": cov,
             "wall_mm": wall_mm,
             "radius_mm": radius_mm,
             "length_mm": LENGTH_MM,
@@ -153,8 +126,6 @@ def acr_pet(
             },
             "center_lps_mm": tuple(center.tolist()),
             "axis": tuple((sign * turn[:, 2]).tolist()),
-            "tilt_deg": float(np.degrees(np.arccos(turn[2, 2]))),
-            "reference_time": scanned_at,
         },
     )
 

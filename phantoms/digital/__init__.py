@@ -7,6 +7,7 @@ with the square root of the signal. Headers and activity sheet agree with the dr
 reference time, so each number of an analysis has its true value in ``DigitalScan.truth``.
 """
 
+from phantoms.digital.acquisition import Acquisition, AcquisitionOptions
 from phantoms.digital.blurred import SIGMA_PER_FWHM
 from phantoms.digital.cylinders import uniform_cylinder
 from phantoms.digital.faults import ScannerFaults, SphereFaults
@@ -23,6 +24,8 @@ __all__ = [
     "SIGMA_PER_FWHM",
     "SPHERE_DIAMETERS_MM",
     "SPHERE_RING_RADIUS_MM",
+    "Acquisition",
+    "AcquisitionOptions",
     "DigitalScan",
     "RecoverySpread",
     "ScannerFaults",

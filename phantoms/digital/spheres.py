@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from phantoms.digital.blurred import (
-    SIGMA_PER_FWHM,
-    Grid,
-    Vector,
-    blurred_ball,
-    blurred_bed,
-    blurred_cap,
-    blurred_disc,
-    blurred_slab,
-    own_frame,
-    rotation,
-    with_noise,
-)
+from phantoms.digital.acquisition import Acquisition
+from phantoms.digital.blurred import blurred_ball, blurred_bed, blurred_cap, blurred_disc, blurred_slab, own_frame
 from phantoms.digital.faults import SphereFaults
 from phantoms.digital.iec_body import (
     BODY_CORNER_RADIUS_MM,
@@ -30,17 +19,16 @@ from phantoms.digital.iec_body import (
     SPHERES_FROM_LID_MM,
     blurred_body,
 )
-from phantoms.digital.scan import DigitalScan
-from phantoms.digital.written import HALF_LIFE_S, SCANNED_AT, Times, fill_of, header_of, net_dose_bq, sheet_of
-from phantoms.volume import PetVolume
+from phantoms.digital.written import fill_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
 
     from numpy.typing import NDArray
 
+    from phantoms.digital.acquisition import AcquisitionOptions
     from phantoms.digital.faults import ScannerFaults
+    from phantoms.digital.scan import DigitalScan
 
 
 def nema_iq(
@@ -49,13 +37,8 @@ def nema_iq(
     ratio: float = 10.0,
     *,
     background_bqml: float = 2000.0,
-    calibration: float = 1.0,
     wall_mm: float = 0.0,
     cold_mm: Collection[int] = (),
-    shift_mm: Vector = (0.0, 0.0, 0.0),
-    tilt_x_deg: float = 0.0,
-    tilt_y_deg: float = 0.0,
-    roll_deg: float = 0.0,
     first_angle_deg: float = 0.0,
     is_clockwise: bool = True,
     is_lid_at_head: bool = True,
@@ -63,11 +46,7 @@ def nema_iq(
     sphere_faults: SphereFaults | None = None,
     axial_slope_pct_per_cm: float = 0.0,
     faults: ScannerFaults | None = None,
-    shape_zyx: tuple[int, int, int] = (110, 168, 168),
-    spacing_zyx_mm: Vector = (2.0, 3.2, 3.2),
-    samples_per_voxel: int = 1,
-    scanned_at: datetime = SCANNED_AT,
-    seed: int = 0,
+    **options: Unpack[AcquisitionOptions],
 ) -> DigitalScan:
     """Return an image-quality phantom: IEC body, cold lung insert, six hot spheres on one ring.
 
@@ -77,14 +56,10 @@ def nema_iq(
         Resolution (at least 2 mm), and noise SD in the background as a fraction of the background.
     ratio, background_bqml : float
         True sphere-to-background ratio, and background at the decay reference time.
-    calibration : float
-        What the scanner reads over what is true.
     wall_mm : float
         Cold wall round each sphere.
     cold_mm : collection of int
         Inner diameters of the spheres that hold no activity: 28 and 37 in the editions of NEMA NU 2 before 2018.
-    shift_mm, tilt_x_deg, tilt_y_deg, roll_deg
-        Pose of the middle of the body: rolled about its axis, turned about x, then y, then shifted.
     first_angle_deg, is_clockwise
         Where the 37 mm sphere lies, from +x (patient left) towards +y (posterior), and on which way round the smaller
         ones follow, seen from the feet (increasing angle where clockwise).
@@ -96,14 +71,14 @@ def nema_iq(
         Rise of the whole reading along the phantom's axis towards +z, per cent of what is read at its middle.
     faults : ScannerFaults or None
         What the scanner does to the image, drawn before the noise.
+    **options
+        Calibration, pose of the middle of the body, voxels, clock and seed, as `Acquisition` has them.
     """
     if fwhm_mm < 2:
         msg = "the outline of the body is drawn on a 0.5 mm grid: fwhm_mm must be at least 2"
         raise ValueError(msg)
-    grid = Grid(shape_zyx, spacing_zyx_mm, samples_per_voxel)
-    turn = rotation(tilt_x_deg, tilt_y_deg, roll_deg)
-    center = np.array(shift_mm)
-    sigma = fwhm_mm * SIGMA_PER_FWHM
+    acquisition = Acquisition(fwhm_mm=fwhm_mm, cov=cov, **options)
+    grid, turn, center, sigma = acquisition.grid, acquisition.turn, acquisition.center_lps_mm, acquisition.sigma_mm
     plane_w = (BODY_LENGTH_MM / 2 - SPHERES_FROM_LID_MM) * (1 if is_lid_at_head else -1)
     spheres = {}
     for k, diameter in enumerate(SPHERE_DIAMETERS_MM):
@@ -143,26 +118,19 @@ def nema_iq(
             )
         )
     image *= background_bqml
-    image = with_noise(image, grid, fwhm_mm, cov, background_bqml, seed) * calibration
-    times = Times(scanned_at, 600.0, HALF_LIFE_S["F-18"])
-    spheres_fill = fill_of("spheres", ratio * background_bqml, 1000.0, times)
-    background_fill = fill_of("background", background_bqml, 9700.0, times)
-    attributes, by_slice = header_of(
-        times, "F-18", shape_zyx[0], beds=1, dose_bq=net_dose_bq(background_fill, times), weight_kg=9.7
-    )
-    return DigitalScan(
-        volume=PetVolume(image.astype(np.float32), grid.affine_lps_mm, "Bq/mL"),
-        attributes={**attributes, "SeriesDescription": "NEMA IQ phantom"},
-        slice_attributes=by_slice,
-        sheet=sheet_of("F-18", spheres_fill, background_fill),
+    times = acquisition.times()
+    return acquisition.scan(
+        image,
+        background_bqml,
+        times,
+        fill_of("spheres", ratio * background_bqml, 1000.0, times),
+        fill_of("background", background_bqml, 9700.0, times),
+        description="NEMA IQ phantom",
         truth={
             "kind": "nema_iq",
             "background_bqml": background_bqml,
             "sphere_bqml": ratio * background_bqml,
             "ratio": ratio,
-            "calibration": calibration,
-            "fwhm_mm": fwhm_mm,
-            "cov": cov,
             "wall_mm": wall_mm,
             "cold_mm": tuple(sorted(cold_mm)),
             "spheres": {diameter: tuple(position.tolist()) for diameter, position in spheres.items()},
@@ -171,7 +139,5 @@ def nema_iq(
             "faults": faults,
             "axis": tuple(turn[:, 2].tolist()),
             "center_lps_mm": tuple((turn @ np.array([0.0, 0.0, plane_w]) + center).tolist()),
-            "tilt_deg": float(np.degrees(np.arccos(turn[2, 2]))),
-            "reference_time": scanned_at,
         },
     )
