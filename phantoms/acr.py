@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phantoms import acr_noise, findings, rois, sphere_noise
-from phantoms.acr_pose import COLD_DIAMETER_MM, COLD_ORDER, HOT_DIAMETERS_MM, AcrPose, find_acr
+from phantoms import acr_noise, findings, magnitudes, rois, sphere_noise
+from phantoms.acr_pose import COLD_DIAMETER_MM, COLD_ORDER, HOT_DIAMETERS_MM, SURE_MM, AcrPose, find_acr
 from phantoms.cylinder_pose import cylindrical, slice_heights_mm
 from phantoms.errors import AnalysisRefused
 from phantoms.reformat import ThickSlices, thick_slices
@@ -135,8 +135,15 @@ def measure(
         *_concentrations(stack, volume.unit, expected, expected_flags, budget),
         _activity_ratio(sheet, reference_time),
         _diameter(stack),
-        Measurement(name="acr_tilt_deg", value=pose.body.tilt_deg, unit="deg"),
-        Measurement(name="acr_ring_residual_mm", value=pose.residual_mm, unit="mm"),
+        Measurement(
+            name="acr_tilt_deg",
+            value=pose.body.tilt_deg,
+            unit="deg",
+            uncertainty=magnitudes.tilt_sd_deg(pose.body.axis, pose.body.axis_covariance),
+        ),
+        Measurement(
+            name="acr_ring_residual_mm", value=pose.residual_mm, unit="mm", uncertainty=stack.ring_residual_sd_mm()
+        ),
     )
     found = _findings(stack, {one.name: one for one in measurements}, by_header=suv_factor, by_sheet=by_sheet)
     return AcrResult(
@@ -303,12 +310,29 @@ class _Stack:
         return acr_noise.slice_noise(self.slices, self.is_uniform, self.disc, self._noise)
 
     @cached_property
-    def extremes_sd(self) -> dict[str, float]:
-        """What noise makes of the extreme of each cylinder, in the image's unit; without those that cannot be told."""
+    def disc_scatter(self) -> dict[str, acr_noise.DiscScatter]:
+        """What noise makes of each cylinder; without those of which it cannot be told."""
         if self._noise is None or self._noise.variance <= 0:
             return {}
         image = self.slices.image[self.faceplate]
-        return acr_noise.extremes_sd(self._noise, self.slices, image, self.background, self.discs)
+        return acr_noise.disc_scatter(self._noise, self.slices, image, self.background, self.discs)
+
+    def extreme_sd(self, name: str) -> float | None:
+        """Return the SD of the extreme of one cylinder, in the image's unit; None where it cannot be told."""
+        found = self.disc_scatter.get(name)
+        return None if found is None else found.extreme
+
+    def ring_residual_sd_mm(self) -> float | None:
+        """Return the SD of the cylinders' distance from one circle; None where one's place cannot be told.
+
+        Each errs along its own radius, and the circle takes the mean of them.
+        """
+        placed = [self.disc_scatter.get(f"{diameter}") for diameter in SURE_MM]
+        radial = np.array([one.radial_mm for one in placed if one is not None])
+        if len(radial) < len(SURE_MM):
+            return None
+        off = np.eye(len(radial)) - 1.0 / len(radial)
+        return magnitudes.rms_sd(self.pose.residual_mm, off @ np.diag(radial**2) @ off, len(radial))
 
     def uniform_scatter(self) -> acr_noise.UniformScatter | None:
         """Return how the extremes of the uniform section and its noise scatter."""
@@ -408,10 +432,10 @@ def _suv(stack: _Stack, factor: float | None, budget: Budget | None) -> Iterator
     )
     for diameter in HOT_DIAMETERS_MM:
         value = stack.hottest(diameter)
-        yield _extreme(f"acr_cylinder_{diameter}mm_suv_max", value, stack.extremes_sd.get(f"{diameter}"), suv)
+        yield _extreme(f"acr_cylinder_{diameter}mm_suv_max", value, stack.extreme_sd(f"{diameter}"), suv)
     for name in COLD_ORDER:
         cold = replace(suv, flags=no_suv | QualityFlag.PLACE_ASSUMED)
-        yield _extreme(f"acr_{name}_suv_min", stack.coldest(name), stack.extremes_sd.get(name), cold)
+        yield _extreme(f"acr_{name}_suv_min", stack.coldest(name), stack.extreme_sd(name), cold)
 
 
 @dataclass(frozen=True)
@@ -435,10 +459,10 @@ def _extreme(name: str, value: float | None, counting: float | None, suv: _ToSuv
 
 def _ratios(stack: _Stack) -> Iterator[Measurement]:
     """Yield maxima over that of the 25 mm cylinder: no SUV is needed for them, and no fill moves them."""
-    largest, largest_sd = stack.hottest(25), stack.extremes_sd.get("25")
+    largest, largest_sd = stack.hottest(25), stack.extreme_sd("25")
     for diameter in HOT_DIAMETERS_MM[1:]:
         name, value = f"acr_ratio_{diameter}_25", stack.hottest(diameter)
-        value_sd = stack.extremes_sd.get(f"{diameter}")
+        value_sd = stack.extreme_sd(f"{diameter}")
         if value is None or largest is None:
             yield Measurement(name=name, value=None, unit="1", flags=QualityFlag.NOT_LOCALISED)
             continue

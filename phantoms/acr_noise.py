@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize, special
 
-from phantoms.acr_pose import PLANE_MM
+from phantoms.acr_pose import CENTROID_MM, PLANE_MM
 from phantoms.sphere_noise import Noise
 
 if TYPE_CHECKING:
@@ -52,6 +52,17 @@ class UniformScatter:
     slice_deviation_max_pct: float
     nu_pct: float
     cov_pct: float
+
+
+@dataclass(frozen=True)
+class DiscScatter:
+    """Standard deviations of one cylinder: of its extreme, in the image's unit, and of its centre off the axis, mm.
+
+    ``radial_mm`` is seen through the window in which the localiser first finds a centre, as its misfit is.
+    """
+
+    extreme: float
+    radial_mm: float
 
 
 def slice_noise(slices: ThickSlices, used: NDArray[np.bool_], disc: NDArray[np.bool_], along: VoxelNoise) -> Noise:
@@ -133,10 +144,10 @@ def uniform_scatter(
     return UniformScatter(float(deviation), float(nu), float(cov))
 
 
-def extremes_sd(
+def disc_scatter(
     voxels: VoxelNoise, slices: ThickSlices, image: NDArray[np.float64], level: float, discs: Mapping[str, Disc]
-) -> dict[str, float]:
-    """Return the standard deviation of the hottest pixel of each hot cylinder and of the coldest of each cold one.
+) -> dict[str, DiscScatter]:
+    """Return how the hottest pixel of each hot cylinder and the coldest of each cold one scatter, and where it stands.
 
     Without a cold one that holds less than noise makes of a mean over its section: how little that is, is not known.
 
@@ -200,7 +211,9 @@ def extremes_sd(
         v, u = _centres(sign * (model + calm * drawn - level), v_mm, u_mm, disc.diameter_mm / 2)
         away = np.hypot(v_mm[:, None] - v[:, None, None], u_mm[None, :] - u[:, None, None])
         read = np.where(away <= disc.radius_mm, sign * (model + drawn), -np.inf).max(axis=(1, 2))
-        found[name] = float(read[np.isfinite(read)].std(ddof=1))
+        first_v, first_u = _centres(sign * (model + calm * drawn - level), v_mm, u_mm, CENTROID_MM)
+        outward = (first_v * disc.v_mm + first_u * disc.u_mm) / max(math.hypot(disc.v_mm, disc.u_mm), 1e-9)
+        found[name] = DiscScatter(float(read[np.isfinite(read)].std(ddof=1)), float(outward.std(ddof=1)))
     return found
 
 

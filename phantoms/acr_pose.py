@@ -43,11 +43,11 @@ _SMOOTHING_MM = 2.5
 _PEAK_APART_MM = 7.0
 _PEAK_LEVEL = 0.2
 _PEAK_NOISE = 4.5  # robust SD of the smoothed section
-_CENTROID_MM = 6.0  # sigma of the window of a centre, before its diameter is known: then half of that
+CENTROID_MM = 6.0  # sigma of the window of a centre, before its diameter is known: then half of that
 _REACH_MM = 16.0  # of the circle in which one cylinder's activity is added up
 #: What a cylinder may add over what its diameter says, beside the 25 mm one: cold walls, blur and noise.
 _AMOUNT_RANGE = {25: (1.0, 1.0), 16: (0.35, 1.6), 12: (0.3, 1.7), 8: (0.25, 2.0)}
-_SURE_MM = (25, 16, 12)  # without these it is no faceplate
+SURE_MM = (25, 16, 12)  # without these it is no faceplate
 _SURE_8_MM = 0.7  # of what the 8 mm cylinder would add: more than a blob of noise does
 _MAX_OTHER = 0.7  # of what the 12 mm cylinder adds
 _MIN_STEP = 1.25  # from one amount to the next smaller one
@@ -196,9 +196,9 @@ def _cylinders(
     """Tell the hot cylinders apart by what they add, the cold ones by their order round the ring."""
     excess = np.where(np.isnan(section.image[0]), 0.0, section.image[0] / level - 1.0)
     spots = _spots(section, excess, radius_mm)
-    if len(spots) < len(_SURE_MM):
+    if len(spots) < len(SURE_MM):
         raise _not_found(f"{len(spots)} of four hot cylinders are seen")
-    hot = dict(zip(_SURE_MM, spots, strict=False))
+    hot = dict(zip(SURE_MM, spots, strict=False))
     steps = [one.amount_mm2 / next_one.amount_mm2 for one, next_one in pairwise(hot.values())]
     if not all(_fits(diameter, spot, hot) for diameter, spot in hot.items()) or min(steps) < _MIN_STEP:
         raise _not_found("its hot spots are not cylinders of 25, 16 and 12 mm")
@@ -206,7 +206,7 @@ def _cylinders(
     residual_mm = float(np.sqrt(np.mean([(spot.radius_mm - ring_mm) ** 2 for spot in hot.values()])))
     if residual_mm > _MAX_RESIDUAL_MM:
         raise _not_found(f"the hot cylinders stand {residual_mm:.0f} mm off a ring about the axis")
-    rest = spots[len(_SURE_MM) :]
+    rest = spots[len(SURE_MM) :]
     # The smallest may drown in blur and noise: what is taken for it stands on the ring, next after the 12 mm one.
     small = [spot for spot in rest if abs(spot.radius_mm - ring_mm) <= _MAX_RESIDUAL_MM and _fits(8, spot, hot)]
     after = [spot for spot in small if _in_order([*hot.values(), spot]) is not None]
@@ -245,7 +245,7 @@ def _spots(section: ThickSlices, excess: NDArray[np.float64], radius_mm: float) 
     found = []
     for row, column in np.argwhere(peaks):
         spot = _Spot(float(section.u_mm[column]), float(section.v_mm[row]), 0.0)
-        found.append(_centred(section, excess, spot, _CENTROID_MM))
+        found.append(_centred(section, excess, spot, CENTROID_MM))
     return sorted((spot for spot in found if spot.amount_mm2 > 0), key=lambda spot: -spot.amount_mm2)
 
 

@@ -248,7 +248,8 @@ def scores_of_acr(seed: int, noises: int) -> Scores:
             continue  # in the strongest noise its cylinders are not told apart: no number is given
         honest = acr.measure(scan.volume, sheet=Sheet.parse(scan.sheet or {}), pose=found.pose, **given)
         pairs.append((by_name(found), by_name(honest)))
-    return scores_of_noises(pairs, {"acr_diameter_mm": 200.0, "acr_activity_ratio": 2.5})
+    true = {"acr_diameter_mm": 200.0, "acr_activity_ratio": 2.5, "acr_tilt_deg": scan.truth["tilt_deg"]}
+    return scores_of_noises(pairs, true)
 
 
 # --- the radionuclide calibrator --------------------------------------------------------------

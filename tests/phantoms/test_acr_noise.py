@@ -62,7 +62,8 @@ def test_extreme_when_many_sections_are_drawn_then_its_spread_is_the_stated_one(
     disc = acr_noise.Disc(0.7, -0.4, diameter_mm, diameter_mm / 2, away <= diameter_mm / 2)
     read = images[:, disc.inside].max(axis=1) if height > 0 else images[:, disc.inside].min(axis=1)
     stated = [
-        acr_noise.extremes_sd(VOXELS, section(image[None]), image, LEVEL, {"it": disc})["it"] for image in images[:8]
+        acr_noise.disc_scatter(VOXELS, section(image[None]), image, LEVEL, {"it": disc})["it"].extreme
+        for image in images[:8]
     ]
     # The stated one also moves the centre, which only a cylinder of a few pixels feels.
     assert np.median(stated) == pytest.approx(read.std(), rel=TOLERANCE + (0.15 if diameter_mm == 8 else 0.0))
@@ -73,7 +74,7 @@ def test_extreme_when_next_to_nothing_is_left_then_it_is_not_stated(left: float)
     away = np.hypot(AXIS_MM[None, :], AXIS_MM[:, None])
     image = LEVEL * (1 - left * blurred.blurred_disc(12.5, BLUR_MM)(away))
     disc = acr_noise.Disc(0.0, 0.0, 25.0, 12.5, away <= 12.5)
-    assert acr_noise.extremes_sd(VOXELS, section(image[None]), image, LEVEL, {"water": disc}) == {}
+    assert acr_noise.disc_scatter(VOXELS, section(image[None]), image, LEVEL, {"water": disc}) == {}
 
 
 def test_uniform_section_when_many_are_drawn_then_its_numbers_spread_as_stated() -> None:

@@ -8,6 +8,7 @@ import pytest
 from bench.phantoms import localise as drawn
 from phantoms import digital, localise
 from phantoms.errors import AnalysisRefused
+from phantoms.magnitudes import tilt_sd_deg
 from phantoms.volume import PetVolume
 
 GRIDS = {
@@ -193,3 +194,16 @@ def test_find_cylinder_when_it_is_none_then_refuses_and_says_what_was_seen(name)
 def test_find_cylinder_on_a_hard_draw_then_axis_radius_and_ends_are_right(seed):
     draw = drawn.draw_cylinder(seed)
     assert drawn.error_of_cylinder(draw) <= draw.tolerance_mm
+
+
+def test_axis_covariance_when_cylinders_lean_by_less_and_more_than_a_pixel_then_it_is_how_far_the_axis_is_off() -> None:
+    grid = {"shape_zyx": (60, 66, 66), "spacing_zyx_mm": (4.0, 4.0, 4.0)}
+    scores = []
+    for seed in range(16):
+        lean = {"tilt_x_deg": (0.3, 1.0, 2.5, 5.0)[seed % 4], "tilt_y_deg": 0.2 * seed}
+        scan = digital.uniform_cylinder(**lean, **grid, shift_mm=(0.23 * seed, 0.0, 0.0), cov=0.06, seed=seed)
+        pose = localise.find_cylinder(scan.volume)
+        sd_deg = tilt_sd_deg(pose.axis, pose.axis_covariance)
+        scores.append((pose.tilt_deg - scan.truth["tilt_deg"]) / sd_deg)
+    # The RMS of 16 is known to 18 %; half as much again is for pixels that noise rounds off.
+    assert 0.5 < np.sqrt(np.square(scores).mean()) < 1.5

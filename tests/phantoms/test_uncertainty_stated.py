@@ -19,7 +19,7 @@ NOT_STATED = {
         "background_sphere_margin_mm",
         *(f"sphere_{diameter}mm_bubble_limit_pct" for diameter in digital.SPHERE_DIAMETERS_MM),
     },
-    "acr": {"acr_ring_residual_mm", "acr_tilt_deg"},
+    "acr": set(),
     "calibrator": set(),
 }
 #: What scatter correction leaves in the cold cylinders: one that reads nothing has no noise to tell.
