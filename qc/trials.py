@@ -25,7 +25,7 @@ from phantoms.results import Outcome
 from qc.models import ProtocolVersion, Query, Submission, TrialReport
 from qc.models.submissions import Kind
 from qc.reports import trial as report
-from qc.states import QueryState
+from qc.states import WITH_SITE, QueryState
 from qc.states import SubmissionState as S
 from qc.tally import Tally
 
@@ -152,11 +152,12 @@ def repeats_of(trials: Iterable[Trial]) -> QuerySet[Submission, tuple[int, str, 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Where a trial stands now. Scanners are told apart by their key."""
+    """Where a trial stands now. Scanners are told apart by their key; a late query was to be answered before today."""
 
     tally: Tally[int]
     repeats: list[report.Repeat]
     open_queries: Counter[int]
+    late_queries: Counter[int]
     oldest_asked_at: datetime | None
     protocol: ProtocolVersion | None
 
@@ -197,9 +198,14 @@ def standings(
             repeats[trial_id].append(report.Repeat(subject=subject, visit=visit, times=times))
     asked: dict[int, Counter[int]] = {trial.pk: Counter() for trial in wanted}
     oldest: dict[int, datetime] = {}
-    queries = open_queries_of(wanted).values_list("submission__trial_id", "submission__scanner_id")
-    for trial_id, scanner_id, times, first in queries.annotate(times=Count("pk"), first=Min("asked_at")).order_by():
+    late: dict[int, Counter[int]] = {trial.pk: Counter() for trial in wanted}
+    is_late = Q(due_on__lt=today, state__in=WITH_SITE)
+    queries = open_queries_of(wanted).values_list("submission__trial_id", "submission__scanner_id").order_by()
+    for trial_id, scanner_id, times, first, overdue in queries.annotate(
+        times=Count("pk"), first=Min("asked_at"), overdue=Count("pk", filter=is_late)
+    ):
         asked[trial_id][scanner_id] += times
+        late[trial_id][scanner_id] += overdue
         oldest[trial_id] = min(oldest.get(trial_id, first), first)
     in_force: dict[int, ProtocolVersion] = {}
     published = published_of(wanted) if protocols is None else protocols
@@ -211,6 +217,7 @@ def standings(
             tally=tally,
             repeats=repeats[pk],
             open_queries=asked[pk],
+            late_queries=late[pk],
             oldest_asked_at=oldest.get(pk),
             protocol=in_force.get(pk),
         )

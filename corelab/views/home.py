@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from corelab import access, panels, selectors
@@ -33,6 +34,10 @@ def home_show(request: HttpRequest) -> HttpResponse:
 def _site_home(request: HttpRequest) -> HttpResponse:
     sites = selectors.own_sites_of(request.user)
     tasks: list[Task] = [task for found in panels.ask("tasks", request) for task in found]
+    today = timezone.now().date()
+    days = [task.due_on for task in tasks if task.due_on]
+    # What has passed its day comes first; else the order is that of who asks.
+    tasks.sort(key=lambda task: task.due_on is None or task.due_on >= today)
     sent: list[Sent] = [line for found in panels.ask("sent", request) for line in found]
     welcome = [] if sent else _welcome(request.user, sites)
     return render(
@@ -41,6 +46,8 @@ def _site_home(request: HttpRequest) -> HttpResponse:
         {
             "sites": sites,
             "tasks": tasks,
+            "overdue": sum(day < today for day in days),
+            "next_due_on": min((day for day in days if day >= today), default=None),
             "welcome": welcome,
             "sent": sent,
             "send_url": reverse("qc:submission-start"),

@@ -61,7 +61,7 @@ def counts_of(trial: Any, standing: Standing) -> list[dict[str, Any]]:
     """Return the five counts of a trial, each with what it is a part of and the list that it leads to."""
     whole, queries = standing.tally.whole, standing.open_queries.total()
     waiting = waiting_words(whole.waiting)
-    oldest = ""
+    late, oldest = standing.late_queries.total(), ""
     if standing.oldest_asked_at is not None:
         days = (timezone.now() - standing.oldest_asked_at).days
         oldest = f"the oldest {days} day{'' if days == 1 else 's'}"
@@ -73,7 +73,7 @@ def counts_of(trial: Any, standing: Standing) -> list[dict[str, Any]]:
         {
             "number": queries,
             "words": "open queries",
-            "note": oldest,
+            "note": f"{oldest}, {late} late" if late else oldest,
             "url": f"{reverse('qc:query-list')}?{urlencode({'trial': trial.code})}",
         },
     ]
@@ -99,6 +99,7 @@ def _scanner_rows(trial: Any, standing: Standing) -> list[dict[str, Any]]:
             "scanner": scanner,
             "count": standing.tally.places.get(scanner.pk, Count()),
             "queries": standing.open_queries[scanner.pk],
+            "late": standing.late_queries[scanner.pk],
             "url": scans_url(trial, scanner=scanner.pk),
         }
         for scanner in trials.scanners_of(trial)

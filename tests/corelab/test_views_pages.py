@@ -76,7 +76,24 @@ def test_site_home_when_packages_have_tasks_then_each_whole_row_is_a_link(house,
     assert '<a class="task" href="/send/S-1004/">' in page
     assert "Overdue 16 days" in page
     assert "What to do (1)" in page
+    assert "1 overdue" in page
+    assert "next due" not in page
     assert "First steps" not in page
+
+
+def test_site_home_when_tasks_have_days_then_it_counts_those_that_passed_and_names_the_next(house, signed_in):
+    today = timezone.now().date()
+    days = {"none": None, "late": -3, "far": 40, "today": 0, "later": 1, "very late": -30}
+    tasks = [
+        Task(text=f"Do {word}", due_on=None if day is None else today + datetime.timedelta(days=day))
+        for word, day in days.items()
+    ]
+    panels.register("tasks", lambda r: tasks)
+    page = signed_in("site_user").get("/").text
+    assert "What to do (6)" in page
+    assert f"2 overdue · next due {today.day} {today:%b %Y}" in page
+    found = [page.index(f">Do {word}<") for word in ("late", "very late", "none", "far", "today", "later")]
+    assert found == sorted(found)
 
 
 # --- work -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 
 import pytest
@@ -156,6 +157,29 @@ def test_trial_page_when_a_site_of_the_trial_looks_then_other_sites_counts_are_n
     html = read(client, sender, PAGE, trial.code)
     assert "Where the trial stands" not in html
     assert "Downloads" not in html
+
+
+def test_trial_page_when_answers_are_overdue_then_the_late_queries_are_counted(client, trial, manager, add):
+    today = timezone.now().date()
+    rows = [
+        ("OPEN", -1, True),
+        ("REOPENED", -9, True),
+        ("OPEN", 0, False),
+        ("OPEN", None, False),
+        ("SITE_RESPONDED", -1, False),  # the lab's turn
+        ("CLOSED", -1, False),
+    ]
+    for number, (state, days, _) in enumerate(rows, 904):
+        scan = add(f"{number}", scenes.patient_result(**LATE))
+        due_on = None if days is None else today + datetime.timedelta(days=days)
+        Query.objects.create(
+            number=number, submission=scan, run=scan.current_run, title="Late", text="Why?", state=state,
+            asked_at=timezone.now() - datetime.timedelta(days=12), due_on=due_on,
+        )  # fmt: skip
+    text = text_of(read(client, manager, PAGE, trial.code))
+    late = sum(is_late for *_, is_late in rows)
+    assert f"5 open queries the oldest 12 days, {late} late" in text
+    assert f"5 {late} late" in text  # beside its scanner
 
 
 def test_trial_page_when_scans_and_scanners_grow_then_it_asks_no_more_queries(client, site, trial, manager, add):
