@@ -11,7 +11,7 @@ from phantoms.artefacts import MATTERS_PCT, quantile
 from phantoms.results import Finding, Measurement, Outcome, Owner
 from phantoms.sheet import FillUncertainty
 from phantoms.sphere_contents import MATTERS_PCT as SMALLEST_BUBBLE_PCT
-from phantoms.standards import Standard, judge
+from phantoms.standards import Standard, judge, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -166,6 +166,23 @@ def _fill(biases: _Biases) -> Finding | None:
         source=findings.LAB_RULE,
         evidence={"spheres_pct": biases.spheres_pct, "background_pct": biases.background_pct, "ratio_pct": ratio_pct},
     )
+
+
+def fill_prechecks(result: NemaIqResult) -> tuple[harmonise.Precheck, ...]:
+    """Return what a fill that is not the sheet's does to recoveries: none of the bands' where it is the spheres' own.
+
+    A wrong background leaves recoveries as they are; it counts where the ratio that the image shows is no edition's.
+    """
+    biases = _Biases.of(result)
+    found = _fill(biases) if biases is not None else None
+    if biases is None or found is None or result.activity_ratio is None:
+        return ()
+    ratio = result.activity_ratio * (1.0 + biases.spheres_pct / 100.0) / (1.0 + biases.background_pct / 100.0)
+    editions = [load(one.standard_id) for one in result.filter_advice]
+    is_of_spheres = abs(biases.spheres_pct) >= abs(biases.background_pct)
+    if not is_of_spheres and not any(harmonise.failed_fill(one, ratio) for one in editions):
+        return ()
+    return (harmonise.Precheck("one fill is not what the sheet says", found.next_step),)
 
 
 def _off(pct: float) -> str:

@@ -265,7 +265,7 @@ def advise(
     below = [k for k, name in enumerate(names) if curves.recovery[name][0] < (limits[name].low or -math.inf)]
     best = int(np.argmin((np.minimum(margins, 0.0) ** 2).sum(axis=0)))
     considered = list(range(len(names)))
-    failed = _failed_fill(standard, ratio)
+    failed = failed_fill(standard, ratio)
     if failed:
         help_, run = Help.PRECHECK_FIRST, None
     elif _is_off(standard, biases_pct):
@@ -325,7 +325,8 @@ def held_back(one: FilterAdvice, failed: Iterable[Precheck]) -> FilterAdvice:
     )
 
 
-def _failed_fill(standard: Standard, ratio: float | None) -> tuple[Precheck, ...]:
+def failed_fill(standard: Standard, ratio: float | None) -> tuple[Precheck, ...]:
+    """Return the pre-check that a ratio of spheres to background fails; empty where the edition accepts it."""
     limit = standard.limits.get(RATIO)
     if limit is None or ratio is None or not limit.decides or (limit.margin(ratio) or 0.0) >= 0:
         return ()

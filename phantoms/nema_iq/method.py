@@ -23,7 +23,7 @@ from phantoms import (
     sphere_contents,
     sphere_noise,
 )
-from phantoms.diagnosis import sight, sphere_findings, unevenness
+from phantoms.diagnosis import fill_prechecks, sight, sphere_findings, unevenness
 from phantoms.errors import AnalysisRefused
 from phantoms.localise import NemaPose, find_nema_iq
 from phantoms.metrics import peak_kernels
@@ -271,12 +271,11 @@ def look_for_faults(volume: PetVolume, result: NemaIqResult) -> NemaIqResult:
         sigma_mm = result.fwhm_mm / FWHM_PER_SIGMA
         contents = sphere_contents.compare(fine, result.pose, columns.noise, sigma_mm)
     found = (*unevenness(columns), *sphere_findings(result.pose, contents, columns), *sight(contents))
-    result = without_filter(result, harmonise.prechecks_failed(found))
+    result = replace(result, columns=columns, contents=contents)
+    result = without_filter(result, (*harmonise.prechecks_failed(found), *fill_prechecks(result)))
     told = tuple(harmonise.beside(one, found) if one.id == "PHA-HARMONISE" else one for one in result.findings)
     return replace(
         result,
-        columns=columns,
-        contents=contents,
         measurements=(*result.measurements, *list_bubble_limits(result.pose, contents)),
         findings=(*told, *found),
     )

@@ -165,4 +165,5 @@ def test_diagnose_when_the_stock_of_the_spheres_is_8_to_20_per_cent_off_names_th
     (finding,) = (one for one in diagnose(result, standards.load("earl1_18f")) if one.id != "PHA-HARMONISE")
     assert finding.id == "PHA-FILL"
     assert finding.message.startswith("All spheres read")
+    assert {one.help for one in result.filter_advice} == {Help.PRECHECK_FIRST}
     assert abs(finding.evidence["ratio_pct"] - off_pct) < 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -218,6 +219,32 @@ def test_hold_back_when_the_ct_names_air_or_water_then_only_the_filter_goes(
     (said,) = (one for one in held.findings if one.id == "PHA-HARMONISE")
     assert said.next_step == "Fill the 22 mm sphere again."
     assert without_filter(sharp_result, harmonise.prechecks_failed([findings.no_ct()])) is sharp_result
+
+
+@pytest.mark.parametrize(
+    ("drawn", "sheet_ratio", "is_held"),
+    [
+        # The images hold 4 to 1, for a strong background, and the sheet says 10.
+        ({"ratio": 4.0}, 10.0, True),
+        # The images hold 10 to 1, and by the sheet the background is 9 % off: recoveries are those of the spheres.
+        ({"ratio": 10.0}, 9.1, False),
+    ],
+)
+def test_measure_when_a_fill_is_not_what_the_sheet_says_then_no_filter_makes_up_for_it(
+    drawn: dict[str, float], sheet_ratio: float, *, is_held: bool
+) -> None:
+    scan = digital.nema_iq(fwhm_mm=5.0, cov=0.03, seed=2, **drawn, **GRID)
+    sheet = copy.deepcopy(scan.sheet)
+    (background,) = (fill for fill in sheet["fills"] if fill["what"] == "background")
+    background["volume_ml"] *= sheet_ratio / drawn["ratio"]
+    result = run(replace(scan, sheet=sheet))
+    assert "PHA-FILL" in {one.id for one in diagnose(result, EARL_1)}
+    found = by_name(result)
+    assert found["activity_ratio"].value == pytest.approx(sheet_ratio, rel=2e-3)
+    assert found["sphere_10mm_rc_a50"].value is not None
+    assert (found[NARROWEST].value is None) is is_held
+    (said,) = (one for one in result.findings if one.id == "PHA-HARMONISE")
+    assert ("one fill is not what the sheet says" in said.message) is is_held
 
 
 def test_measure_when_a_sphere_holds_air_then_its_recovery_stands_and_no_filter_does() -> None:
