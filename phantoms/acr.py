@@ -1,4 +1,4 @@
-"""ACR PET phantom, ``acr@2``: SUV of background and hot cylinders in slices of 1 cm, and pictures for the eye.
+"""ACR PET phantom, ``acr@3``: SUV of background and hot cylinders in slices of 1 cm, and pictures for the eye.
 
 Steps: find the phantom and its faceplate (`phantoms.acr_pose`); reformat to slices of 1 cm square to the phantom's own
 axis, one of them in the middle of the cylinders (`phantoms.reformat`); in that slice the maximum of each hot and the
@@ -19,10 +19,10 @@ import numpy as np
 
 from phantoms import acr_noise, findings, magnitudes, rois, sphere_noise
 from phantoms.acr_pose import COLD_DIAMETER_MM, COLD_ORDER, HOT_DIAMETERS_MM, SURE_MM, AcrPose, find_acr
+from phantoms.cylinder_edge import EDGE_REACH_MM, EdgeFit, fit_edge
 from phantoms.cylinder_pose import cylindrical, slice_heights_mm
 from phantoms.errors import AnalysisRefused
 from phantoms.reformat import ThickSlices, thick_slices
-from phantoms.resolution import EDGE_REACH_MM, EdgeFit, fit_edge
 from phantoms.results import Finding, Measurement, Outcome, Owner, QualityFlag, other_than_bqml
 from phantoms.standards import judge
 from phantoms.volume import along_patient_axes

@@ -10,8 +10,8 @@ from phantoms.cylinder.noise import Noise
 from phantoms.cylinder.region import Region
 from phantoms.cylinder.reported import concentrations, edge_numbers, slice_suvs, uniformity
 from phantoms.cylinder.tiles import TILE_SIZE_MM, Tiles
+from phantoms.cylinder_edge import EdgeFit, fit_edge
 from phantoms.cylinder_pose import CylinderPose, find_cylinder
-from phantoms.resolution import EdgeFit, fit_edge
 from phantoms.results import Finding, Measurement, QualityFlag
 from phantoms.volume import PetVolume, along_patient_axes
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from phantoms.cylinder.noise import Noise
     from phantoms.cylinder.region import Region
     from phantoms.cylinder.tiles import Tiles
+    from phantoms.cylinder_edge import EdgeFit
     from phantoms.cylinder_pose import CylinderPose
-    from phantoms.resolution import EdgeFit
     from phantoms.sheet import Budget
 
 

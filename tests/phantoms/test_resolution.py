@@ -11,8 +11,9 @@ import pytest
 from scipy import ndimage
 
 from phantoms import cylinder, digital, resolution, sphere_noise
+from phantoms.cylinder_edge import _sharing
 from phantoms.localise import find_nema_iq
-from phantoms.resolution import SphereFit, _sharing, common_filling, common_fwhm_mm, fit_spheres
+from phantoms.resolution import SphereFit, common_filling, common_fwhm_mm, fit_spheres
 from phantoms.sheet import Sheet
 from phantoms.spheres import FWHM_PER_SIGMA, blurred_sphere
 from phantoms.volume import PetVolume
@@ -93,7 +94,7 @@ def test_fit_spheres_when_one_lies_in_broad_noise_then_its_width_scatters_as_sta
     assert widths.std(ddof=1) < 0.15
     assert abs(widths.mean() - fwhm_mm) < 0.06
     stated = sphere_noise.SphereNoise(volume, sphere_noise.Noise(0.10, (sigma_mm,) * 3), pose, diameter, fits[0], 1.0)
-    sd_mm = FWHM_PER_SIGMA * np.sqrt(stated._fit_covariance()[3, 3])
+    sd_mm = FWHM_PER_SIGMA * np.sqrt(stated._fit_scatter()[0][3, 3])
     # Four times 6 %; the stated one hangs on one noisy fit, whose filling is known to 3 % and width to 0.12 mm.
     assert widths.std(ddof=1) == pytest.approx(sd_mm, rel=4 / np.sqrt(2 * copies) + 0.05)
 
@@ -115,7 +116,7 @@ def test_uncertainty_when_a_small_sphere_takes_its_filling_then_it_is_moved_by_w
     fits = fit_spheres(volume, pose, sigma_mm)
     assert fits[13].concentration == pytest.approx(10.0 + off, abs=0.01)
     silent = sphere_noise.Noise(1e-9, (sigma_mm,) * 3)
-    stated = sphere_noise.SphereNoise(volume, silent, pose, 13, fits[13], 1.0, off)._fit_covariance()
+    stated, _ = sphere_noise.SphereNoise(volume, silent, pose, 13, fits[13], 1.0, off)._fit_scatter()
     # To first order: 2 % of the filling is so little that its square is some per cent of it.
     assert FWHM_PER_SIGMA * np.sqrt(stated[3, 3]) == pytest.approx(abs(fits[13].fwhm_mm - fwhm_mm), rel=0.1)
 
