@@ -45,7 +45,7 @@ def compose(work: Work, request: Request) -> Analysis:
         "measurements": [measurement.as_json() for measurement in work.measurements],
         "findings": [finding.as_json() for finding in work.findings],
         "refused": work.refused.as_json() if work.refused else None,
-        "ignored": [_readable(one.as_json()) for one in scan.ignored] if scan else [],
+        "ignored": _ignored(work),
         "seconds": seconds,
     }
     if work.profiles is not None:
@@ -68,9 +68,18 @@ def _input_digest(work: Work) -> str | None:
     return digest_of([*map(sha256_of, work.series.sources), *work.ct.file_digests])
 
 
-def _readable(ignored: dict[str, Any]) -> dict[str, Any]:
-    """Return a row whose file name is text, whatever bytes the file system holds for it."""
-    return ignored | {"path": os.fsencode(ignored["path"]).decode("utf-8", "replace")}
+def _ignored(work: Work) -> list[dict[str, Any]]:
+    """Return the files that are in no PET series, with the reason; those of the CT that was measured say so.
+
+    A file name is text, whatever bytes the file system holds for it.
+    """
+    measured = {one.source.name for one in work.ct.instances} if work.ct is not None else set()
+    rows: list[dict[str, Any]] = []
+    for one in work.scan.ignored if work.scan else ():
+        row = one.as_json() | {"path": os.fsencode(one.path).decode("utf-8", "replace")}
+        is_measured = one.path in measured
+        rows.append(row | {"reason": "Measured as the CT of the phantom.", "used_as": "ct"} if is_measured else row)
+    return rows
 
 
 def _suv_json(work: Work) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def proof_blocks(run: Mapping[str, Any], meta: ReportMeta, deciding: tuple[str, 
         ["Program", f"version {program['version']}, commit {str(program['commit'])[:12]}"],
         ["Libraries", libraries or "not recorded"],
         ["Input digest", run["input_digest"] or "none: no series was chosen"],
-        ["Left out", _left_out(run["ignored"])],
+        *_ct_facts(run),
+        ["Left out", _left_out([one for one in run["ignored"] if "used_as" not in one])],
     ]
     return [
         {"kind": "facts", "facts": facts, "is_wide": True},
@@ -117,6 +118,15 @@ def _signature_blocks(meta: ReportMeta) -> list[dict[str, Any]]:
     if not meta.signatures:
         return [text_block(["Signatures: none."])]
     return [{"kind": "signatures", "signatures": [signature_entry(one) for one in meta.signatures]}]
+
+
+def _ct_facts(run: Mapping[str, Any]) -> list[list[str]]:
+    """Name the CT that was measured beside the PET; nothing where none was."""
+    ct = run.get("ct")
+    if not ct:
+        return []
+    frame = "the PET's frame of reference" if ct["is_in_frame"] else "another frame of reference than the PET's"
+    return [["CT", f"{ct['slices']} slices in {frame}, measured; series {ct['series_instance_uid']}"]]
 
 
 def _left_out(ignored: Sequence[Mapping[str, Any]]) -> str:

@@ -432,6 +432,9 @@ def test_phantom_when_its_ct_is_as_it_should_be_then_it_passes_and_the_digest_co
     assert pet_numbers(result) == pet_numbers(without)
     assert result["input_digest"] != without["input_digest"]
     assert result["ct"]["is_in_frame"] is True
+    # Each file of the CT has its row, for it is in no PET series, and the row does not say that it was not used.
+    assert [one["used_as"] for one in result["ignored"]] == ["ct"] * result["ct"]["slices"]
+    assert not any("not PET" in one["reason"] for one in result["ignored"])
 
 
 @pytest.mark.usefixtures("pet_measured_once")

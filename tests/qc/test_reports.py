@@ -606,3 +606,21 @@ def test_pages_when_two_editions_decide_then_each_recovery_has_a_row_of_its_own(
         kinds = [[one["key"] for one in block["figures"]] for block in recovery["blocks"] if block["kind"] == "figures"]
         assert [len(keys) for keys in kinds if keys[0].startswith("recovery_")] == rows
         assert ["contrast_recovery"] in kinds
+
+
+def test_proof_when_a_ct_was_measured_then_it_is_named_and_not_among_what_was_left_out() -> None:
+    ignored = [
+        {
+            "path": "ct/1.dcm",
+            "reason": "Measured as the CT of the phantom.",
+            "code": "MODALITY-NOT-PET",
+            "used_as": "ct",
+        },
+        {"path": "sr/1.dcm", "reason": "These are a structured report, not PET.", "code": "MODALITY-NOT-PET"},
+    ]
+    ct = {"series_instance_uid": "2.25.7", "slices": 56, "is_in_frame": True}
+    context = reports.build_context(run_of("nema_iq", (), ignored=ignored, ct=ct), META)
+    (proof,) = (section for section in context["sections"] if section["key"] == "proof")
+    facts = dict(next(block for block in proof["blocks"] if block.get("kind") == "facts")["facts"])
+    assert facts["CT"] == "56 slices in the PET's frame of reference, measured; series 2.25.7"
+    assert facts["Left out"] == "1 file: 1 × These are a structured report, not PET"
