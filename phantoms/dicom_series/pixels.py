@@ -33,7 +33,14 @@ _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def check_pixels(instances: Sequence[Instance]) -> None:
-    """Check what the headers declare about the pixels, before a byte is allocated for them."""
+    """Check what the headers declare about the pixels, before a byte is allocated for them.
+
+    Raises
+    ------
+    AnalysisRefused
+        Compressed with loss, two slices of one identity, too large, not one whole number each, without a slope, or
+        shorter than declared.
+    """
     if any(instance.facts.is_lossy for instance in instances):
         raise lossy("This series was compressed with loss, so its values cannot be measured (0028,2110).")
     if len({(instance.facts.sop_instance_uid, instance.frame) for instance in instances}) < len(instances):

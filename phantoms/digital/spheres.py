@@ -73,6 +73,11 @@ def nema_iq(
         What the scanner does to the image, drawn before the noise.
     **options
         Calibration, pose of the middle of the body, voxels, clock and seed, as `Acquisition` has them.
+
+    Raises
+    ------
+    ValueError
+        Where ``fwhm_mm`` is less than 2: the outline of the body is drawn on a grid of 0.5 mm.
     """
     if fwhm_mm < 2:
         msg = "the outline of the body is drawn on a 0.5 mm grid: fwhm_mm must be at least 2"
