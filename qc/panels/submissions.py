@@ -75,11 +75,17 @@ def _work_row(submission: Any, user: Any, view: str) -> WorkRow:
         verdict=verdict,
         is_proposed=is_proposed,
         headline=sentence_of(submission.headline) if is_proposed else "",
-        next_step="" if submission.state == S.RELEASED else status.words,
+        next_step=_next_step(submission, status, view),
         state=status.chip,
         with_whom=_with_whom(submission, user),
         waits_since=submission.sent_at,
     )
+
+
+def _next_step(submission: Any, status: Any, view: str) -> str:
+    if view == "our-errors" and submission.state != S.HELD:
+        return "Make the report again"
+    return "" if submission.state == S.RELEASED else str(status.words)
 
 
 def _needs(submission: Any, user: Any) -> bool:

@@ -11,13 +11,22 @@ from django.utils import timezone
 
 from corelab import access
 from corelab.models import Role, User
-from qc.models import Submission
+from corelab.models.work import WorkState
+from qc.models import Report, Submission
 from qc.selectors.lookup import count_of
 from qc.selectors.submissions import OPEN_STATES, OUR_ERROR, submissions_visible_to
 from qc.states import SubmissionState as S
 
 #: A filter that keeps every row.
 ANY = Q()
+
+
+def _without_report() -> Q:
+    """Return whose report ended as our error: the signed one, or the unsigned one of a run that nobody has signed."""
+    failed = Report.objects.filter(
+        Q(review__isnull=False) | Q(run__review__isnull=True), stored__isnull=True, work_state=WorkState.FAILED
+    )
+    return Q(current_run__in=failed.values("run"), state__in=(*OPEN_STATES, S.RELEASED))
 
 
 def _work_filters(user: User) -> dict[str, Q]:
@@ -37,7 +46,7 @@ def _work_filters(user: User) -> dict[str, Q]:
         # A site is waited for where it must answer before anything goes on.
         "waiting-for-sites": Q(state=S.HELD) & ~Q(hold_code=OUR_ERROR),
         "running": Q(state__in=(S.CHECKING, S.SENT, S.ANALYSING)),
-        "our-errors": Q(state=S.HELD, hold_code=OUR_ERROR),
+        "our-errors": Q(state=S.HELD, hold_code=OUR_ERROR) | _without_report(),
         "open": Q(state__in=OPEN_STATES),
     }
 
@@ -71,7 +80,8 @@ class Totals:
 def worklist_totals(user: User, view: str = "open", narrow: Q = ANY) -> Totals:
     """Return how many rows each view of the worklist has, and how the time stands for one; one query.
 
-    It reads the rows that are open; what was released is counted beside them, and its time stands still.
+    It reads the rows that are open; what was released is counted beside them, and its time stands still: also where its
+    report was not made, which stands among our errors.
     """
     filters = _work_filters(user)
     if not access.sees_everything(user):
@@ -82,6 +92,7 @@ def worklist_totals(user: User, view: str = "open", narrow: Q = ANY) -> Totals:
     found = rows.filter(filters["open"]).aggregate(
         **{f"in_{name.replace('-', '_')}": Count("pk", filter=narrow & one) for name, one in filters.items()},
         # Beside an aggregate, so that the count comes also where nothing is open.
+        released_without=Count("pk") * 0 + count_of(rows.filter(narrow & _without_report(), state=S.RELEASED)),
         released=Count("pk") * 0 + count_of(rows.filter(narrow, state=S.RELEASED)),
         overdue=Count("pk", filter=shown & Q(due_on__lt=today)),
         due_today=Count("pk", filter=shown & Q(due_on=today)),
@@ -89,6 +100,7 @@ def worklist_totals(user: User, view: str = "open", narrow: Q = ANY) -> Totals:
         needs_me=Count("pk", filter=filters["needs-me"]),
     )
     counts = {name: found.pop(f"in_{name.replace('-', '_')}") for name in filters}
+    counts["our-errors"] += found.pop("released_without")
     return Totals(counts=counts | {"released": found.pop("released")}, **found)
 
 

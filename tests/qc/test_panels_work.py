@@ -1,4 +1,4 @@
-"""Queries and drifts of scanners on the lab's worklist."""
+"""Queries, drifts of scanners and reports that were not made on the lab's worklist."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from corelab.models import Role
 from corelab.panels import WorkQuery
-from qc.models import Drift, Query
-from qc.panels import drifts, queries
+from qc.models import Drift, Query, Report
+from qc.panels import drifts, queries, submissions
 from tests import factories
 from tests.qc import scenes
 
@@ -145,3 +145,29 @@ def test_work_when_an_approver_looks_then_nothing_of_it_is_theirs(question, site
     drift(site)
     assert queries.work(ask(approver), WorkQuery(view="needs-me")).rows == []
     assert drifts.work(ask(approver), WorkQuery(view="needs-me")).rows == []
+
+
+# --- submissions ----------------------------------------------------------------------------------
+
+
+def test_work_when_a_report_ended_as_our_error_then_its_submission_stands_among_our_errors(site, sender, physicist):
+    def scan(**failed):
+        one = factories.submission(of=site, created_by=sender)
+        scenes.signed(one, physicist, scenes.cylinder_result(14.0))
+        assert Report.objects.filter(run__submission=one, **failed).update(stored=None, work_state="FAILED") == 1
+        return one
+
+    signed, _ = scan(review__isnull=False), scan(review__isnull=True)  # of the second the signed one was made
+    waiting = factories.submission(of=site, created_by=sender)
+    scenes.measured(waiting)
+    Report.objects.filter(run__submission=waiting).update(stored=None, work_state="FAILED")
+    withdrawn = factories.submission(of=site, created_by=sender)
+    scenes.measured(withdrawn, state="WITHDRAWN")
+    Report.objects.filter(run__submission=withdrawn).update(stored=None, work_state="FAILED")
+    page = submissions.work(ask(physicist), WorkQuery(view="our-errors"))
+    assert {row.number for row in page.rows} == {str(signed), str(waiting)}
+    assert {row.next_step for row in page.rows} == {"Make the report again"}
+    assert page.counts["our-errors"] == 2
+    assert submissions.work(ask(physicist), WorkQuery(view="open", site="elsewhere")).counts["our-errors"] == 0
+    Report.objects.filter(run__submission=signed, review__isnull=False).update(work_state="QUEUED")
+    assert submissions.work(ask(physicist), WorkQuery(view="our-errors")).counts["our-errors"] == 1
