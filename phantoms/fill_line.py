@@ -459,7 +459,8 @@ def _layer(
     uneven_ml = END_SD_MM * float(np.hypot(*uneven)) / 1000.0 if body.is_whole else 0.0
     air_sd_ml = float(np.linalg.norm([sd_ml, uneven_ml, held.sd / held.value * air_ml]))
     air_pct = Estimate(value=total.value * share, sd=air_sd_ml * share)
-    edge_sd = math.sqrt(2.0) * _EDGE_SD * body.steps_mm[2]  # of a column with the layer, and of those without
+    # Of the columns where the layer is deepest; those without it, on the slant, cross at every part of a pixel.
+    edge_sd = _EDGE_SD * body.steps_mm[2]
     thick_sd = float(np.hypot(columns.noise_mm / np.sqrt(np.prod(window)), np.hypot(columns.wall_sd_mm, edge_sd)))
     if not is_layer.any():
         return FillLine(
