@@ -331,6 +331,7 @@ def _fill_finding(fill: FillLine, bands: Bands) -> Iterator[Finding]:
             f"holds, in a layer of up to {fill.height_mm.value:.0f} mm"
         )
         observed.append(f"{fill.air_pct.value:.2f} %, {fill.air_ml.value:.0f} mL")
+    shows = "layer" if said else "bubble"
     if said:
         expected.append(f"up to {pct_limit:g} % of the body")
     if fill.bubble_ml.value - 2 * fill.bubble_ml.sd > ml_limit:
@@ -346,6 +347,7 @@ def _fill_finding(fill: FillLine, bands: Bands) -> Iterator[Finding]:
             "Top up the body: turn its fill port up, tilt it until the air is under the port, fill and close it, and "
             "repeat the scan. If it was scanned so on purpose, enter on the activity sheet the volume that was filled.",
             figure="ct_fill",
+            shows=shows,
         )
 
 

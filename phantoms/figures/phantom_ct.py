@@ -48,8 +48,9 @@ def phantom_ct_figures(
     if found.offset_lps_mm is None:
         return {}
     figures = {"ct_spheres": _spheres(volume, found, found.offset_lps_mm, spheres, axis)}
-    if found.fill is not None and any(one.evidence.get("figure") == "ct_fill" for one in found.findings):
-        figures["ct_fill"] = _fill(volume, found, found.fill, axis)
+    for one in found.findings:
+        if found.fill is not None and one.evidence.get("figure") == "ct_fill":
+            figures["ct_fill"] = _fill(volume, found, found.fill, axis, is_layer=one.evidence["shows"] == "layer")
     return figures
 
 
@@ -93,11 +94,12 @@ def _spheres(
     )
 
 
-def _fill(volume: PetVolume, found: CtResult, fill: FillLine, axis: NDArray[np.float64]) -> FigureSvg:
-    """Draw the slice under the deepest air with the water's surface, or that of the largest bubble."""
+def _fill(
+    volume: PetVolume, found: CtResult, fill: FillLine, axis: NDArray[np.float64], *, is_layer: bool
+) -> FigureSvg:
+    """Draw the slice under the deepest air with the water's surface, or, where that is not too much, of the bubble."""
     window = Window.of_hu(*WINDOW_HU)
     middle = np.mean(list(found.spheres.values()), axis=0)
-    is_layer = fill.deepest_lps_mm is not None or fill.bubble_lps_mm is None
     where = fill.deepest_lps_mm if is_layer else fill.bubble_lps_mm
     plane = axial_plane(middle if where is None else middle + ((where - middle) @ axis) * axis, axis)
     figure, axes = draw_picture(volume, plane, window, ("R", "L", "A"))

@@ -295,6 +295,15 @@ def test_fill_when_a_bubble_lies_in_the_water_then_the_largest_is_measured_and_n
     }
 
 
+def test_picture_when_a_bubble_is_too_much_and_the_air_above_the_water_is_not_then_it_shows_the_bubble() -> None:
+    air = digital_ct.Air(height_mm=4.0, bubbles=(((96.3, 8.0, 5.0), 0.9),))
+    volume = digital_ct.nema_iq_ct(SPHERES, air=air, **WHOLE)
+    found = measure(volume)
+    assert values(found)["ct_fill_air_pct"] > 0.2
+    assert codes(found) == {"PHA-CT-FILL"}
+    assert "Orange: a bubble of 0.9 mL" in figures.phantom_ct_figures(volume, found, PLACES, AXIS)["ct_fill"].caption
+
+
 def test_fill_when_a_plate_lies_on_the_phantom_then_the_air_under_it_is_not_in_the_body() -> None:
     volume = digital_ct.nema_iq_ct(SPHERES, **WHOLE)
     _, y, x = volume.to_index_zyx(np.add(CENTER, (0.0, -115.0 - 12.0, 0.0)))
