@@ -28,10 +28,10 @@ DIAMETER_MM = 37.0
 MARGIN_MM = 15.0
 
 _RADIUS_MM = DIAMETER_MM / 2.0
-_GRID_MM = 2.5
+GRID_MM = 2.5
 _REACH_MM = 200.0
-_SLAB_MM = tuple(range(-20, 21, 5))  # the outline is the mean over the heights that the regions are taken at
-_SMOOTHING_MM = 3.0
+SLAB_MM = tuple(range(-20, 21, 5))  # the outline is the mean over the heights that the regions are taken at
+SMOOTHING_MM = 3.0
 _LOOK_AHEAD = 160  # steps of the line of centres, about 1 mm each, within which the next region is looked for
 
 
@@ -127,7 +127,7 @@ def _distance_to_edge(volume: PetVolume, pose: NemaPose) -> NDArray[np.float64]:
 
     The outline is the half-level of the background; the cold insert counts as inside.
     """
-    line = np.arange(-_REACH_MM, _REACH_MM + _GRID_MM, _GRID_MM)
+    line = np.arange(-_REACH_MM, _REACH_MM + GRID_MM, GRID_MM)
     u, v = np.meshgrid(line, line, indexing="ij")
     inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
     # One millimetre along each of the phantom's directions, and the middle, in (z, y, x) of the image.
@@ -136,14 +136,14 @@ def _distance_to_edge(volume: PetVolume, pose: NemaPose) -> NDArray[np.float64]:
     in_plane = origin + u * across[0] + v * across[1]
     limit = np.array(volume.image.shape)[:, None, None]
     total, count = np.zeros(u.shape), np.zeros(u.shape)
-    for height in _SLAB_MM:
+    for height in SLAB_MM:
         index = np.rint(in_plane + height * across[2]).astype(int)
         inside = np.all((index >= 0) & (index < limit), axis=0)
         z, y, x = index[:, inside]
         total[inside] += volume.image[z, y, x]
         count[inside] += 1
     mean = total / np.maximum(count, 1)
-    smooth = ndimage.gaussian_filter(mean, _SMOOTHING_MM / _GRID_MM)
+    smooth = ndimage.gaussian_filter(mean, SMOOTHING_MM / GRID_MM)
     labels, _ = ndimage.label(smooth > 0.5 * pose.background)
     middle = len(line) // 2
     near = np.hypot(u, v) < 80.0
@@ -152,12 +152,12 @@ def _distance_to_edge(volume: PetVolume, pose: NemaPose) -> NDArray[np.float64]:
     if not body[middle, middle]:
         return np.zeros(u.shape)
     # The transform measures to the next voxel's centre outside; the outline lies half a step nearer.
-    return np.clip(ndimage.distance_transform_edt(body) * _GRID_MM - _GRID_MM / 2.0, 0.0, None)
+    return np.clip(ndimage.distance_transform_edt(body) * GRID_MM - GRID_MM / 2.0, 0.0, None)
 
 
 def _look_up(distance: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Interpolate the distance at points ``[..., 2]`` of the sphere plane, millimetres from its centre."""
-    index = np.moveaxis((points + _REACH_MM) / _GRID_MM, -1, 0)
+    index = np.moveaxis((points + _REACH_MM) / GRID_MM, -1, 0)
     return np.asarray(ndimage.map_coordinates(distance, index, order=1, mode="nearest"))
 
 

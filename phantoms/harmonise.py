@@ -296,8 +296,9 @@ def advise(
         cov_pct=float(curves.cov_pct[best]),
         fwhm_sd_mm=edges[0],
         widest_sd_mm=edges[1],
-        # Behind the narrowest of several filters the margin is next to nothing by construction, and no estimate.
-        margin_sd=_sd_behind(curves, names[limiting], 0, sds or {}) if help_ is Help.NOT_NEEDED else None,
+        # Behind the narrowest of several filters the margin is next to nothing as it was found; how far the recovery
+        # may truly lie from its limit there is what this says.
+        margin_sd=_sd_behind(curves, names[limiting], best, sds or {}) if run else None,
         failed=failed,
     )
 
@@ -431,7 +432,9 @@ def measurements(
             found["margin"] = given.margin, given.margin_sd
         for what, (value, sd) in found.items():
             unit = "mm" if what.endswith("_mm") else "1"
-            yield Measurement(name=f"{prefix}_{what}", value=value, unit=unit, uncertainty=sd, flags=flags)
+            is_end = unit == "mm" and value in {0.0, WIDEST_MM} and sd is None
+            own = flags | (QualityFlag.SEARCH_END if is_end else QualityFlag.NONE)
+            yield Measurement(name=f"{prefix}_{what}", value=value, unit=unit, uncertainty=sd, flags=own)
 
 
 def finding(advice: Sequence[FilterAdvice]) -> Finding | None:

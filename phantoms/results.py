@@ -64,6 +64,7 @@ class QualityFlag(Flag):
     PLACE_ASSUMED = auto()  # which part of the phantom it is was taken from the usual order, not seen in the image
     OTHER_FRAME = auto()  # PET and CT name different frames of reference, so places in them do not compare
     NO_POSITION = auto()  # the CT does not say how the phantom lay (0018,5100), so which way is up is not known
+    SEARCH_END = auto()  # the number is an end of what was searched, a setting: no estimate, so no uncertainty
 
     def names(self) -> list[str]:
         """Return the flags' names in the order of their definition."""

@@ -67,6 +67,7 @@ FLAG_WORDS: Mapping[str, str] = {
     "OTHER_NUCLIDE_TOLD": "the scanner was told another nuclide than the source's; taken into account",
     "TOO_FEW_READINGS": "the readings are too few, or over too narrow a range",
     "FILTER_CANNOT_HELP": "no post-filter can be proposed",
+    "SEARCH_END": "an end of the search, not an estimate",
     "COLD_SPHERE": "the sphere holds no activity",
     "PLACE_ASSUMED": "named by the usual order round the faceplate",
     "OTHER_FRAME": "PET and CT name different frames of reference",

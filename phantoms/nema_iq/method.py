@@ -33,7 +33,14 @@ from phantoms.nema_iq.post_filter import biases_pct_of, editions_for, filter_cur
 from phantoms.nema_iq.reported import list_bubble_limits, list_findings, list_measurements
 from phantoms.nema_iq.sphere import SphereResult, measure_sphere, regions_of
 from phantoms.nema_iq.truth import true_values
-from phantoms.nema_iq.uncertainty import placement, recovery_parts, scatter_of, standard_deviations, step_along_mm
+from phantoms.nema_iq.uncertainty import (
+    placement,
+    places_of,
+    recovery_parts,
+    scatter_of,
+    standard_deviations,
+    step_along_mm,
+)
 from phantoms.results import Finding, Measurement, QualityFlag
 from phantoms.sphere_ring import FINE_VOXEL_MM
 from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
@@ -207,9 +214,8 @@ def measure_numbers(
     sds = {name: one.total for name, one in parts.items()}
     spacing, step_mm = volume.spacing_zyx_mm, step_along_mm(volume, pose)
     sds |= dict(standard_deviations(noise, scatter, spheres, background, lung, truth, spacing, step_mm))
-    placed = placement(volume, pose, noise, scatter, background.mean)
-    if placed is not None:
-        sds |= {"phantom_tilt_deg": placed.tilt_deg, "localisation_residual_mm": placed.residual_mm}
+    places = places_of(volume, pose, noise, scatter, background.mean)
+    sds |= dict(placement(volume, pose, noise, places, background.mean, layout))
     editions = editions_for(sheet)
     curves = filter_curves(volume, regions, background, spheres, truth, editions)
     biases_pct = biases_pct_of(truth, filling, background.mean)

@@ -10,6 +10,7 @@ import numpy as np
 
 from phantoms import background_rois, resolution, ring_scatter, sphere_noise
 from phantoms.nema_iq.background import PLANE_OFFSETS_MM, Background
+from phantoms.spheres import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from phantoms.localise import NemaPose
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from phantoms.nema_iq.sphere import SphereResult
     from phantoms.nema_iq.truth import Truth
     from phantoms.volume import PetVolume
+
+_DRAWN = 400  # the root mean square of so many is known to 4 %
 
 
 def scatter_of(
@@ -49,25 +52,95 @@ def scatter_of(
     return found
 
 
-def placement(
+def places_of(
     volume: PetVolume,
     pose: NemaPose,
     noise: sphere_noise.Noise,
     scatter: Mapping[int, sphere_noise.SphereScatter | None],
     background: float,
-) -> ring_scatter.RingScatter | None:
-    """Return how tilt and misfit of the ring scatter; a sphere without a fit of its own is taken as the ring has it."""
+) -> dict[int, sphere_noise.PlaceScatter]:
+    """Return how surely each sphere is placed; one without a fit of its own is taken as the ring has it."""
     places = {}
     for diameter, found in scatter.items():
-        if diameter in pose.odd_spheres:
-            continue
         if found is not None:
             places[diameter] = found.place
             continue
         inside = 0.0 if diameter in pose.cold_spheres else pose.background * pose.contrast
         as_ring = resolution.SphereFit(pose.fwhm_mm, inside, pose.background, misfit=0.0)
         places[diameter] = sphere_noise.SphereNoise(volume, noise, pose, diameter, as_ring, background).place()
-    return ring_scatter.ring_scatter(pose, places, noise.cov * background)
+    return places
+
+
+def placement(
+    volume: PetVolume,
+    pose: NemaPose,
+    noise: sphere_noise.Noise,
+    places: Mapping[int, sphere_noise.PlaceScatter],
+    background: float,
+    layout: background_rois.BackgroundRois,
+) -> Iterator[tuple[str, float]]:
+    """Yield names of what says how the phantom lies, and how its regions, with one standard deviation each."""
+    with_a_say = {diameter: place for diameter, place in places.items() if diameter not in pose.odd_spheres}
+    ring = ring_scatter.ring_scatter(pose, with_a_say, noise.cov * background)
+    if ring is not None:
+        yield "phantom_tilt_deg", ring.tilt_deg
+        yield "localisation_residual_mm", ring.residual_mm
+    yield "background_edge_margin_mm", _edge_margin_sd_mm(volume, pose, noise, layout)
+    yield "background_sphere_margin_mm", _sphere_margin_sd_mm(pose, places, layout)
+
+
+def _edge_margin_sd_mm(
+    volume: PetVolume, pose: NemaPose, noise: sphere_noise.Noise, layout: background_rois.BackgroundRois
+) -> float:
+    """Return how far the smallest of the true distances of twelve regions from the edge is from the one stated.
+
+    All twelve stand on one line of the found outline, so each true distance errs on its own. Noise moves a half level
+    by the noise of the smoothed slab there, whose variance is half the background's, over the slope
+    ``1 / √(2π (σ² + 3²))`` of the wall, which for a wall of radius R lies (σ² + 3²)/2R outside the half level. The slab
+    is read at the nearest voxels, up to half a voxel h away, and the smoothing takes the mean over an area 4π 3² of
+    them: h / √12 over the root of so many. The distance is that to the nearest point of a grid of 2.5 mm outside, less
+    half a step: of rows a step apart each rounds the edge up by 0 to 2.5 mm, and one at s beside the nearest point
+    counts s²/2d more, d the distance; the least of them is what was found.
+    """
+    sigma_mm = pose.fwhm_mm / FWHM_PER_SIGMA
+    smoothing_mm = background_rois.SMOOTHING_MM
+    heights = np.array(background_rois.SLAB_MM, dtype=np.float64)
+    slab = float(noise.correlation(heights[:, None] - heights[None, :], 0).mean())
+    in_plane = math.prod(sd / math.hypot(sd, smoothing_mm) for sd in noise.sd_zyx_mm[1:])
+    of_noise = noise.cov * math.sqrt(0.5 * slab * in_plane)
+    of_noise *= math.sqrt(2.0 * math.pi) * math.hypot(sigma_mm, smoothing_mm)
+    pixel_mm = math.sqrt(math.prod(volume.spacing_zyx_mm[1:]))
+    of_pixels = pixel_mm / math.sqrt(12.0) * min(1.0, pixel_mm / (2.0 * math.sqrt(math.pi) * smoothing_mm))
+    own = math.hypot(of_noise, of_pixels)
+    rng = np.random.default_rng(background_rois.COUNT)
+    step_mm, reach_mm = background_rois.GRID_MM, background_rois.DIAMETER_MM / 2.0 + background_rois.MARGIN_MM
+    rows = np.arange(-4, 5) + rng.random((_DRAWN, background_rois.COUNT, 1))
+    rounded = step_mm * rng.random((_DRAWN, background_rois.COUNT, 9)) + np.square(rows * step_mm) / (2.0 * reach_mm)
+    radius_mm = reach_mm + float(np.linalg.norm(layout.centers_lps_mm - pose.center_lps_mm, axis=1).mean())
+    inside_mm = (sigma_mm**2 + smoothing_mm**2) / (2.0 * radius_mm)
+    true = inside_mm + step_mm / 2.0 - rounded.min(axis=2) + own * rng.standard_normal((_DRAWN, background_rois.COUNT))
+    return math.sqrt(float(np.square(true.min(axis=1)).mean()))
+
+
+def _sphere_margin_sd_mm(
+    pose: NemaPose, places: Mapping[int, sphere_noise.PlaceScatter], layout: background_rois.BackgroundRois
+) -> float:
+    """Return how far the smallest true distance between a region and a sphere is from the one found.
+
+    The regions stand where they were put; the spheres err by what their own voxels tell, and another than the nearest
+    may be the nearest in truth.
+    """
+    rng = np.random.default_rng(len(places))
+    off, margins = [], []
+    for diameter, place in places.items():
+        apart = (layout.centers_lps_mm - pose.spheres[diameter]) @ pose.frame[:, :2]
+        distance = np.linalg.norm(apart, axis=1)
+        root = np.linalg.cholesky(pose.frame[:, :2].T @ place.covariance_mm2 @ pose.frame[:, :2] + 1e-12 * np.eye(2))
+        off.append(rng.standard_normal((_DRAWN, 2)) @ root.T @ (apart / distance[:, None]).T)
+        margins.append(distance - diameter / 2.0)
+    found = np.concatenate(margins)
+    true = (found + np.concatenate(off, axis=1)).min(axis=1)
+    return math.sqrt(float(np.square(true - found.min()).mean()))
 
 
 def recovery_parts(

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import pytest
 
 from phantoms import acr, calibrator, cylinder, digital, digital_acr, nema_iq
+from phantoms.results import QualityFlag
 from phantoms.sheet import Sheet
 
 #: Numbers without an uncertainty: how a phantom lies and was found.
 NOT_STATED = {
     "cylinder": set(),
     "nema_iq": {
-        "background_edge_margin_mm",
-        "background_sphere_margin_mm",
         *(f"sphere_{diameter}mm_bubble_limit_pct" for diameter in digital.SPHERE_DIAMETERS_MM),
     },
     "acr": set(),
@@ -24,8 +22,8 @@ NOT_STATED = {
 }
 #: What scatter correction leaves in the cold cylinders: one that reads nothing has no noise to tell.
 LEFT = {"water": 0.15, "air": 0.2, "bone": 0.12}
-#: The margin behind a proposed filter is next to nothing by construction, and its ends may be those of the search.
-OF_A_SEARCH = re.compile(r"harmonisation_filter_\w+")
+#: Where the interval of filters ends with the search, that end is a setting; it says so, and has no uncertainty.
+SETTING = QualityFlag.SEARCH_END
 
 
 def readings() -> dict[str, Any]:
@@ -63,7 +61,7 @@ def measured(method: str) -> Any:
 @pytest.mark.parametrize("method", list(NOT_STATED))
 def test_numbers_when_given_then_state_their_uncertainty_or_are_known_not_to(method: str) -> None:
     given = [one for one in measured(method).measurements if one.value is not None]
-    silent = {one.name for one in given if one.uncertainty is None and not OF_A_SEARCH.fullmatch(one.name)}
+    silent = {one.name for one in given if one.uncertainty is None and SETTING not in one.flags}
     assert silent == NOT_STATED[method] & {one.name for one in given}
     for one in given:
         if one.uncertainty is None:
