@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg, special, stats
 
 from phantoms.background_columns import correlated_voxels
 from phantoms.blurred_cap import BlurredCaps
@@ -108,16 +109,19 @@ class Contents:
 
     ``filling_pct`` is how far each sphere's filling is off what the others foretell, by diameter, with its standard
     error ``filling_sd_pct``; ``limit_pct`` is the smallest bubble, per cent of the sphere's volume, that this image
-    shows in 95 of 100 scans; ``odd`` is the one that is off, if one is.
+    shows in 95 of 100 scans, known to ``limit_sd_pct``; ``odd`` is the one that is off, if one is.
     """
 
     filling_pct: Mapping[int, float]
     filling_sd_pct: Mapping[int, float]
     limit_pct: Mapping[int, float]
+    limit_sd_pct: Mapping[int, float]
     odd: OddSphere | None
 
 
-def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) -> Contents | None:
+def compare(
+    volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float, noise_share: float = 0.0
+) -> Contents | None:
     """Hold each sphere's filling against its siblings'.
 
     Parameters
@@ -129,6 +133,8 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
         Of the background (`phantoms.background_columns`).
     sigma_mm : float
         Standard deviation of the blur, as a first guess.
+    noise_share : float
+        How surely the noise is known: the standard deviation of its SD over it.
 
     Returns
     -------
@@ -147,7 +153,7 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
             return None
         fits.append(fit)
     odd: list[tuple[float, _SphereFit, _Loss, _Common]] = []
-    off, sd, limit = {}, {}, {}
+    off, sd, limit, limit_sd = {}, {}, {}, {}
     for fit in fits:
         common = _Common.of([one for one in fits if one is not fit])
         caps = [_cap_trial(fit, common, k) for k in range(len(_CAPS))]
@@ -160,13 +166,15 @@ def compare(volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float) ->
         sd[fit.diameter] = 100.0 * math.hypot(own_sd / foretold, foretold_sd / foretold, _model_sd(fit))
         even = _Loss(-off[fit.diameter], sd[fit.diameter], 1.0)
         loss = max((even, likeliest), key=lambda one: one.pct / one.sd_pct)
-        limit[fit.diameter] = _limit_pct(min(one.sd_pct for one in (even, *caps)))
+        least_pct = min(one.sd_pct for one in (even, *caps))
+        limit[fit.diameter] = _limit_pct(least_pct)
+        limit_sd[fit.diameter] = _limit_sd_pct(least_pct, common, noise_share)
         if loss.pct > _threshold_pct(loss.sd_pct):
             odd.append((loss.pct / loss.sd_pct, fit, loss, common))
     if not odd:
-        return Contents(off, sd, limit, None)
+        return Contents(off, sd, limit, limit_sd, None)
     _, fit, loss, common = max(odd, key=lambda one: one[0])
-    return Contents(off, sd, limit, _explain(fit, loss, common))
+    return Contents(off, sd, limit, limit_sd, _explain(fit, loss, common))
 
 
 def _threshold_pct(sd_pct: float) -> float:
@@ -177,6 +185,29 @@ def _threshold_pct(sd_pct: float) -> float:
 def _limit_pct(sd_pct: float) -> float:
     """Return the loss of which noise hides no more than one in twenty: so far over the threshold as 1.645 SE."""
     return _threshold_pct(sd_pct) + _ONE_SIDED_95 * sd_pct
+
+
+def _limit_sd_pct(sd_pct: float, common: _Common, noise_share: float) -> float:
+    """Return the SD of the smallest bubble, which is a multiple of a standard error, known as well as that is.
+
+    The error goes with k, by how much the other spheres scatter more than their noise, and with the noise. Of Gaussian
+    spheres k² is max(q χ²/f, 1) with f their degrees of freedom and q the share of noise in what they may be off by:
+    the rest is the model's, and does not scatter. The threshold under 5 % moves with neither.
+    """
+    multiple = _ONE_SIDED_95 + (_Z if _Z * sd_pct > MATTERS_PCT / 2.0 else 0.0)
+    return multiple * sd_pct * math.hypot(_scatter_sd(common) / math.sqrt(common.scatter), noise_share)
+
+
+def _scatter_sd(common: _Common) -> float:
+    """Return the SD of √max(q χ²/f, 1)."""
+    chances = common.noise_share / common.freedom * _chi_squares(common.freedom)
+    return float(np.sqrt(np.maximum(chances, 1.0)).std())
+
+
+@lru_cache
+def _chi_squares(freedom: int) -> NDArray[np.float64]:
+    """Return a thousand quantiles of χ²."""
+    return np.asarray(stats.chi2.ppf((np.arange(1000) + 0.5) / 1000.0, freedom))
 
 
 def _model_sd(fit: _SphereFit) -> float:
@@ -403,12 +434,17 @@ def _model(
 
 @dataclass(frozen=True)
 class _Common:
-    """The filling and blur that some spheres share, their covariance, and how far beyond it they scatter (1: not)."""
+    """The filling and blur that some spheres share, their covariance, and how far beyond it they scatter (1: not).
+
+    ``freedom`` is how many numbers tell that, ``noise_share`` how much of their variance is noise and not the model's.
+    """
 
     filling: float
     sigma_mm: float
     covariance: NDArray[Any]
     scatter: float
+    freedom: int
+    noise_share: float
 
     def foretell(self, fit: _SphereFit) -> tuple[float, float]:
         """Return what a sphere's filling must read at the blur that its fit assumed, and the standard error of that."""
@@ -420,7 +456,7 @@ class _Common:
     def of(cls, fits: list[_SphereFit]) -> _Common:
         """Fit both by generalised least squares; a small sphere bears on its filling at the assumed blur alone."""
         information, right = np.zeros((2, 2)), np.zeros(2)
-        rows = []
+        rows, shares = [], []
         for fit in fits:
             # With the blur assumed at s0 and true at s, a sphere of filling C reads C + by_sigma * (s0 - s).
             design = np.array([[1.0, -fit.by_sigma], [0.0, 1.0]])
@@ -428,6 +464,7 @@ class _Common:
             floor = np.diag([(_model_sd(fit) * fit.filling) ** 2, (_MODEL_PCT / 100.0 * fit.sigma_mm) ** 2])
             count = 2 if fit.diameter >= _FREE_FROM_MM else 1
             inverse = np.linalg.inv((fit.variance + floor)[:count, :count])
+            shares += np.diag(inverse @ fit.variance[:count, :count]).tolist()
             design, seen = design[:count], seen[:count]
             information += design.T @ inverse @ design
             right += design.T @ inverse @ seen
@@ -437,7 +474,7 @@ class _Common:
         misfits = [seen - design @ best for design, seen, _ in rows]
         chi = sum(float(miss @ inverse @ miss) for miss, (_, _, inverse) in zip(misfits, rows, strict=True))
         freedom = sum(len(miss) for miss in misfits) - 2
-        return cls(float(best[0]), float(best[1]), covariance, max(chi / freedom, 1.0))
+        return cls(float(best[0]), float(best[1]), covariance, max(chi / freedom, 1.0), freedom, float(np.mean(shares)))
 
 
 @dataclass(frozen=True)

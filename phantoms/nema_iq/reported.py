@@ -113,7 +113,11 @@ def list_bubble_limits(pose: NemaPose, contents: Contents | None) -> Iterator[Me
         limit_pct = contents.limit_pct[diameter] if contents is not None else None
         value = limit_pct if limit_pct is not None and limit_pct <= 100.0 else None
         yield Measurement(
-            name=f"sphere_{diameter}mm_bubble_limit_pct", value=value, unit="%", flags=_unless(value, why)
+            name=f"sphere_{diameter}mm_bubble_limit_pct",
+            value=value,
+            unit="%",
+            uncertainty=contents.limit_sd_pct[diameter] if contents is not None and value is not None else None,
+            flags=_unless(value, why),
         )
 
 

@@ -154,6 +154,7 @@ def test_measure_when_the_image_is_inside_already_then_no_filter_is_needed() -> 
     assert (
         found[NARROWEST].flags
         is Sheet.parse(digital.nema_iq(**GRID).sheet).concentration_bqml("spheres", digital.SCANNED_AT)[1]
+        | QualityFlag.SEARCH_END
     )
     second = found["harmonisation_filter_earl2_fwhm_mm"]
     assert second.value is None
