@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from phantoms import acr, calibrator, cylinder, digital, digital_acr, nema_iq
+from phantoms import acr, background_rois, calibrator, cylinder, digital, digital_acr, nema_iq
+from phantoms.digital import iec_body
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Measurement
 from phantoms.sheet import FillUncertainty, Sheet
@@ -124,6 +125,7 @@ def scores_of_spheres(seed: int, noises: int, draw: Callable[[int], dict[str, An
     true: dict[str, float] = {"resolution_fwhm_mm": drawn["fwhm_mm"], "activity_ratio": 10.0}
     true["phantom_tilt_deg"] = abs(drawn.get("tilt_x_deg", 0.0))
     rng, pairs = np.random.default_rng([seed, 2]), []
+    margins: Scores = {}
     for noise in range(noises):
         scan = digital.nema_iq(**drawn, seed=1000 * seed + noise)
         for diameter, center in scan.truth["spheres"].items():
@@ -133,7 +135,31 @@ def scores_of_spheres(seed: int, noises: int, draw: Callable[[int], dict[str, An
         found = nema_iq.measure_numbers(scan.volume, sheet=Sheet.parse(erring(scan.sheet or {}, rng)), **given)
         honest = nema_iq.measure_numbers(scan.volume, sheet=Sheet.parse(scan.sheet or {}), pose=found.pose, **given)
         pairs.append((by_name(found), by_name(honest)))
-    return scores_of_noises(pairs, true)
+        for name, margin in true_margins(found, scan.truth["spheres"], drawn.get("tilt_x_deg", 0.0)).items():
+            one = pairs[-1][0][name]
+            margins.setdefault(name, []).append(((one.value or 0.0) - margin) / (one.uncertainty or math.nan))
+    return scores_of_noises(pairs, true) | margins
+
+
+def true_margins(found: nema_iq.NemaIqResult, spheres: Mapping[int, Any], tilt_x_deg: float) -> dict[str, float]:
+    """Return how far the regions, where they were put, lie from the drawn body and spheres."""
+    tilt = math.radians(tilt_x_deg)
+    turn = np.array([[1, 0, 0], [0, math.cos(tilt), -math.sin(tilt)], [0, math.sin(tilt), math.cos(tilt)]])
+    middle = np.mean(list(spheres.values()), axis=0)
+    places = (found.layout.centers_lps_mm - middle) @ turn
+    u, v = places[:, 0], places[:, 1] - iec_body.BODY_WAIST_Y_MM
+    arch = iec_body.BODY_ARCH_RADIUS_MM - np.hypot(u, v)
+    beside = np.maximum(np.abs(u) - iec_body.BODY_CORNER_X_MM, 0.0)
+    corner = iec_body.BODY_CORNER_RADIUS_MM - np.hypot(beside, v)
+    radius_mm = background_rois.DIAMETER_MM / 2
+    apart = [
+        np.linalg.norm(((found.layout.centers_lps_mm - center) @ turn)[:, :2], axis=1).min() - diameter / 2
+        for diameter, center in spheres.items()
+    ]
+    return {
+        "background_edge_margin_mm": float(np.where(v < 0, arch, corner).min()) - radius_mm,
+        "background_sphere_margin_mm": float(min(apart)) - radius_mm,
+    }
 
 
 # --- the cylinder -----------------------------------------------------------------------------
