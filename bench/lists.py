@@ -202,8 +202,9 @@ class Lab:
         )
 
     def _cases(self, count: int) -> list[Case]:
-        """Return a case for each scanner and standard; with many submissions one for each trial as well."""
-        trials = [None, *self.trials] if count > FEW else [None]
+        """Return a case for each scanner and standard, and one for the first trial; with many submissions for each."""
+        # Something of every kind is there from the start: a question about nothing is not asked.
+        trials = [None, *self.trials] if count > FEW else [None, self.trials[0]]
         scopes = product(self.scanners, ("earl1_18f", "earl2_18f"), trials)
         return [
             Case(
