@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 from phantoms.errors import AnalysisRefused
-from phantoms.spheres import DIAMETERS_MM
+from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,27 +28,39 @@ DIAMETER_MM = 37.0
 MARGIN_MM = 15.0
 
 _RADIUS_MM = DIAMETER_MM / 2.0
-GRID_MM = 2.5
+_GRID_MM = 2.5
 _REACH_MM = 200.0
 SLAB_MM = tuple(range(-20, 21, 5))  # the outline is the mean over the heights that the regions are taken at
-SMOOTHING_MM = 3.0
+_SMOOTHING_MM = 3.0
 _LOOK_AHEAD = 160  # steps of the line of centres, about 1 mm each, within which the next region is looked for
+
+#: Where the wall is read for a region's margin: lines beside the one to the nearest wall, and places along each, from
+#: the margin asked for.
+ARC_MM = (-6.0, -3.0, 0.0, 3.0, 6.0)
+_ALONG_MM = np.arange(-10.0, 17.0, 2.0)
+MAX_BEND_PER_MM = 1.0 / 77.0  # the body of IEC 61675-1 at its corners; in front half of that, behind it is flat
+_STEPS = 3  # of the fit to the wall: the next moves it by less than 0.01 mm
 
 
 @dataclass(frozen=True)
 class BackgroundRois:
     """Centres in the sphere plane, shape (12, 3), LPS millimetres, and the margins that were achieved.
 
-    ``edge_margin_mm`` is the smallest distance from a circle to the outline, ``sphere_margin_mm`` to a sphere's inner
-    wall in the sphere plane, ``gap_mm`` between neighbouring circles. ``edge_distance_mm`` is how far inside the
-    outline each point of a grid of the sphere plane lies.
+    ``edge_margins_mm``, shape (12,), is the distance from each circle to the body's wall, ``sphere_margin_mm`` the
+    smallest to a sphere's inner wall in the sphere plane, ``gap_mm`` between neighbouring circles. ``edge_distance_mm``
+    is how far inside the outline each point of a grid of the sphere plane lies.
     """
 
     centers_lps_mm: NDArray[np.float64]
-    edge_margin_mm: float
+    edge_margins_mm: NDArray[np.float64]
     sphere_margin_mm: float
     gap_mm: float
     edge_distance_mm: NDArray[np.float64]
+
+    @property
+    def edge_margin_mm(self) -> float:
+        """The smallest distance from a circle to the body's wall."""
+        return float(self.edge_margins_mm.min())
 
     def inside_mm(self, in_plane_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far inside the outline points lie, given along the phantom's own axes from the ring's centre.
@@ -115,7 +127,7 @@ def place(volume: PetVolume, pose: NemaPose) -> BackgroundRois:
     neighbours = np.linalg.norm(centers - np.roll(centers, -1, axis=0), axis=1)
     return BackgroundRois(
         centers_lps_mm=pose.center_lps_mm + centers @ pose.frame[:, :2].T,
-        edge_margin_mm=float(_look_up(distance, centers).min()) - _RADIUS_MM,
+        edge_margins_mm=_edge_margins_mm(volume, pose, distance, centers),
         sphere_margin_mm=float(margin[chosen].min()),
         gap_mm=float(neighbours.min()) - DIAMETER_MM,
         edge_distance_mm=distance,
@@ -127,7 +139,7 @@ def _distance_to_edge(volume: PetVolume, pose: NemaPose) -> NDArray[np.float64]:
 
     The outline is the half-level of the background; the cold insert counts as inside.
     """
-    line = np.arange(-_REACH_MM, _REACH_MM + GRID_MM, GRID_MM)
+    line = np.arange(-_REACH_MM, _REACH_MM + _GRID_MM, _GRID_MM)
     u, v = np.meshgrid(line, line, indexing="ij")
     inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
     # One millimetre along each of the phantom's directions, and the middle, in (z, y, x) of the image.
@@ -143,7 +155,7 @@ def _distance_to_edge(volume: PetVolume, pose: NemaPose) -> NDArray[np.float64]:
         total[inside] += volume.image[z, y, x]
         count[inside] += 1
     mean = total / np.maximum(count, 1)
-    smooth = ndimage.gaussian_filter(mean, SMOOTHING_MM / GRID_MM)
+    smooth = ndimage.gaussian_filter(mean, _SMOOTHING_MM / _GRID_MM)
     labels, _ = ndimage.label(smooth > 0.5 * pose.background)
     middle = len(line) // 2
     near = np.hypot(u, v) < 80.0
@@ -152,12 +164,67 @@ def _distance_to_edge(volume: PetVolume, pose: NemaPose) -> NDArray[np.float64]:
     if not body[middle, middle]:
         return np.zeros(u.shape)
     # The transform measures to the next voxel's centre outside; the outline lies half a step nearer.
-    return np.clip(ndimage.distance_transform_edt(body) * GRID_MM - GRID_MM / 2.0, 0.0, None)
+    return np.clip(ndimage.distance_transform_edt(body) * _GRID_MM - _GRID_MM / 2.0, 0.0, None)
+
+
+def inwards_mm2(pose: NemaPose) -> float:
+    """Return how far inside its nearest point a bent wall is read, times its radius, mean over the arc.
+
+    A wall of radius R falls away by s²/2R at s beside its nearest point, and a blur σ takes its half level σ²/2R
+    inwards.
+    """
+    return ((pose.fwhm_mm / FWHM_PER_SIGMA) ** 2 + float(np.square(ARC_MM).mean())) / 2.0
+
+
+def _edge_margins_mm(
+    volume: PetVolume, pose: NemaPose, distance: NDArray[np.float64], centers: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how far each circle is from the wall, shape (12,), read off the voxels themselves and not off the grid.
+
+    Parallel lines lead to the wall the way the grid's distance falls. To the voxels nearest to their places, at all
+    heights, each where it lies, a blurred wall is fitted by least squares: its distance and its turn. It falls from the
+    background to what is outside, and bends half as much as it may.
+    """
+    steps = 2.0 * _GRID_MM * np.eye(2)
+    fall = np.stack([_look_up(distance, centers - one) - _look_up(distance, centers + one) for one in steps], axis=-1)
+    out = fall / np.maximum(np.linalg.norm(fall, axis=-1, keepdims=True), 1e-9)
+    own = np.stack([out, np.stack([-out[:, 1], out[:, 0]], axis=-1)], axis=-1)  # [region, (u, v), (out, beside)]
+    nominal_mm = _RADIUS_MM + MARGIN_MM
+    lines = np.stack(np.meshgrid(nominal_mm + _ALONG_MM, ARC_MM, indexing="ij"), axis=-1).reshape(-1, 2)
+    inverse = np.linalg.inv(volume.affine_lps_mm[:3, :3])
+    across = (inverse @ pose.frame)[::-1]  # [(z, y, x), the phantom's direction]
+    middles = volume.to_index_zyx(pose.center_lps_mm) + centers @ across[:, :2].T
+    to_lines = lines @ np.swapaxes(across[:, :2] @ own, 1, 2)  # [region, place, (z, y, x)]
+    heights = np.array(SLAB_MM)[:, None] * across[:, 2]
+    exact = middles[:, None, None] + to_lines[:, None] + heights[:, None]  # [region, height, place, (z, y, x)]
+    index = np.rint(exact).astype(int)
+    is_imaged = np.all((index >= 0) & (index < volume.image.shape), axis=-1)
+    z, y, x = np.moveaxis(np.clip(index, 0, np.array(volume.image.shape) - 1), -1, 0)
+    values = volume.image[z, y, x]
+    # What rounding moved each place by, along the phantom's own directions, and then the region's.
+    moved = (index - exact) @ (pose.frame[:, :2].T @ volume.affine_lps_mm[:3, :3])[:, ::-1].T @ own[:, None]
+    along, beside = (lines[:, k] + moved[..., k] for k in range(2))
+    beyond = values[is_imaged & (lines[:, 0] == lines[-1, 0])]
+    outside = float(np.median(beyond)) if beyond.size else 0.0
+    sigma_mm = pose.fwhm_mm / FWHM_PER_SIGMA
+    inside = along + MAX_BEND_PER_MM / 4.0 * (np.square(beside) + sigma_mm**2)
+    ways = np.stack([np.ones_like(beside), beside], axis=-1).reshape(COUNT, -1, 2)
+    height = np.where(is_imaged, pose.background - outside, 0.0).reshape(COUNT, -1)
+    above, inside = np.where(is_imaged, values - outside, 0.0).reshape(COUNT, -1), inside.reshape(COUNT, -1)
+    wall = np.tile([nominal_mm, 0.0], (COUNT, 1))
+    for _ in range(_STEPS):
+        u = ((ways @ wall[..., None])[..., 0] - inside) / sigma_mm
+        steepness = height * np.exp(-0.5 * u * u) / (math.sqrt(2.0 * math.pi) * sigma_mm)
+        by_wall = steepness[..., None] * ways
+        normal = np.swapaxes(by_wall, 1, 2) @ by_wall + 1e-9 * pose.background**2 * np.eye(2)
+        pull = np.swapaxes(by_wall, 1, 2) @ (above - height * special.ndtr(u))[..., None]
+        wall += np.linalg.solve(normal, pull)[..., 0]
+    return np.asarray(wall[:, 0] / np.hypot(1.0, wall[:, 1]) - _RADIUS_MM)
 
 
 def _look_up(distance: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Interpolate the distance at points ``[..., 2]`` of the sphere plane, millimetres from its centre."""
-    index = np.moveaxis((points + _REACH_MM) / GRID_MM, -1, 0)
+    index = np.moveaxis((points + _REACH_MM) / _GRID_MM, -1, 0)
     return np.asarray(ndimage.map_coordinates(distance, index, order=1, mode="nearest"))
 
 

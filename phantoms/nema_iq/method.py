@@ -215,7 +215,7 @@ def measure_numbers(
     spacing, step_mm = volume.spacing_zyx_mm, step_along_mm(volume, pose)
     sds |= dict(standard_deviations(noise, scatter, spheres, background, lung, truth, spacing, step_mm))
     places = places_of(volume, pose, noise, scatter, background.mean)
-    sds |= dict(placement(volume, pose, noise, places, background.mean, layout))
+    sds |= dict(placement(pose, noise, places, background.mean, layout))
     editions = editions_for(sheet)
     curves = filter_curves(volume, regions, background, spheres, truth, editions)
     biases_pct = biases_pct_of(truth, filling, background.mean)

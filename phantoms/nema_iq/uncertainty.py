@@ -72,7 +72,6 @@ def places_of(
 
 
 def placement(
-    volume: PetVolume,
     pose: NemaPose,
     noise: sphere_noise.Noise,
     places: Mapping[int, sphere_noise.PlaceScatter],
@@ -85,41 +84,29 @@ def placement(
     if ring is not None:
         yield "phantom_tilt_deg", ring.tilt_deg
         yield "localisation_residual_mm", ring.residual_mm
-    yield "background_edge_margin_mm", _edge_margin_sd_mm(volume, pose, noise, layout)
+    yield "background_edge_margin_mm", _edge_margin_sd_mm(pose, noise, layout)
     yield "background_sphere_margin_mm", _sphere_margin_sd_mm(pose, places, layout)
 
 
-def _edge_margin_sd_mm(
-    volume: PetVolume, pose: NemaPose, noise: sphere_noise.Noise, layout: background_rois.BackgroundRois
-) -> float:
-    """Return how far the smallest of the true distances of twelve regions from the edge is from the one stated.
+def _edge_margin_sd_mm(pose: NemaPose, noise: sphere_noise.Noise, layout: background_rois.BackgroundRois) -> float:
+    """Return how far the smallest of the true distances between region and wall is from the smallest found.
 
-    All twelve stand on one line of the found outline, so each true distance errs on its own. Noise moves a half level
-    by the noise of the smoothed slab there, whose variance is half the background's, over the slope
-    ``1 / √(2π (σ² + 3²))`` of the wall, which for a wall of radius R lies (σ² + 3²)/2R outside the half level. The slab
-    is read at the nearest voxels, up to half a voxel h away, and the smoothing takes the mean over an area 4π 3² of
-    them: h / √12 over the root of so many. The distance is that to the nearest point of a grid of 2.5 mm outside, less
-    half a step: of rows a step apart each rounds the edge up by 0 to 2.5 mm, and one at s beside the nearest point
-    counts s²/2d more, d the distance; the least of them is what was found.
+    Noise moves a half level by the noise there, whose variance is half the background's, over the slope
+    ``1 / √(2π) σ`` of a wall blurred by σ. The mean over heights and arc keeps a part of that variance, and least
+    squares across the wall 2 / √(1 + σ²/s²) of it, s the noise's own Gaussian. How much the wall bends is taken as
+    anything from flat to the body's corners alike. Another region than the nearest found may be the nearest in truth.
     """
     sigma_mm = pose.fwhm_mm / FWHM_PER_SIGMA
-    smoothing_mm = background_rois.SMOOTHING_MM
-    heights = np.array(background_rois.SLAB_MM, dtype=np.float64)
-    slab = float(noise.correlation(heights[:, None] - heights[None, :], 0).mean())
-    in_plane = math.prod(sd / math.hypot(sd, smoothing_mm) for sd in noise.sd_zyx_mm[1:])
-    of_noise = noise.cov * math.sqrt(0.5 * slab * in_plane)
-    of_noise *= math.sqrt(2.0 * math.pi) * math.hypot(sigma_mm, smoothing_mm)
-    pixel_mm = math.sqrt(math.prod(volume.spacing_zyx_mm[1:]))
-    of_pixels = pixel_mm / math.sqrt(12.0) * min(1.0, pixel_mm / (2.0 * math.sqrt(math.pi) * smoothing_mm))
-    own = math.hypot(of_noise, of_pixels)
+    heights, arc = (np.array(one, dtype=np.float64) for one in (background_rois.SLAB_MM, background_rois.ARC_MM))
+    kept = float(noise.correlation(heights[:, None] - heights, 0).mean())
+    kept *= math.sqrt(math.prod(float(noise.correlation(arc[:, None] - arc, axis).mean()) for axis in (1, 2)))
+    kept *= 2.0 / math.sqrt(1.0 + sigma_mm**2 / math.prod(noise.sd_zyx_mm[1:]))
+    of_noise = noise.cov * math.sqrt(0.5 * kept) * math.sqrt(2.0 * math.pi) * sigma_mm
+    of_bend = background_rois.MAX_BEND_PER_MM / math.sqrt(12.0) * background_rois.inwards_mm2(pose)
     rng = np.random.default_rng(background_rois.COUNT)
-    step_mm, reach_mm = background_rois.GRID_MM, background_rois.DIAMETER_MM / 2.0 + background_rois.MARGIN_MM
-    rows = np.arange(-4, 5) + rng.random((_DRAWN, background_rois.COUNT, 1))
-    rounded = step_mm * rng.random((_DRAWN, background_rois.COUNT, 9)) + np.square(rows * step_mm) / (2.0 * reach_mm)
-    radius_mm = reach_mm + float(np.linalg.norm(layout.centers_lps_mm - pose.center_lps_mm, axis=1).mean())
-    inside_mm = (sigma_mm**2 + smoothing_mm**2) / (2.0 * radius_mm)
-    true = inside_mm + step_mm / 2.0 - rounded.min(axis=2) + own * rng.standard_normal((_DRAWN, background_rois.COUNT))
-    return math.sqrt(float(np.square(true.min(axis=1)).mean()))
+    off = math.hypot(of_noise, of_bend) * rng.standard_normal((_DRAWN, background_rois.COUNT))
+    true = (layout.edge_margins_mm + off).min(axis=1)
+    return math.sqrt(float(np.square(true - layout.edge_margin_mm).mean()))
 
 
 def _sphere_margin_sd_mm(
