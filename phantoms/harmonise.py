@@ -259,8 +259,8 @@ def advise(
     if not limits or not limits.keys() <= curves.recovery.keys():
         return None
     names = list(limits)
-    margins = np.array([_margins(limits[name], curves.recovery[name]) for name in names])
-    smallest = margins.min(axis=0)
+    margins = _margins_behind(curves, limits)
+    smallest = smallest_margins(curves, limits)
     run = _first_run(smallest >= 0.0)
     below = [k for k, name in enumerate(names) if curves.recovery[name][0] < (limits[name].low or -math.inf)]
     best = int(np.argmin((np.minimum(margins, 0.0) ** 2).sum(axis=0)))
@@ -301,6 +301,11 @@ def advise(
         margin_sd=_sd_behind(curves, names[limiting], best, sds or {}) if run else None,
         failed=failed,
     )
+
+
+def smallest_margins(curves: FilterCurves, limits: Mapping[str, Limit]) -> NDArray[np.float64]:
+    """Return the smallest margin of an image behind every filter, shape (n,); negative outside a band."""
+    return np.asarray(_margins_behind(curves, limits).min(axis=0))
 
 
 def prechecks_failed(named: Iterable[Finding]) -> tuple[Precheck, ...]:
@@ -358,6 +363,11 @@ def _edge_sd_mm(curves: FilterCurves, name: str, step: int, sds: Mapping[str, Pa
     if sd is None or slope == 0:
         return None
     return math.hypot(sd * float(curves.fwhm_mm[high] - curves.fwhm_mm[low]) / slope, STEP_MM / math.sqrt(12.0))
+
+
+def _margins_behind(curves: FilterCurves, limits: Mapping[str, Limit]) -> NDArray[np.float64]:
+    """Return the margin of every limited recovery behind every filter, shape (recoveries, n)."""
+    return np.array([_margins(limit, curves.recovery[name]) for name, limit in limits.items()])
 
 
 def _margins(limit: Limit, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,7 +4,8 @@
 where it was stopped; ``… tell scores.jsonl`` prints the tables that ``bench/phantoms/README.md`` keeps. Two kinds of
 truth are met. What is drawn (a blur, a diameter, a fill) is its own truth. What is read off noisy voxels (an extreme,
 A50, the noise itself) has for its truth the mean over many noises of one object on one grid, and such an object's
-noises are measured together. A sheet is off by what its budget says, and that counts as an error too.
+noises are measured together. A sheet is off by what its budget says, and that counts as an error too. The margin behind
+a proposed post-filter has for its truth the mean of the margins that the noises have behind that very filter.
 """
 
 from __future__ import annotations
@@ -20,21 +21,36 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phantoms import acr, background_rois, calibrator, cylinder, digital, digital_acr, nema_iq
+from phantoms import (
+    acr,
+    background_rois,
+    calibrator,
+    cylinder,
+    digital,
+    digital_acr,
+    harmonise,
+    nema_iq,
+    standards,
+)
 from phantoms.digital import iec_body
 from phantoms.errors import AnalysisRefused
 from phantoms.results import Measurement
 from phantoms.sheet import FillUncertainty, Sheet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NOISES = 20  # of one object
 SIGMA = FillUncertainty()
 SUV_FACTOR = 1 / 7500
 CYLINDER_MM = 270.0
 
+#: What some noises of an object give and some do not.
+MAY_LACK = ("harmonisation", "bubble_limit")
 #: Scores of one object: for each number, errors over their standard deviations.
 Scores = dict[str, list[float]]
 Numbers = dict[str, Measurement]
@@ -59,7 +75,7 @@ def by_name(result: Any) -> Numbers:
 
 
 def scores_of_noises(
-    pairs: Sequence[tuple[Numbers, Numbers]], drawn: Mapping[str, float], *, may_lack: str = "harmonisation"
+    pairs: Sequence[tuple[Numbers, Numbers]], drawn: Mapping[str, float], *, may_lack: Sequence[str] = MAY_LACK
 ) -> Scores:
     """Return the scores of one object's noises.
 
@@ -69,8 +85,8 @@ def scores_of_noises(
         What each noise gives with an erring sheet, and with a true one.
     drawn : mapping of str to float
         Truths that are known; that of any other number is its mean over the noises, with a true sheet.
-    may_lack : str
-        Numbers whose name holds this count only where every noise gives them: those that do are no fair choice.
+    may_lack : sequence of str
+        Numbers whose name holds one of these count only where every noise gives them: those that do are no fair choice.
     """
     scores: Scores = {}
     for name in pairs[0][0]:
@@ -80,16 +96,22 @@ def scores_of_noises(
             for one, true in rows
             if one.value is not None and one.uncertainty is not None and true.value is not None
         ]
-        if len(given) < 2 or (may_lack in name and len(given) < len(pairs)):
+        if len(given) < 2 or (len(given) < len(pairs) and any(one in name for one in may_lack)):
             continue
         if name in drawn:
             scores[name] = [(value - drawn[name]) / sd for value, sd, _ in given]
             continue
-        own, n = np.array([true for *_, true in given]), len(given)
-        # The truth without this noise: n/(n−1) of the distance to the mean of all, known to SD/√(n−1) itself.
-        shrink = math.sqrt((n - 1) / n)
-        scores[name] = [(value - x + (x - own.mean()) / shrink) / sd for value, sd, x in given]
+        own = np.array([true for *_, true in given])
+        scores[name] = [error_of(value, own, k) / sd for k, (value, sd, _) in enumerate(given)]
     return scores
+
+
+def error_of(value: float, own: NDArray[np.float64], k: int) -> float:
+    """Return the error of what the k-th noise gives, where ``own`` is what each gives with a true sheet.
+
+    The truth without this noise: n/(n−1) of the distance to the mean of all, known to SD/√(n−1) itself.
+    """
+    return float(value - own[k] + (own[k] - own.mean()) * math.sqrt(len(own) / (len(own) - 1)))
 
 
 # --- the sphere phantom -----------------------------------------------------------------------
@@ -126,6 +148,7 @@ def scores_of_spheres(seed: int, noises: int, draw: Callable[[int], dict[str, An
     true["phantom_tilt_deg"] = abs(drawn.get("tilt_x_deg", 0.0))
     rng, pairs = np.random.default_rng([seed, 2]), []
     margins: Scores = {}
+    found_advice, honest_curves = [], []
     for noise in range(noises):
         scan = digital.nema_iq(**drawn, seed=1000 * seed + noise)
         for diameter, center in scan.truth["spheres"].items():
@@ -134,11 +157,47 @@ def scores_of_spheres(seed: int, noises: int, draw: Callable[[int], dict[str, An
         given: dict[str, Any] = {"reference_time": scan.truth["reference_time"]}
         found = nema_iq.measure_numbers(scan.volume, sheet=Sheet.parse(erring(scan.sheet or {}, rng)), **given)
         honest = nema_iq.measure_numbers(scan.volume, sheet=Sheet.parse(scan.sheet or {}), pose=found.pose, **given)
-        pairs.append((by_name(found), by_name(honest)))
+        found_advice.append({one.standard_id: one for one in found.filter_advice})
+        honest_curves.append(honest.filter_curves)
+        # No sheet is in the smallest bubble.
+        bubbles = {
+            name: one
+            for name, one in by_name(nema_iq.look_for_faults(scan.volume, found)).items()
+            if name.endswith("_bubble_limit_pct")
+        }
+        pairs.append((by_name(found) | bubbles, by_name(honest) | bubbles))
         for name, margin in true_margins(found, scan.truth["spheres"], drawn.get("tilt_x_deg", 0.0)).items():
             one = pairs[-1][0][name]
             margins.setdefault(name, []).append(((one.value or 0.0) - margin) / (one.uncertainty or math.nan))
-    return scores_of_noises(pairs, true) | margins
+    behind = scores_behind_filters(found_advice, honest_curves)
+    return scores_of_noises(pairs, true) | margins | behind
+
+
+def scores_behind_filters(
+    found: Sequence[Mapping[str, harmonise.FilterAdvice]], honest: Sequence[harmonise.FilterCurves | None]
+) -> Scores:
+    """Return the scores of the margins behind the filters that one object's noises propose, each at its own width.
+
+    Each image chooses the width at which its own margin is next to nothing, so the margins stated have no scatter to
+    speak of; what errs is how far the recoveries of the object lie from their limits behind that width. The smallest of
+    several margins is lower in noise than without any, which is no error of one image: the truth is the mean, over the
+    noises and with a true sheet, of the smallest margin behind the width that this image proposes.
+    """
+    scores: Scores = {}
+    curves = [one for one in honest if one is not None]
+    for standard_id in sorted(set().union(*found)):
+        advice = [one[standard_id] for one in found if standard_id in one]
+        stated = [(one.best_mm, one.margin, one.margin_sd) for one in advice if one.fwhm_mm is not None]
+        if not len(stated) == len(curves) == len(found):
+            continue
+        limits = harmonise.recoveries_limited(standards.load(standard_id))
+        by_noise = np.array([harmonise.smallest_margins(one, limits) for one in curves])
+        scores[f"{harmonise.PREFIX}{standard_id.removesuffix('_18f')}_margin"] = [
+            error_of(margin, by_noise[:, int(np.argmin(np.abs(curves[k].fwhm_mm - width_mm)))], k) / sd
+            for k, (width_mm, margin, sd) in enumerate(stated)
+            if sd is not None
+        ]
+    return scores
 
 
 def true_margins(found: nema_iq.NemaIqResult, spheres: Mapping[int, Any], tilt_x_deg: float) -> dict[str, float]:
