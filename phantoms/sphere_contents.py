@@ -188,26 +188,25 @@ def _limit_pct(sd_pct: float) -> float:
 
 
 def _limit_sd_pct(sd_pct: float, common: _Common, noise_share: float) -> float:
-    """Return the SD of the smallest bubble, which is a multiple of a standard error, known as well as that is.
+    """Return the SD of the smallest bubble, which hangs on a standard error and scatters as that does.
 
     The error goes with k, by how much the other spheres scatter more than their noise, and with the noise. Of Gaussian
     spheres k² is max(q χ²/f, 1) with f their degrees of freedom and q the share of noise in what they may be off by:
-    the rest is the model's, and does not scatter. The threshold under 5 % moves with neither.
+    the rest is the model's, and does not scatter. The threshold stays at 5 % up to some error and rises from there, so
+    the limit is no multiple of the error: it is worked out for a thousand errors that another noise would give.
     """
-    multiple = _ONE_SIDED_95 + (_Z if _Z * sd_pct > MATTERS_PCT / 2.0 else 0.0)
-    return multiple * sd_pct * math.hypot(_scatter_sd(common) / math.sqrt(common.scatter), noise_share)
-
-
-def _scatter_sd(common: _Common) -> float:
-    """Return the SD of √max(q χ²/f, 1)."""
-    chances = common.noise_share / common.freedom * _chi_squares(common.freedom)
-    return float(np.sqrt(np.maximum(chances, 1.0)).std())
+    chi_squares, off = _chances(common.freedom)
+    scatter = np.sqrt(np.maximum(common.noise_share / common.freedom * chi_squares, 1.0))
+    errors = sd_pct / math.sqrt(common.scatter) * scatter * np.maximum(1.0 + noise_share * off, 0.0)
+    return float(np.std([_limit_pct(one) for one in errors]))
 
 
 @lru_cache
-def _chi_squares(freedom: int) -> NDArray[np.float64]:
-    """Return a thousand quantiles of χ²."""
-    return np.asarray(stats.chi2.ppf((np.arange(1000) + 0.5) / 1000.0, freedom))
+def _chances(freedom: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a thousand quantiles of χ², and as many of the normal law in an order that has nothing to do with them."""
+    levels = (np.arange(1000) + 0.5) / 1000.0
+    mixed = np.random.default_rng(freedom).permutation(levels)
+    return np.asarray(stats.chi2.ppf(levels, freedom)), np.asarray(special.ndtri(mixed))
 
 
 def _model_sd(fit: _SphereFit) -> float:
