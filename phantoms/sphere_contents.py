@@ -24,7 +24,7 @@ from phantoms.blurred_cap import BlurredCaps
 from phantoms.spheres import DIAMETERS_MM, FWHM_PER_SIGMA, least_squares, sphere_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -120,7 +120,7 @@ class Contents:
 
 
 def compare(
-    volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float, noise_share: float = 0.0
+    volume: PetVolume, pose: NemaPose, noise: Noise, sigma_mm: float, half_noises: Sequence[Noise] = ()
 ) -> Contents | None:
     """Hold each sphere's filling against its siblings'.
 
@@ -133,8 +133,8 @@ def compare(
         Of the background (`phantoms.background_columns`).
     sigma_mm : float
         Standard deviation of the blur, as a first guess.
-    noise_share : float
-        How surely the noise is known: the standard deviation of its SD over it.
+    half_noises : sequence of Noise
+        What halves of the background say of it (`phantoms.background_columns.Columns`): how surely it is known.
 
     Returns
     -------
@@ -144,37 +144,68 @@ def compare(
     if pose.cold_spheres:
         return None
     places = _ring_places(pose)
-    fits = []
+    settled = []
     for diameter in DIAMETERS_MM:
         is_whitened = diameter <= _WHITENED_TO_MM and sigma_mm * FWHM_PER_SIGMA <= _WHITENED_TO_FWHM_MM
         patch = _Patch.around(volume, places[diameter], diameter / 2.0, pose, is_box=is_whitened)
-        fit = _fit(patch, diameter, pose, noise, sigma_mm, is_whitened=is_whitened) if patch is not None else None
-        if fit is None:
+        one = _settled(patch, diameter, pose, noise, sigma_mm, is_whitened=is_whitened) if patch is not None else None
+        if one is None:
             return None
-        fits.append(fit)
-    odd: list[tuple[float, _SphereFit, _Loss, _Common]] = []
+        settled.append(one)
+    looks = _looks([one.weighed(noise) for one in settled])
+    by_half = np.array(
+        [[one.least_pct_of_noise for one in _looks([each.weighed(half) for each in settled])] for half in half_noises]
+    ).reshape(-1, len(looks))
+    odd: list[tuple[float, _Look, _Loss]] = []
     off, sd, limit, limit_sd = {}, {}, {}, {}
+    for k, look in enumerate(looks):
+        diameter = look.fit.diameter
+        off[diameter], sd[diameter] = -look.even.pct, look.even.sd_pct
+        limit[diameter] = float(_limit_pct(look.least_pct))
+        limit_sd[diameter] = _limit_sd_pct(look, by_half[:, k])
+        loss = max((look.even, *look.caps), key=lambda one: one.pct / one.sd_pct)
+        if loss.pct > _threshold_pct(loss.sd_pct):
+            odd.append((loss.pct / loss.sd_pct, look, loss))
+    if not odd:
+        return Contents(off, sd, limit, limit_sd, None)
+    _, look, loss = max(odd, key=lambda one: one[0])
+    return Contents(off, sd, limit, limit_sd, _explain(look.fit, loss, look.common))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One sphere beside the others: an even loss in it, and each cap."""
+
+    fit: _SphereFit
+    common: _Common
+    even: _Loss
+    caps: tuple[_Loss, ...]
+
+    @property
+    def least_pct(self) -> float:
+        """The standard error of the loss that shows best."""
+        return min(one.sd_pct for one in (self.even, *self.caps))
+
+    @property
+    def least_pct_of_noise(self) -> float:
+        """The same without what the others scatter beyond their noise."""
+        return self.least_pct / math.sqrt(self.common.scatter)
+
+
+def _looks(fits: list[_SphereFit]) -> list[_Look]:
+    """Hold each sphere beside the others."""
+    looks = []
     for fit in fits:
         common = _Common.of([one for one in fits if one is not fit])
-        caps = [_cap_trial(fit, common, k) for k in range(len(_CAPS))]
-        likeliest = max(caps, key=lambda one: one.pct / one.sd_pct)
+        caps = tuple(_cap_trial(fit, common, k) for k in range(len(_CAPS)))
         # What a cap explains is no doubt about the model: only the rest of the scatter is.
         excess = min(1.0, *(one.excess for one in caps))
         foretold, foretold_sd = common.foretell(fit)
         own_sd = math.sqrt(common.scatter * excess * fit.variance[0, 0])
-        off[fit.diameter] = 100.0 * (fit.filling / foretold - 1.0)
-        sd[fit.diameter] = 100.0 * math.hypot(own_sd / foretold, foretold_sd / foretold, _model_sd(fit))
-        even = _Loss(-off[fit.diameter], sd[fit.diameter], 1.0)
-        loss = max((even, likeliest), key=lambda one: one.pct / one.sd_pct)
-        least_pct = min(one.sd_pct for one in (even, *caps))
-        limit[fit.diameter] = _limit_pct(least_pct)
-        limit_sd[fit.diameter] = _limit_sd_pct(least_pct, common, noise_share)
-        if loss.pct > _threshold_pct(loss.sd_pct):
-            odd.append((loss.pct / loss.sd_pct, fit, loss, common))
-    if not odd:
-        return Contents(off, sd, limit, limit_sd, None)
-    _, fit, loss, common = max(odd, key=lambda one: one[0])
-    return Contents(off, sd, limit, limit_sd, _explain(fit, loss, common))
+        off_pct = 100.0 * (fit.filling / foretold - 1.0)
+        sd_pct = 100.0 * math.hypot(own_sd / foretold, foretold_sd / foretold, _model_sd(fit))
+        looks.append(_Look(fit, common, _Loss(-off_pct, sd_pct, 1.0), caps))
+    return looks
 
 
 def _threshold_pct(sd_pct: float) -> float:
@@ -187,26 +218,28 @@ def _limit_pct(sd_pct: float) -> float:
     return _threshold_pct(sd_pct) + _ONE_SIDED_95 * sd_pct
 
 
-def _limit_sd_pct(sd_pct: float, common: _Common, noise_share: float) -> float:
+def _limit_sd_pct(look: _Look, by_half: NDArray[np.float64]) -> float:
     """Return the SD of the smallest bubble, which hangs on a standard error and scatters as that does.
 
-    The error goes with k, by how much the other spheres scatter more than their noise, and with the noise. Of Gaussian
-    spheres k² is max(q χ²/f, 1) with f their degrees of freedom and q the share of noise in what they may be off by:
-    the rest is the model's, and does not scatter. The threshold stays at 5 % up to some error and rises from there, so
-    the limit is no multiple of the error: it is worked out for a thousand errors that another noise would give.
+    The error goes with the noise, its strength and its correlation: as surely as halves of the background tell it. And
+    it goes with k, by how much the other spheres scatter more than they may: k² is max(q χ²/ν, 1), q the share of noise
+    in what they may be off by and χ² of ν degrees of freedom, as the rest is the model's and does not scatter. The
+    threshold stays at 5 % up to some error and rises from there, so the limit is no multiple of the error: it is worked
+    out for a thousand errors that another noise would give.
     """
-    chi_squares, off = _chances(common.freedom)
-    scatter = np.sqrt(np.maximum(common.noise_share / common.freedom * chi_squares, 1.0))
-    errors = sd_pct / math.sqrt(common.scatter) * scatter * np.maximum(1.0 + noise_share * off, 0.0)
-    return float(np.std([_limit_pct(one) for one in errors]))
+    error, common = look.least_pct_of_noise, look.common
+    share = math.sqrt(float(np.square(np.log(by_half / error)).mean())) if len(by_half) else 0.0
+    levels, off = _chances()
+    chi_squares = stats.chi2.ppf(levels, common.noise_freedom)
+    scatter = np.sqrt(np.maximum(common.noise_share / common.noise_freedom * chi_squares, 1.0))
+    return float(np.std([_limit_pct(one) for one in error * scatter * np.exp(share * off)]))
 
 
 @lru_cache
-def _chances(freedom: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a thousand quantiles of χ², and as many of the normal law in an order that has nothing to do with them."""
-    levels = (np.arange(1000) + 0.5) / 1000.0
-    mixed = np.random.default_rng(freedom).permutation(levels)
-    return np.asarray(stats.chi2.ppf(levels, freedom)), np.asarray(special.ndtri(mixed))
+def _chances() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a thousand levels, and as many quantiles of the normal law in an order of their own."""
+    levels = (np.arange(1000, dtype=np.float64) + 0.5) / 1000.0
+    return np.asarray(levels, dtype=np.float64), np.asarray(special.ndtri(np.random.default_rng(0).permutation(levels)))
 
 
 def _model_sd(fit: _SphereFit) -> float:
@@ -339,9 +372,9 @@ class _SphereFit:
     spread: NDArray[np.float64]
 
 
-def _fit(
+def _settled(
     patch: _Patch, diameter: int, pose: NemaPose, noise: Noise, sigma_mm: float, *, is_whitened: bool
-) -> _SphereFit | None:
+) -> _Settled | None:
     radius_mm, scale = diameter / 2.0, pose.background
     hold = _hold(noise, scale * math.sqrt(noise.variance) * math.sqrt(max(pose.contrast, 1.0)))
 
@@ -360,48 +393,66 @@ def _fit(
     if not fit.converged or p[4] <= 0:
         return None
     values, jacobian = _model(patch, p, radius_mm, sigma_mm, scale)
-    residual = patch.values - values
-    # Counts scatter with the root of the signal; where the voxels scatter more about the fit, that is believed.
-    voxel_sd = max(math.sqrt(noise.variance), 1e-4) * scale * np.sqrt(np.maximum(values / scale, 0.1))
     caps = BlurredCaps(radius_mm, sigma_mm, radius_mm + _SKIN_MM)
     columns = np.stack(
         [
             *jacobian.T,
             *(-scale * caps.image(patch.offset_mm, share, _UPWARDS[side]) for side, share in _CAPS),
-            residual,
+            patch.values - values,
         ]
     )
-    waves = _Waves.of(noise, patch.inside.shape, is_whitened=is_whitened)
-    seen = waves.seen(columns / voxel_sd, patch.inside)
-    weighted = seen * waves.weight
-    information, spread = weighted @ seen.T, (weighted * waves.power) @ weighted.T
-    by_chance = float(waves.weight @ waves.power) * float(patch.inside.mean())
-    excess = max(float(information[-1, -1]) / by_chance, 1.0)
-    information, spread = information / excess, spread / excess
-    stem = np.array([*_stem(waves), 0.0, 0.0, 0.0])
-    held = information[:_FIRST_CAP, :_FIRST_CAP] + np.diag(stem)
-    free, narrow = np.linalg.inv(held), np.zeros(held.shape)
-    narrow[:_BLUR, :_BLUR] = np.linalg.inv(held[:_BLUR, :_BLUR])
-    told = np.stack([scale * narrow[_FILLING], free[_BLUR]])
-    filling, blur = told @ (information[:_FIRST_CAP, -1] - stem * [*p[:3], 0.0, 0.0, 0.0])
-    noisy = spread[:_FIRST_CAP, :_FIRST_CAP] + np.diag(stem * waves.together)
-    return _SphereFit(
-        diameter=diameter,
-        patch=patch,
-        waves=waves,
-        filling=float(scale * p[4] + filling),
-        background=float(scale * p[3]),
-        sigma_mm=sigma_mm,
-        own_sigma_mm=float(sigma_mm + blur),
-        by_sigma=-float(told[0] @ information[:_FIRST_CAP, _BLUR]),
-        variance=told @ noisy @ told.T,
-        voxel_sd=voxel_sd * math.sqrt(excess),
-        excess=excess,
-        scale=scale,
-        point=p,
-        information=information,
-        spread=spread,
-    )
+    return _Settled(diameter, patch, sigma_mm, scale, p, values, columns, is_whitened)
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """One sphere as least squares have it: ``point`` as of `_SphereFit`, its image, and what is fitted to the rest."""
+
+    diameter: int
+    patch: _Patch
+    sigma_mm: float
+    scale: float
+    point: NDArray[np.float64]
+    values: NDArray[np.float64]
+    columns: NDArray[np.float64]
+    is_whitened: bool
+
+    def weighed(self, noise: Noise) -> _SphereFit:
+        """Take a step more from here, where every part of the voxels counts by this noise."""
+        patch, scale, p = self.patch, self.scale, self.point
+        # Counts scatter with the root of the signal; where the voxels scatter more about the fit, that is believed.
+        voxel_sd = max(math.sqrt(noise.variance), 1e-4) * scale * np.sqrt(np.maximum(self.values / scale, 0.1))
+        waves = _Waves.of(noise, patch.inside.shape, is_whitened=self.is_whitened)
+        seen = waves.seen(self.columns / voxel_sd, patch.inside)
+        weighted = seen * waves.weight
+        information, spread = weighted @ seen.T, (weighted * waves.power) @ weighted.T
+        by_chance = float(waves.weight @ waves.power) * float(patch.inside.mean())
+        excess = max(float(information[-1, -1]) / by_chance, 1.0)
+        information, spread = information / excess, spread / excess
+        stem = np.array([*_stem(waves), 0.0, 0.0, 0.0])
+        held = information[:_FIRST_CAP, :_FIRST_CAP] + np.diag(stem)
+        free, narrow = np.linalg.inv(held), np.zeros(held.shape)
+        narrow[:_BLUR, :_BLUR] = np.linalg.inv(held[:_BLUR, :_BLUR])
+        told = np.stack([scale * narrow[_FILLING], free[_BLUR]])
+        filling, blur = told @ (information[:_FIRST_CAP, -1] - stem * [*p[:3], 0.0, 0.0, 0.0])
+        noisy = spread[:_FIRST_CAP, :_FIRST_CAP] + np.diag(stem * waves.together)
+        return _SphereFit(
+            diameter=self.diameter,
+            patch=patch,
+            waves=waves,
+            filling=float(scale * p[4] + filling),
+            background=float(scale * p[3]),
+            sigma_mm=self.sigma_mm,
+            own_sigma_mm=float(self.sigma_mm + blur),
+            by_sigma=-float(told[0] @ information[:_FIRST_CAP, _BLUR]),
+            variance=told @ noisy @ told.T,
+            voxel_sd=voxel_sd * math.sqrt(excess),
+            excess=excess,
+            scale=scale,
+            point=p,
+            information=information,
+            spread=spread,
+        )
 
 
 def _stem(waves: _Waves) -> NDArray[np.float64]:
@@ -435,15 +486,16 @@ def _model(
 class _Common:
     """The filling and blur that some spheres share, their covariance, and how far beyond it they scatter (1: not).
 
-    ``freedom`` is how many numbers tell that, ``noise_share`` how much of their variance is noise and not the model's.
+    That is told by their χ² over its degrees of freedom. ``noise_share`` is its mean where they are off by noise alone
+    and not by the model, and ``noise_freedom`` the degrees of freedom of the χ variable that then scatters as it does.
     """
 
     filling: float
     sigma_mm: float
     covariance: NDArray[Any]
     scatter: float
-    freedom: int
     noise_share: float
+    noise_freedom: float
 
     def foretell(self, fit: _SphereFit) -> tuple[float, float]:
         """Return what a sphere's filling must read at the blur that its fit assumed, and the standard error of that."""
@@ -455,7 +507,7 @@ class _Common:
     def of(cls, fits: list[_SphereFit]) -> _Common:
         """Fit both by generalised least squares; a small sphere bears on its filling at the assumed blur alone."""
         information, right = np.zeros((2, 2)), np.zeros(2)
-        rows, shares = [], []
+        rows = []
         for fit in fits:
             # With the blur assumed at s0 and true at s, a sphere of filling C reads C + by_sigma * (s0 - s).
             design = np.array([[1.0, -fit.by_sigma], [0.0, 1.0]])
@@ -463,17 +515,30 @@ class _Common:
             floor = np.diag([(_model_sd(fit) * fit.filling) ** 2, (_MODEL_PCT / 100.0 * fit.sigma_mm) ** 2])
             count = 2 if fit.diameter >= _FREE_FROM_MM else 1
             inverse = np.linalg.inv((fit.variance + floor)[:count, :count])
-            shares += np.diag(inverse @ fit.variance[:count, :count]).tolist()
             design, seen = design[:count], seen[:count]
             information += design.T @ inverse @ design
             right += design.T @ inverse @ seen
-            rows.append((design, seen, inverse))
+            rows.append((design, seen, inverse, fit.variance[:count, :count]))
         covariance = np.linalg.inv(information)
         best = covariance @ right
-        misfits = [seen - design @ best for design, seen, _ in rows]
-        chi = sum(float(miss @ inverse @ miss) for miss, (_, _, inverse) in zip(misfits, rows, strict=True))
+        misfits = [seen - design @ best for design, seen, *_ in rows]
+        chi = sum(float(miss @ inverse @ miss) for miss, (_, _, inverse, _) in zip(misfits, rows, strict=True))
         freedom = sum(len(miss) for miss in misfits) - 2
-        return cls(float(best[0]), float(best[1]), covariance, max(chi / freedom, 1.0), freedom, float(np.mean(shares)))
+        # Noise of the covariance V gives the χ² of M a mean of tr MV and a variance of 2 tr (MV)².
+        designs = np.vstack([design for design, *_ in rows])
+        weights = linalg.block_diag(*(inverse for _, _, inverse, _ in rows))
+        of_noise = (weights - weights @ designs @ covariance @ designs.T @ weights) @ linalg.block_diag(
+            *(variance for *_, variance in rows)
+        )
+        mean = float(np.trace(of_noise))
+        return cls(
+            filling=float(best[0]),
+            sigma_mm=float(best[1]),
+            covariance=covariance,
+            scatter=max(chi / freedom, 1.0),
+            noise_share=mean / freedom,
+            noise_freedom=mean**2 / max(float(np.trace(of_noise @ of_noise)), 1e-30),
+        )
 
 
 @dataclass(frozen=True)

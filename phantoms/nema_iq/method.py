@@ -275,9 +275,7 @@ def look_for_faults(volume: PetVolume, result: NemaIqResult) -> NemaIqResult:
     contents = None
     if columns is not None and result.fwhm_mm is not None:
         sigma_mm = result.fwhm_mm / FWHM_PER_SIGMA
-        known = {one.name: one for one in result.measurements}["background_roughness_pct"]
-        noise_share = known.uncertainty / known.value if known.value and known.uncertainty is not None else 0.0
-        contents = sphere_contents.compare(fine, result.pose, columns.noise, sigma_mm, noise_share)
+        contents = sphere_contents.compare(fine, result.pose, columns.noise, sigma_mm, columns.half_noises)
     found = (*unevenness(columns), *sphere_findings(result.pose, contents, columns), *sight(contents))
     result = replace(result, columns=columns, contents=contents)
     result = without_filter(result, (*harmonise.prechecks_failed(found), *fill_prechecks(result)))
