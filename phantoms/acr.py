@@ -325,14 +325,17 @@ class _Stack:
     def ring_residual_sd_mm(self) -> float | None:
         """Return the SD of the cylinders' distance from one circle; None where one's place cannot be told.
 
-        Each errs along its own radius, and the circle takes the mean of them.
+        Each errs along its own radius, and the circle takes the mean of them. Two directions are left, in which one
+        image does not show how much of the misfit is noise: so it is that of a misfit which lies in either, a larger
+        one than that of noise alone.
         """
         placed = [self.disc_scatter.get(f"{diameter}") for diameter in SURE_MM]
         radial = np.array([one.radial_mm for one in placed if one is not None])
         if len(radial) < len(SURE_MM):
             return None
         off = np.eye(len(radial)) - 1.0 / len(radial)
-        return magnitudes.rms_sd(self.pose.residual_mm, off @ np.diag(radial**2) @ off, len(radial))
+        left = off @ np.diag(radial**2) @ off
+        return math.sqrt(float(np.square(left).sum() / np.trace(left)) / len(radial))
 
     def uniform_scatter(self) -> acr_noise.UniformScatter | None:
         """Return how the extremes of the uniform section and its noise scatter."""
