@@ -35,7 +35,7 @@ def judged(result: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize("named", [("earl1_18f",), ("acr_pet",)])
 def test_auto_when_the_scan_is_an_acr_phantom_then_its_own_standard_decides(whole, named) -> None:
     result = result_of(whole[0], sheet=whole[1], standards=named)
-    assert (result["method"], result["method_version"], result["verdict"]) == ("acr", 2, "PASS")
+    assert (result["method"], result["method_version"], result["verdict"]) == ("acr", 3, "PASS")
     assert {name for name, verdict in judged(result).items() if verdict == "PASS"} == ACR_NAMES
 
 
