@@ -76,3 +76,13 @@ def test_diagnose_when_the_reading_drifts_takes_no_calibration_error_from_the_pl
     )
     assert "PHA-SLOPE" in {one.id for one in result.findings}
     assert "PHA-CALIBRATION" not in {one.id for one in nema_iq.diagnose(result, standards.load("earl1_18f"))}
+
+
+def test_halves_when_taken_of_twelve_columns_then_their_spread_is_the_variance_of_what_all_of_them_tell() -> None:
+    halves = list(background_columns._balanced_halves())
+    assert all(len(set(half)) == 6 for half in halves)
+    # Any two columns are parted 6 of 11 times, so that
+    # the mean square of (half - all) of a linear number is sum (x_i - x)^2 / (12 * 11), the variance of a mean.
+    drawn = np.random.default_rng(3).standard_normal(12)
+    spread = np.mean([(drawn[half].mean() - drawn.mean()) ** 2 for half in halves])
+    assert spread == pytest.approx(drawn.var(ddof=1) / 12, rel=1e-12)
